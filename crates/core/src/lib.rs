@@ -1,2 +1,6 @@
 #![no_std]
-//! Placeholder.
+#![forbid(unsafe_code)]
+//! The path of one frame, from its slot in the ring to keep or drop.
+
+pub mod frame;
+pub mod prep;

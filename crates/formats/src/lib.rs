@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Detector files in and out; geometry and masks.
+
+pub mod geometry;
