@@ -311,7 +311,9 @@ impl fmt::Display for Fault {
             Fault::HeaderCrc => "the frame header's checksum does not match",
             Fault::PixelType => "the frame header names no known pixel type",
             Fault::Compressed => "the payload is compressed",
-            Fault::PayloadLength => "the payload's length is not that of its shape, or leaves the slot",
+            Fault::PayloadLength => {
+                "the payload's length is not that of its shape, or leaves the slot"
+            }
             Fault::PayloadCrc => "the payload's checksum does not match",
             Fault::Packets => "packets of the frame are missing",
             Fault::Damaged => "the source marked the frame as damaged",
@@ -363,10 +365,12 @@ impl<'a> Frame<'a> {
             return fault(Fault::Compressed);
         }
         let start = usize::from(header.payload_offset_64) * PAYLOAD_ALIGN;
-        let expected = u64::from(header.rows) * u64::from(header.columns) * pixel_type.size() as u64;
+        let expected =
+            u64::from(header.rows) * u64::from(header.columns) * pixel_type.size() as u64;
         let len = header.payload_len as usize;
         let payload = start.checked_add(len).and_then(|end| slot.get(start..end));
-        let Some(payload) = payload.filter(|_| start >= HEADER_LEN && expected == len as u64) else {
+        let Some(payload) = payload.filter(|_| start >= HEADER_LEN && expected == len as u64)
+        else {
             return fault(Fault::PayloadLength);
         };
         if header.status != 0 {
@@ -375,10 +379,15 @@ impl<'a> Frame<'a> {
         if header.packets_received < header.packets_expected {
             return fault(Fault::Packets);
         }
-        if header.flags & flags::PAYLOAD_CRC != 0 && crc32fast::hash(payload) != header.payload_crc {
+        if header.flags & flags::PAYLOAD_CRC != 0 && crc32fast::hash(payload) != header.payload_crc
+        {
             return fault(Fault::PayloadCrc);
         }
-        Ok(Frame { header, pixel_type, payload })
+        Ok(Frame {
+            header,
+            pixel_type,
+            payload,
+        })
     }
 }
 
@@ -398,9 +407,22 @@ mod tests {
     fn what_is_written_is_read() {
         let slot = slot();
         let frame = Frame::parse(&slot).unwrap();
-        assert_eq!((frame.header.frame_number, frame.header.rows, frame.header.columns), (77, 3, 2));
-        assert_eq!((frame.pixel_type, frame.payload), (PixelType::U8, [9; 6].as_slice()));
-        assert_eq!(FrameHeader::from_bytes(&frame.header.to_bytes()), frame.header);
+        assert_eq!(
+            (
+                frame.header.frame_number,
+                frame.header.rows,
+                frame.header.columns
+            ),
+            (77, 3, 2)
+        );
+        assert_eq!(
+            (frame.pixel_type, frame.payload),
+            (PixelType::U8, [9; 6].as_slice())
+        );
+        assert_eq!(
+            FrameHeader::from_bytes(&frame.header.to_bytes()),
+            frame.header
+        );
     }
 
     #[test]
@@ -416,7 +438,10 @@ mod tests {
             let mut slot = slot();
             slot[bit / 8] ^= 1 << (bit % 8);
             let (fault, _) = Frame::parse(&slot).unwrap_err();
-            assert!(matches!(fault, Fault::Magic | Fault::HeaderCrc), "bit {bit}: {fault}");
+            assert!(
+                matches!(fault, Fault::Magic | Fault::HeaderCrc),
+                "bit {bit}: {fault}"
+            );
         }
     }
 
@@ -436,11 +461,20 @@ mod tests {
         assert_eq!(edit(|h| h.rows = 4), Err(Fault::PayloadLength));
         assert_eq!(edit(|h| h.payload_offset_64 = 3), Err(Fault::PayloadLength));
         assert_eq!(edit(|h| h.payload_offset_64 = 0), Err(Fault::PayloadLength));
-        assert_eq!(edit(|h| h.payload_len = u32::MAX), Err(Fault::PayloadLength));
+        assert_eq!(
+            edit(|h| h.payload_len = u32::MAX),
+            Err(Fault::PayloadLength)
+        );
         assert_eq!(edit(|h| h.status = 1), Err(Fault::Damaged));
         assert_eq!(edit(|h| h.packets_expected = 1), Err(Fault::Packets));
-        assert_eq!(edit(|h| h.flags = flags::PAYLOAD_CRC), Err(Fault::PayloadCrc));
-        assert!(matches!(Frame::parse(&slot()[..127]), Err((Fault::Short, _))));
+        assert_eq!(
+            edit(|h| h.flags = flags::PAYLOAD_CRC),
+            Err(Fault::PayloadCrc)
+        );
+        assert!(matches!(
+            Frame::parse(&slot()[..127]),
+            Err((Fault::Short, _))
+        ));
     }
 
     #[test]

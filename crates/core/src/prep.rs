@@ -26,7 +26,12 @@ impl Window {
         let fitting = side.div_ceil(input);
         let block = if fitting == 0 { 1 } else { fitting };
         let half = (block as i64 * input as i64 / 2) as i32;
-        Window { left: x - half, top: y - half, block, input }
+        Window {
+            left: x - half,
+            top: y - half,
+            block,
+            input,
+        }
     }
 
     /// The window about the centre of a panel that holds all of it.
@@ -42,7 +47,12 @@ impl Window {
 
     /// The columns of blocks, or the rows, that lie on a panel of `len` pixels: pairs of the block
     /// and its range of pixels.
-    fn blocks(first: i32, block: u32, input: u32, len: u32) -> impl Iterator<Item = (usize, core::ops::Range<usize>)> {
+    fn blocks(
+        first: i32,
+        block: u32,
+        input: u32,
+        len: u32,
+    ) -> impl Iterator<Item = (usize, core::ops::Range<usize>)> {
         (0..input).filter_map(move |i| {
             let start = i64::from(first) + i64::from(i) * i64::from(block);
             let end = (start + i64::from(block)).clamp(0, i64::from(len));
@@ -90,7 +100,9 @@ impl<'m> Mask<'m> {
     pub const NONE: Mask<'static> = Mask { bits: &[] };
 
     fn excludes(&self, pixel: usize) -> bool {
-        self.bits.get(pixel / 8).is_some_and(|byte| byte >> (pixel % 8) & 1 != 0)
+        self.bits
+            .get(pixel / 8)
+            .is_some_and(|byte| byte >> (pixel % 8) & 1 != 0)
     }
 }
 
@@ -166,10 +178,19 @@ impl Preparation<'_> {
     /// # Errors
     /// [`Fault::Shape`] where the frame is not of the configured shape (or the memory not of the
     /// window's size), [`Fault::NoValidPixel`] where there is nothing to equalize.
-    pub fn run(&self, frame: &Frame<'_>, scratch: &mut Scratch<'_>, map: &mut [u8]) -> Result<Statistics, Fault> {
+    pub fn run(
+        &self,
+        frame: &Frame<'_>,
+        scratch: &mut Scratch<'_>,
+        map: &mut [u8],
+    ) -> Result<Statistics, Fault> {
         let cells = (self.window.input as usize).pow(2);
         let expected = (self.rows, self.columns, self.pixel_type);
-        let found = (u32::from(frame.header.rows), u32::from(frame.header.columns), frame.pixel_type);
+        let found = (
+            u32::from(frame.header.rows),
+            u32::from(frame.header.columns),
+            frame.pixel_type,
+        );
         let pixels = self.rows as usize * self.columns as usize;
         if found != expected
             || frame.payload.len() != pixels * self.pixel_type.size()
@@ -196,7 +217,12 @@ impl Preparation<'_> {
     }
 
     fn reduce<P: Pixel, C: Cell>(&self, payload: &[u8], cells: &mut [u32]) {
-        let Window { left, top, block, input } = self.window;
+        let Window {
+            left,
+            top,
+            block,
+            input,
+        } = self.window;
         let columns = self.columns as usize;
         let excluded = Excluded::<P>::new(&self.mask_values);
         cells.fill(INVALID);
@@ -258,7 +284,9 @@ struct Excluded<P> {
 
 impl<P: Pixel> Excluded<P> {
     fn new(values: &MaskValues) -> Self {
-        Excluded { values: values.iter().filter_map(|&v| P::try_from(v).ok()).collect() }
+        Excluded {
+            values: values.iter().filter_map(|&v| P::try_from(v).ok()).collect(),
+        }
     }
 
     #[inline(always)]
@@ -287,7 +315,11 @@ impl Cell for Maximum {
         self.any = true;
     }
     fn value(&self) -> u32 {
-        if self.any { self.largest.min(0xFFFF) } else { INVALID }
+        if self.any {
+            self.largest.min(0xFFFF)
+        } else {
+            INVALID
+        }
     }
 }
 
@@ -333,7 +365,11 @@ fn equalize(scratch: &mut Scratch<'_>, map: &mut [u8]) -> Result<Statistics, Fau
         *level = (u64::from(below) * u64::from(MAP_MAX) / u64::from(found.valid_cells)) as u32;
     }
     for (out, &cell) in map.iter_mut().zip(cells.iter()) {
-        *out = if cell == INVALID { 0 } else { used[cell as usize] as u8 };
+        *out = if cell == INVALID {
+            0
+        } else {
+            used[cell as usize] as u8
+        };
     }
     used.fill(0);
     Ok(found)
@@ -347,7 +383,12 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    fn preparation(columns: u32, rows: u32, pixel_type: PixelType, window: Window) -> Preparation<'static> {
+    fn preparation(
+        columns: u32,
+        rows: u32,
+        pixel_type: PixelType,
+        window: Window,
+    ) -> Preparation<'static> {
         Preparation {
             columns,
             rows,
@@ -361,22 +402,39 @@ mod tests {
     }
 
     fn map(preparation: &Preparation<'_>, payload: &[u8]) -> Result<(Vec<u8>, Statistics), Fault> {
-        let header = FrameHeader::new(preparation.rows as u16, preparation.columns as u16, preparation.pixel_type);
-        let frame = Frame { header, pixel_type: preparation.pixel_type, payload };
+        let header = FrameHeader::new(
+            preparation.rows as u16,
+            preparation.columns as u16,
+            preparation.pixel_type,
+        );
+        let frame = Frame {
+            header,
+            pixel_type: preparation.pixel_type,
+            payload,
+        };
         let input = preparation.window.input;
         let mut memory = vec![7; scratch_words(input)];
         let mut scratch = Scratch::new(&mut memory, input).unwrap();
         let mut map = vec![255; (input * input) as usize];
         let first = preparation.run(&frame, &mut scratch, &mut map)?;
         let again = map.clone();
-        assert_eq!(preparation.run(&frame, &mut scratch, &mut map), Ok(first), "scratch is left clean");
+        assert_eq!(
+            preparation.run(&frame, &mut scratch, &mut map),
+            Ok(first),
+            "scratch is left clean"
+        );
         assert_eq!(map, again);
         Ok((map, first))
     }
 
     #[test]
     fn maximum_of_each_block_equalized() {
-        let window = Window { left: 0, top: 0, block: 2, input: 2 };
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 2,
+            input: 2,
+        };
         #[rustfmt::skip]
         let pixels = [
             1, 2, 9, 0,
@@ -386,13 +444,26 @@ mod tests {
         ];
         let (map, found) = map(&preparation(4, 4, PixelType::U8, window), &pixels).unwrap();
         // Cells 3, 9, 0, 3: cumulative 1 (0), 3 (3), 4 (9) of 4.
-        assert_eq!(map, [127 * 3 / 4, 127, 127 / 4, 127 * 3 / 4]);
-        assert_eq!(found, Statistics { valid_cells: 4, zero_cells: 1, largest: 9, sum: 15 });
+        assert_eq!(map, [95, 127, 31, 95]);
+        assert_eq!(
+            found,
+            Statistics {
+                valid_cells: 4,
+                zero_cells: 1,
+                largest: 9,
+                sum: 15
+            }
+        );
     }
 
     #[test]
     fn mean_is_in_sixteenths_and_rounded() {
-        let window = Window { left: 0, top: 0, block: 3, input: 1 };
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 3,
+            input: 1,
+        };
         let mut p = preparation(3, 1, PixelType::U8, window);
         p.reduce = Reduce::Mean;
         let (_, found) = map(&p, &[1, 0, 0]).unwrap();
@@ -401,7 +472,12 @@ mod tests {
 
     #[test]
     fn off_panel_masked_and_declared_values_are_excluded() {
-        let window = Window { left: -1, top: -1, block: 1, input: 4 };
+        let window = Window {
+            left: -1,
+            top: -1,
+            block: 1,
+            input: 4,
+        };
         let mut p = preparation(3, 3, PixelType::I16, window);
         p.mask = Mask::new(&[0b1, 0], 3, 3).unwrap();
         p.mask_values.push(-2).unwrap();
@@ -409,7 +485,15 @@ mod tests {
         let counts: [i16; 9] = [50, -2, -1, 0, 7, 7, 7, 30000, 5];
         let payload: Vec<u8> = counts.iter().flat_map(|c| c.to_le_bytes()).collect();
         let (map, found) = map(&p, &payload).unwrap();
-        assert_eq!(found, Statistics { valid_cells: 7, zero_cells: 2, largest: 100, sum: 126 });
+        assert_eq!(
+            found,
+            Statistics {
+                valid_cells: 7,
+                zero_cells: 2,
+                largest: 100,
+                sum: 126
+            }
+        );
         let cell = |h: u32| (h * 127 / 7) as u8;
         #[rustfmt::skip]
         assert_eq!(map, [
@@ -422,18 +506,36 @@ mod tests {
 
     #[test]
     fn nothing_valid_and_another_shape_are_faults() {
-        let window = Window { left: 0, top: 0, block: 1, input: 1 };
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: 1,
+        };
         let mut p = preparation(1, 1, PixelType::U16, window);
         p.mask_values.push(0xFFFF).unwrap();
         assert_eq!(map(&p, &[0xFF, 0xFF]), Err(Fault::NoValidPixel));
         assert_eq!(map(&p, &[0xFF]), Err(Fault::Shape));
-        let far = Window { left: 1000, top: i32::MIN, block: u32::MAX, input: 1 };
-        assert_eq!(map(&preparation(1, 1, PixelType::U8, far), &[1]), Err(Fault::NoValidPixel));
+        let far = Window {
+            left: 1000,
+            top: i32::MIN,
+            block: u32::MAX,
+            input: 1,
+        };
+        assert_eq!(
+            map(&preparation(1, 1, PixelType::U8, far), &[1]),
+            Err(Fault::NoValidPixel)
+        );
     }
 
     #[test]
     fn cells_saturate_at_sixteen_bits() {
-        let window = Window { left: 0, top: 0, block: 1, input: 1 };
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: 1,
+        };
         let (_, found) = map(&preparation(1, 1, PixelType::U32, window), &[0xFF; 4]).unwrap();
         assert_eq!(found.largest, 0xFFFF);
     }
