@@ -1,2 +1,48 @@
+//! Integer kernels of a quantized MobileNet-V1: every loop is written once over [`Simd`], and a
+//! CPU level adds only its instructions, under `isa`.
+//!
+//! What comes in and goes out are slices and shapes; nothing here knows a frame, a file or a thread.
+//! Activations are u7 (`0..=127`), weights i8, accumulators i32, and every level gives **the same
+//! bits**:
+//!
+//! * A multiply-add of u7 by i8 is exact in i32. Two neighbouring products reach at most
+//!   127 · 128 · 2 = 32512 < 2¹⁵, so that AVX2's 16-bit `vpmaddubsw` cannot saturate either.
+//! * Whoever builds a layer shows that `|bias| + 127 · Σ|weights| <= i32::MAX` for each of its
+//!   channels. Every partial sum, in any order, is then within ±`i32::MAX`.
+//! * Requantization is four IEEE steps that each CPU and GPU has: i32 → f32 to nearest even, one
+//!   f32 multiply, clamp to `0..=127`, round half to even. Nothing is fused.
+//!
+//! Maps lie channels last, in [`Map`]s with a frame of zero pixels, so that a 3x3 window never leaves
+//! its map. Channels are padded to whole registers ([`pack::padded`]): the weights of a padding
+//! channel are zero, hence its activations are zero.
+//!
+//! # Panics
+//! The kernels panic if a slice is shorter than its shape demands: that is a mistake of the caller,
+//! who sizes all of them from shapes alone. No value of any byte makes them panic.
 #![no_std]
-//! Placeholder.
+#![deny(unsafe_code)]
+
+mod dense;
+mod depthwise;
+mod isa;
+mod level;
+mod map;
+pub mod pack;
+mod pointwise;
+mod pool;
+mod simd;
+mod stem;
+
+pub use dense::dense;
+pub use depthwise::depthwise;
+pub use isa::*;
+pub use level::{Level, LevelError};
+pub use map::{Map, MapMut, Shape};
+pub use pack::Packed;
+pub use pointwise::pointwise;
+pub use pool::pool;
+pub use simd::{Op, Simd};
+pub use stem::{patch_len, stem};
+
+/// The largest activation: seven bits, so that one byte is the same number as u8 and as i8.
+pub const ACTIVATION_MAX: u8 = 127;

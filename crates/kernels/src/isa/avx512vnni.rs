@@ -1,0 +1,96 @@
+//! AVX-512 with VNNI: 512-bit registers, a dot product in one instruction.
+
+use core::arch::x86_64::*;
+
+use super::cpuid::Features;
+use crate::{ACTIVATION_MAX, Simd};
+
+/// Token of a CPU with AVX-512 F, BW, VL and VNNI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx512Vnni(());
+
+impl Avx512Vnni {
+    /// The token, if this CPU has the four extensions and the operating system saves their registers.
+    pub fn detect() -> Option<Self> {
+        Features::detect().avx512vnni().then_some(Avx512Vnni(()))
+    }
+}
+
+const N: usize = 16;
+
+impl Simd for Avx512Vnni {
+    const NAME: &'static str = "avx512vnni";
+    const N: usize = N;
+    type I32 = __m512i;
+    type I8 = __m512i;
+
+    #[inline(always)]
+    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        fn inner<R>(f: impl FnOnce() -> R) -> R {
+            f()
+        }
+        // SAFETY: `self` proves the four extensions.
+        unsafe { inner(f) }
+    }
+
+    #[inline(always)]
+    fn bias(self, src: &[i32]) -> __m512i {
+        let src = &src[..N];
+        // SAFETY: `self` proves AVX-512 F; `src` holds the 64 bytes read.
+        unsafe { _mm512_loadu_si512(src.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn weights(self, src: &[i8]) -> __m512i {
+        let src = &src[..4 * N];
+        // SAFETY: `self` proves AVX-512 F; `src` holds the 64 bytes read.
+        unsafe { _mm512_loadu_si512(src.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn quad(self, a: [u8; 4]) -> __m512i {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_set1_epi32(i32::from_le_bytes(a)) }
+    }
+
+    #[inline(always)]
+    fn taps(self, t: [&[u8]; 4]) -> __m512i {
+        let [a, b, c, d] = t.map(
+            #[inline(always)]
+            |t| {
+                let t = &t[..N];
+                // SAFETY: every x86-64 CPU has SSE2; `t` holds the 16 bytes read.
+                unsafe { _mm_loadu_si128(t.as_ptr().cast()) }
+            },
+        );
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe {
+            let (ab, cd) = (_mm_unpacklo_epi8(a, b), _mm_unpacklo_epi8(c, d));
+            let x = _mm512_castsi128_si512(_mm_unpacklo_epi16(ab, cd));
+            let x = _mm512_inserti32x4::<1>(x, _mm_unpackhi_epi16(ab, cd));
+            let (ab, cd) = (_mm_unpackhi_epi8(a, b), _mm_unpackhi_epi8(c, d));
+            let x = _mm512_inserti32x4::<2>(x, _mm_unpacklo_epi16(ab, cd));
+            _mm512_inserti32x4::<3>(x, _mm_unpackhi_epi16(ab, cd))
+        }
+    }
+
+    #[inline(always)]
+    fn dot4(self, acc: __m512i, a: __m512i, w: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 VNNI.
+        unsafe { _mm512_dpbusd_epi32(acc, a, w) }
+    }
+
+    #[inline(always)]
+    fn requant(self, acc: __m512i, scale: &[f32], dst: &mut [u8]) {
+        let (scale, dst) = (&scale[..N], &mut dst[..N]);
+        // SAFETY: `self` proves AVX-512 F; `scale` holds the 64 bytes read, `dst` the 16 written.
+        unsafe {
+            let x = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(scale.as_ptr()));
+            let x = _mm512_max_ps(x, _mm512_setzero_ps());
+            let x = _mm512_min_ps(x, _mm512_set1_ps(f32::from(ACTIVATION_MAX)));
+            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x));
+            _mm_storeu_si128(dst.as_mut_ptr().cast(), bytes);
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! One layer at a time, on one level, against the oracle.
+
+use std::ops::RangeInclusive;
+
+use hitgate_kernels::{Level, Map, MapMut, Op, Packed, Shape, Simd, pack, patch_len};
+use hitgate_testkit::oracle::{self, Tensor};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+/// What one case is made of; a layer uses what it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    height: usize,
+    width: usize,
+    /// Channels in, before padding to whole registers.
+    inputs: usize,
+    /// Channels out, before padding.
+    outputs: usize,
+    stride: usize,
+    values: Values,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Values {
+    Seeded(u64),
+    /// Every activation 127, every weight -128: the largest products.
+    Lowest,
+    /// Every activation 127, every weight 127.
+    Highest,
+}
+
+const fn case(height: usize, width: usize, inputs: usize, outputs: usize, stride: usize) -> Case {
+    Case {
+        height,
+        width,
+        inputs,
+        outputs,
+        stride,
+        values: Values::Seeded(7),
+    }
+}
+
+pub const STEM_SHAPES: &[Case] = &[
+    case(1, 1, 1, 8, 2),
+    case(2, 2, 1, 8, 2),
+    case(33, 33, 1, 8, 2),
+    case(33, 31, 2, 16, 2),
+    case(10, 7, 3, 24, 2),
+    case(9, 8, 4, 40, 2),
+];
+pub const DEPTHWISE_SHAPES: &[Case] = &[
+    case(1, 1, 8, 8, 1),
+    case(1, 1, 8, 8, 2),
+    case(7, 7, 16, 16, 1),
+    case(14, 14, 24, 24, 2),
+    case(5, 9, 40, 40, 2),
+    case(2, 33, 8, 8, 1),
+];
+pub const POINTWISE_SHAPES: &[Case] = &[
+    case(1, 1, 8, 8, 1),
+    case(1, 2, 8, 16, 1),
+    case(3, 3, 16, 24, 1),
+    case(2, 4, 24, 8, 1),
+    case(7, 7, 64, 40, 1),
+    case(1, 5, 256, 64, 1),
+    case(2, 14, 32, 48, 1),
+];
+pub const POOL_SHAPES: &[Case] = &[
+    case(1, 1, 8, 8, 1),
+    case(7, 7, 256, 8, 1),
+    case(3, 4, 24, 8, 1),
+    case(2, 9, 16, 8, 1),
+];
+
+/// Runs `check` on each shape with seeded numbers and at both corners of the number range.
+pub fn named(shapes: &[Case], check: impl Fn(Case)) {
+    assert!(!shapes.is_empty());
+    for shape in shapes {
+        for values in [Values::Seeded(7), Values::Lowest, Values::Highest] {
+            check(Case { values, ..*shape });
+        }
+    }
+}
+
+/// Runs `check` on random shapes.
+pub fn property(check: impl Fn(Case)) {
+    let eights = |count: RangeInclusive<usize>| count.prop_map(|n| 8 * n);
+    let cases = (
+        1usize..20,
+        1usize..20,
+        eights(1..=9),
+        eights(1..=9),
+        1usize..=2,
+        any::<u64>(),
+    )
+        .prop_map(|(height, width, inputs, outputs, stride, seed)| Case {
+            height,
+            width,
+            inputs,
+            outputs,
+            stride,
+            values: Values::Seeded(seed),
+        });
+    TestRunner::new(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 64 }))
+        .run(&cases, |case| {
+            check(case);
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+impl Case {
+    fn numbers(&self) -> Numbers {
+        let seed = match self.values {
+            Values::Seeded(seed) => seed,
+            _ => 0,
+        };
+        Numbers {
+            values: self.values,
+            state: seed,
+        }
+    }
+}
+
+/// A stream of test numbers (splitmix64).
+struct Numbers {
+    values: Values,
+    state: u64,
+}
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    fn tensor(&mut self, height: usize, width: usize, channels: usize) -> Tensor {
+        Tensor::from_fn(height, width, channels, |_, _, _| match self.values {
+            Values::Seeded(_) => (self.next() % 128) as u8,
+            _ => 127,
+        })
+    }
+
+    fn weights(&mut self, len: usize) -> Vec<i8> {
+        let weight = |numbers: &mut Self| match numbers.values {
+            Values::Seeded(_) => numbers.next() as i8,
+            Values::Lowest => i8::MIN,
+            Values::Highest => i8::MAX,
+        };
+        (0..len).map(|_| weight(self)).collect()
+    }
+
+    fn bias(&mut self, len: usize) -> Vec<i32> {
+        (0..len).map(|_| self.next() as i32 % 20_000).collect()
+    }
+
+    /// Scales that spread sums of `inputs` products over the activations, with every fraction.
+    fn scale(&mut self, len: usize, inputs: usize) -> Vec<f32> {
+        let unit = 1.0 / (75.0 * (inputs as f32).sqrt() * 64.0);
+        (0..len)
+            .map(|_| (self.next() % 4096 + 1) as f32 / 64.0 * unit)
+            .collect()
+    }
+}
+
+/// `numbers` padded to `len` by `filler`.
+fn padded<T: Copy>(numbers: &[T], len: usize, filler: T) -> Vec<T> {
+    let mut numbers = numbers.to_vec();
+    numbers.resize(len, filler);
+    numbers
+}
+
+/// The tensor as a framed map whose pixels are padded to whole registers.
+fn framed(tensor: &Tensor, channels: usize) -> (Shape, Vec<u8>) {
+    let shape = Shape {
+        height: tensor.height,
+        width: tensor.width,
+        channels,
+    };
+    let mut bytes = vec![0xAA; shape.bytes()];
+    let mut map = MapMut::new(shape, &mut bytes);
+    let pixels: Vec<u8> = tensor
+        .data
+        .chunks_exact(tensor.channels)
+        .flat_map(|pixel| padded(pixel, channels, 0))
+        .collect();
+    map.fill(&pixels);
+    (shape, bytes)
+}
+
+/// A layer's output buffer, dirty, so that a byte that is never written shows.
+fn dirty(shape: Shape) -> Vec<u8> {
+    vec![0xAA; shape.bytes()]
+}
+
+/// Asserts that `bytes` is exactly `want`, framed and padded.
+fn assert_map(want: &Tensor, channels: usize, bytes: &[u8], case: Case, level: Level) {
+    let (_, framed) = framed(want, channels);
+    assert!(framed == bytes, "{}: {case:?}", level.name());
+}
+
+struct Stem<'a>(Map<'a>, Packed<'a>, MapMut<'a>);
+impl Op for Stem<'_> {
+    type Output = ();
+    fn run<S: Simd>(mut self, s: S) {
+        let mut patches = vec![0xAA; self.2.shape().width * patch_len(self.0.shape().channels)];
+        hitgate_kernels::stem(s, self.0, &self.1, &mut patches, &mut self.2);
+    }
+}
+
+pub fn stem(level: Level, case: Case) {
+    let (channels, lanes) = (1 + (case.inputs - 1) % 4, level.lanes());
+    let mut numbers = case.numbers();
+    let input = numbers.tensor(case.height, case.width, channels);
+    let weights = numbers.weights(case.outputs * channels * 9);
+    let bias = numbers.bias(case.outputs);
+    let scale = numbers.scale(case.outputs, 9 * channels);
+    let want = oracle::convolution(&input, &weights, &bias, &scale, 2);
+
+    let outputs = pack::padded(case.outputs, lanes);
+    let mut packed = vec![0; pack::matrix_len(9 * channels, case.outputs, lanes)];
+    let weight = |o, k| weights[(o * channels + k % channels) * 9 + k / channels];
+    pack::matrix(9 * channels, case.outputs, lanes, weight, &mut packed);
+    let (bias, scale) = (padded(&bias, outputs, 0), padded(&scale, outputs, 1.0));
+    let layer = Packed {
+        weights: &packed,
+        bias: &bias,
+        scale: &scale,
+    };
+
+    let (shape, bytes) = framed(&input, channels);
+    let out_shape = shape.strided(2, outputs);
+    let mut out = dirty(out_shape);
+    level.run(Stem(
+        Map::new(shape, &bytes),
+        layer,
+        MapMut::new(out_shape, &mut out),
+    ));
+    assert_map(&want, outputs, &out, case, level);
+}
+
+struct Depthwise<'a>(Map<'a>, usize, Packed<'a>, &'a mut [u8]);
+impl Op for Depthwise<'_> {
+    type Output = ();
+    fn run<S: Simd>(self, s: S) {
+        let shape = self.0.shape().strided(self.1, self.0.shape().channels);
+        // Two bands, so that a band that does not start at row 0 is tested too.
+        let (split, row) = (shape.height / 2, shape.width * shape.channels);
+        let (top, bottom) = self.3.split_at_mut(split * row);
+        hitgate_kernels::depthwise(s, self.0, self.1, 0..split, &self.2, top);
+        hitgate_kernels::depthwise(s, self.0, self.1, split..shape.height, &self.2, bottom);
+    }
+}
+
+pub fn depthwise(level: Level, case: Case) {
+    let (channels, lanes) = (case.inputs, level.lanes());
+    let mut numbers = case.numbers();
+    let input = numbers.tensor(case.height, case.width, channels);
+    let weights = numbers.weights(channels * 9);
+    let (bias, scale) = (numbers.bias(channels), numbers.scale(channels, 9));
+    let want = oracle::depthwise(&input, &weights, &bias, &scale, case.stride);
+
+    let width = pack::padded(channels, lanes);
+    let mut packed = vec![0; pack::depthwise_len(channels, lanes)];
+    pack::depthwise(channels, lanes, |c, tap| weights[c * 9 + tap], &mut packed);
+    let (bias, scale) = (padded(&bias, width, 0), padded(&scale, width, 1.0));
+    let layer = Packed {
+        weights: &packed,
+        bias: &bias,
+        scale: &scale,
+    };
+
+    let (shape, bytes) = framed(&input, width);
+    let mut out = vec![0xAA; want.height * want.width * width];
+    level.run(Depthwise(
+        Map::new(shape, &bytes),
+        case.stride,
+        layer,
+        &mut out,
+    ));
+    let want: Vec<u8> = want
+        .data
+        .chunks_exact(channels)
+        .flat_map(|pixel| padded(pixel, width, 0))
+        .collect();
+    assert!(want == out, "{}: {case:?}", level.name());
+}
+
+struct Pointwise<'a>(&'a [u8], usize, Packed<'a>, MapMut<'a>);
+impl Op for Pointwise<'_> {
+    type Output = ();
+    fn run<S: Simd>(mut self, s: S) {
+        let Shape { height, width, .. } = self.3.shape();
+        let (split, row) = (height / 2, width * self.1);
+        let (top, bottom) = self.0.split_at(split * row);
+        hitgate_kernels::pointwise(s, top, self.1, &self.2, &mut self.3, 0);
+        hitgate_kernels::pointwise(s, bottom, self.1, &self.2, &mut self.3, split);
+    }
+}
+
+pub fn pointwise(level: Level, case: Case) {
+    let lanes = level.lanes();
+    let mut numbers = case.numbers();
+    let input = numbers.tensor(case.height, case.width, case.inputs);
+    let weights = numbers.weights(case.outputs * case.inputs);
+    let (bias, scale) = (
+        numbers.bias(case.outputs),
+        numbers.scale(case.outputs, case.inputs),
+    );
+    let want = oracle::pointwise(&input, &weights, &bias, &scale);
+
+    let (inputs, outputs) = (
+        pack::padded(case.inputs, lanes),
+        pack::padded(case.outputs, lanes),
+    );
+    let mut packed = vec![0; pack::matrix_len(inputs, case.outputs, lanes)];
+    let weight = |o, k| {
+        if k < case.inputs {
+            weights[o * case.inputs + k]
+        } else {
+            0
+        }
+    };
+    pack::matrix(inputs, case.outputs, lanes, weight, &mut packed);
+    let (bias, scale) = (padded(&bias, outputs, 0), padded(&scale, outputs, 1.0));
+    let layer = Packed {
+        weights: &packed,
+        bias: &bias,
+        scale: &scale,
+    };
+
+    let pixels: Vec<u8> = input
+        .data
+        .chunks_exact(case.inputs)
+        .flat_map(|pixel| padded(pixel, inputs, 0))
+        .collect();
+    let shape = Shape {
+        height: case.height,
+        width: case.width,
+        channels: outputs,
+    };
+    let mut out = dirty(shape);
+    level.run(Pointwise(
+        &pixels,
+        inputs,
+        layer,
+        MapMut::new(shape, &mut out),
+    ));
+    assert_map(&want, outputs, &out, case, level);
+}
+
+struct PoolAndDense<'a>(Map<'a>, &'a [f32], &'a [i8], [i32; 3]);
+impl Op for PoolAndDense<'_> {
+    type Output = (Vec<u8>, [i32; 3]);
+    fn run<S: Simd>(self, s: S) -> (Vec<u8>, [i32; 3]) {
+        let mut features = vec![0xAA; self.0.shape().channels];
+        hitgate_kernels::pool(s, self.0, self.1, &mut features);
+        let logits = hitgate_kernels::dense(s, &features, self.2, self.3);
+        (features, logits)
+    }
+}
+
+pub fn pool_and_dense(level: Level, case: Case) {
+    let channels = case.inputs;
+    let mut numbers = case.numbers();
+    let input = numbers.tensor(case.height, case.width, channels);
+    let pixels = (case.height * case.width) as f32;
+    let scale: Vec<f32> = (0..channels)
+        .map(|c| (1.0 + c as f32 / 64.0) / pixels)
+        .collect();
+    let weights = numbers.weights(3 * channels);
+    let bias = [1, -2, 3].map(|x| x * 100_000);
+    let want = oracle::pool(&input, &scale);
+
+    let width = pack::padded(channels, level.lanes());
+    let (shape, bytes) = framed(&input, width);
+    let rows: Vec<i8> = weights
+        .chunks_exact(channels)
+        .flat_map(|row| padded(row, width, 0))
+        .collect();
+    let scale = padded(&scale, width, 1.0);
+    let (features, logits) = level.run(PoolAndDense(Map::new(shape, &bytes), &scale, &rows, bias));
+    assert_eq!(
+        features,
+        padded(&want, width, 0),
+        "{}: {case:?}",
+        level.name()
+    );
+    let want = oracle::dense(&want, &weights, &bias);
+    assert_eq!(logits.map(i64::from), want, "{}: {case:?}", level.name());
+}
+
+struct Requantize(i32, f32);
+impl Op for Requantize {
+    type Output = Vec<u8>;
+    fn run<S: Simd>(self, s: S) -> Vec<u8> {
+        let mut out = vec![0xAA; S::N];
+        let scale = vec![self.1; S::N];
+        s.vectorize(|| s.requant(s.bias(&vec![self.0; S::N]), &scale, &mut out));
+        out
+    }
+}
+
+/// Sums and scales at which a rounding, a clamp or a conversion could go wrong.
+pub fn requantize(level: Level) {
+    // 2²⁴ + 1 and its neighbours are where i32 → f32 starts to round.
+    let edges = [
+        0,
+        1,
+        3,
+        5,
+        127,
+        253,
+        255,
+        256,
+        1 << 24,
+        (1 << 24) + 1,
+        (1 << 24) + 3,
+        i32::MAX,
+    ];
+    let scales = [
+        f32::MIN_POSITIVE / 2.0,
+        f32::MIN_POSITIVE,
+        1.0 / (1u32 << 31) as f32,
+        0.25,
+        0.5,
+        0.499_999_97,
+        1.0,
+        1.5,
+        1e9,
+        f32::MAX,
+    ];
+    for sum in edges.into_iter().flat_map(|sum| [sum, -sum, -sum - 1]) {
+        for scale in scales {
+            let want = oracle::requantize(i64::from(sum), scale);
+            let got = level.run(Requantize(sum, scale));
+            assert_eq!(
+                got,
+                vec![want; level.lanes()],
+                "{}: {sum} times {scale:e}",
+                level.name()
+            );
+        }
+    }
+}
