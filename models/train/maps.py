@@ -1,0 +1,122 @@
+"""Prepared maps on disk, as `hitgate dataset OUT` writes them: OUT.npy (u8 [n, h, w], 0..=127) beside OUT.jsonl."""
+
+import glob
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from network import CLASSES
+
+FULL_SCALE = 127.0
+
+
+@dataclass
+class Maps:
+    """Shards laid end to end; the pixels stay on disk until a batch asks for them."""
+
+    shards: list
+    starts: np.ndarray
+    classes: np.ndarray
+    sets: np.ndarray
+
+    def __len__(self):
+        return len(self.classes)
+
+    @property
+    def side(self) -> int:
+        return self.shards[0].shape[-1]
+
+    @property
+    def channels(self) -> int:
+        return self.shards[0].shape[1]
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """Maps u8 [len(indices), channels, side, side], in the order asked for."""
+        out = np.empty((len(indices), *self.shards[0].shape[1:]), np.uint8)
+        shard = np.searchsorted(self.starts, indices, side="right") - 1
+        for k in np.unique(shard):
+            here = np.flatnonzero(shard == k)
+            out[here] = self.shards[k][indices[here] - self.starts[k]]
+        return out
+
+
+def open_maps(patterns: list[str], side: int) -> Maps:
+    """Memory-map every shard that the glob patterns name; each must hold square maps of `side` pixels."""
+    paths = sorted({Path(name) for pattern in patterns for name in glob.glob(pattern)})
+    if not paths:
+        raise SystemExit(f"no file matches {' '.join(patterns)}: give the .npy files of `hitgate dataset`")
+    shards, classes, sets = [], [], []
+    for path in paths:
+        maps, labels = open_shard(path, side)
+        shards.append(maps)
+        classes += [CLASSES.index(label["class"]) for label in labels]
+        sets += [label.get("set", "") for label in labels]
+    starts = np.concatenate([[0], np.cumsum([len(maps) for maps in shards])[:-1]])
+    return Maps(shards, starts, np.array(classes, np.int64), np.array(sets))
+
+
+def open_shard(path: Path, side: int):
+    """One shard's maps [n, channels, side, side] and their labels; the label file must have a line for each map."""
+    maps = np.load(path, mmap_mode="r")
+    if maps.ndim == 3:
+        maps = maps[:, None]
+    if maps.dtype != np.uint8 or maps.ndim != 4 or maps.shape[2:] != (side, side):
+        raise SystemExit(f"{path}: {maps.dtype} {maps.shape} found, uint8 maps of {side} x {side} wanted (see --input)")
+    sidecar = path.with_suffix(".jsonl")
+    with open(sidecar) as lines:
+        labels = [json.loads(line) for line in lines]
+    if [label["index"] for label in labels] != list(range(len(maps))):
+        raise SystemExit(f"{sidecar}: its indices do not count the {len(maps)} maps of {path}")
+    unknown = {label["class"] for label in labels} - set(CLASSES)
+    if unknown:
+        raise SystemExit(f"{sidecar}: class {unknown.pop()!r} found, one of {', '.join(CLASSES)} wanted")
+    return maps, labels
+
+
+class Mixture:
+    """Batches with a fixed share of each class; batch s is a function of the seed and s alone, so a resumed run
+    sees exactly what an uninterrupted one would.
+
+    Each class is gone through in an order shuffled anew each round: a rare class comes round more often, and no map
+    is left out.
+    """
+
+    def __init__(self, maps: Maps, batch: int, shares: list[float], seed: int):
+        self.maps, self.seed = maps, seed
+        self.members = [np.flatnonzero(maps.classes == c) for c in range(len(CLASSES))]
+        for name, members in zip(CLASSES, self.members):
+            if not len(members):
+                raise SystemExit(f"no map of class {name} among the training maps: simulate more frames")
+        edges = np.round(np.cumsum([0.0, *shares]) / sum(shares) * batch).astype(int)
+        self.counts = np.diff(edges)
+        self.orders = {}
+
+    def batch(self, step: int):
+        """Maps u8 [batch, channels, side, side], turned or mirrored at random, and their classes i64 [batch]."""
+        picks = np.concatenate([self._pick(c, step) for c in range(len(CLASSES))])
+        rng = np.random.default_rng((self.seed, 1, step))
+        maps = self.maps.read(picks)
+        for one, turn in zip(maps, rng.integers(8, size=len(maps))):
+            one[:] = turned(one, turn)
+        return maps, self.maps.classes[picks]
+
+    def _pick(self, c: int, step: int) -> np.ndarray:
+        first = step * self.counts[c]
+        rounds, places = np.divmod(np.arange(first, first + self.counts[c]), len(self.members[c]))
+        return np.array([self._order(c, r)[p] for r, p in zip(rounds, places)], np.int64)
+
+    def _order(self, c: int, r: int) -> np.ndarray:
+        current = self.orders.get(c)
+        if current is None or current[0] != r:
+            rng = np.random.default_rng((self.seed, 0, c, int(r)))
+            self.orders[c] = current = (r, rng.permutation(self.members[c]))
+        return current[1]
+
+
+def turned(image: np.ndarray, turn: int) -> np.ndarray:
+    """One of the eight symmetries of a square: the only changes that move no count between pixels."""
+    if turn & 4:
+        image = image[..., ::-1]
+    return np.rot90(image, turn & 3, (-2, -1)).copy()

@@ -1,0 +1,55 @@
+"""MobileNet-V1 as hitgate runs it: any width, any input size, one to four channels, three classes."""
+
+from torch import nn
+
+CLASSES = ("hit", "maybe", "miss")
+STEM_CHANNELS = 32
+# (output channels at width 1, stride) of the thirteen depthwise-separable blocks.
+BLOCKS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *[(512, 1)] * 5,
+    (1024, 2),
+    (1024, 1),
+)
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels at a width multiplier: a multiple of eight, eight at least."""
+    return max(8, 8 * round(channels * width / 8))
+
+
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; padding is one on all sides of a 3 x 3 and none of a 1 x 1."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class MobileNetV1(nn.Module):
+    """Maps f32 [n, channels, size, size] in 0..=1 to logits [n, 3], in the order of CLASSES."""
+
+    def __init__(self, width: float, channels: int = 1):
+        super().__init__()
+        wide = scaled(STEM_CHANNELS, width)
+        self.stem = conv(channels, wide, 3, stride=2)
+        self.blocks = nn.ModuleList()
+        for outputs, stride in BLOCKS:
+            outputs = scaled(outputs, width)
+            self.blocks.append(
+                nn.Sequential(conv(wide, wide, 3, stride, groups=wide), conv(wide, outputs, 1))
+            )
+            wide = outputs
+        self.head = nn.Linear(wide, len(CLASSES))
+
+    def forward(self, maps):
+        x = self.stem(maps)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x.mean((2, 3)))
