@@ -1,0 +1,377 @@
+//! The end that takes slots, and gives them back.
+
+use crate::cache::{CacheHooks, Coherent};
+use crate::error::{AttachError, RingError};
+use crate::layout::{CONSUMER_COUNTERS, Layout, PATH_COUNTERS, RECORD_LEN, at};
+use crate::lent::Lent;
+use crate::monitor::{Monitor, Source, State};
+use crate::region::{CONSUMER, Region};
+use crate::seq::Seq;
+use crate::sync::{Ordering, device_acquire};
+use core::ops::Range;
+
+/// The end that takes slots.
+///
+/// Invariant *one owner*, the reader's half: a published slot is the reader's from the moment that
+/// its number is seen until its bit in the returned-bitmap is set, which happens after the
+/// last reference to its bytes is gone. The head never passes a slot whose bit is not set, and the
+/// writer never stores to a slot that the head has not passed.
+pub struct Reader<'m> {
+    region: Region<'m>,
+    hooks: &'m dyn CacheHooks,
+    /// Position up to which slots came back; its low half is the head that the writer sees.
+    returned: u64,
+    /// Position of the next frame to settle.
+    next: u64,
+    waits: u64,
+    /// The wait that is going on has already been counted.
+    waiting: bool,
+    path: [u64; PATH_COUNTERS],
+    source: Source,
+}
+
+/// Frames in order, oldest first. Each is settled in turn; those that are not settled
+/// when the batch goes are read again.
+pub struct Batch<'r, 'm> {
+    reader: &'r mut Reader<'m>,
+    /// Position after the last frame of the batch.
+    end: u64,
+}
+
+/// A published frame that has not been settled.
+#[derive(Clone, Copy)]
+pub struct Frame<'b> {
+    seq: Seq,
+    region: &'b Region<'b>,
+}
+
+impl<'m> Reader<'m> {
+    pub(crate) fn new(region: Region<'m>) -> Result<Self, AttachError> {
+        let head = region.control(at::HEAD).load(Ordering::Acquire);
+        let source = region.monitor().source().unwrap_or_default();
+        let returned = position_of_head(head, source.produced, region.layout().slots())?;
+        let counters = CONSUMER.own(&region);
+        let mut path = [0; PATH_COUNTERS];
+        path.copy_from_slice(&counters[..PATH_COUNTERS]);
+        let mut reader = Reader {
+            region,
+            hooks: &Coherent,
+            returned,
+            next: returned,
+            waits: counters[PATH_COUNTERS + 2],
+            waiting: false,
+            path,
+            source,
+        };
+        reader.publish(&path);
+        reader.set_state(State::Open);
+        Ok(reader)
+    }
+
+    /// The same reader, for memory that the caches do not follow by themselves.
+    pub fn with_cache_hooks(mut self, hooks: &'m dyn CacheHooks) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
+    /// At most `max` published frames, oldest first.
+    ///
+    /// A batch is never larger than the number of slots that may still be lent, so every frame
+    /// of it can be. If that number is 0 while frames are there, the batch is empty and says
+    /// [`Batch::waiting`]; the wait is counted, once.
+    ///
+    /// # Errors
+    /// [`RingError::Number`] when the next slot holds an impossible number.
+    pub fn read(&mut self, max: u32) -> Result<Batch<'_, 'm>, RingError> {
+        self.skip_returned();
+        self.reclaim();
+        let lendable = self.lendable();
+        self.note_wait(lendable == 0 && self.is_there(self.next)?);
+        let ready = self.ready(max.min(lendable))?;
+        if ready > 0 {
+            device_acquire();
+        }
+        for position in self.next..self.next + ready {
+            self.hooks.before_cpu_read(self.slot_range(position));
+            self.clear_stray_bit(position);
+        }
+        let end = self.next + ready;
+        Ok(Batch { reader: self, end })
+    }
+
+    /// Gives the slots that came back to the writer: all up to the first that is still out.
+    /// [`Reader::read`] and dropping a [`Batch`] do this too.
+    pub fn reclaim(&mut self) {
+        let slots = self.region.layout().slots();
+        let mut end = self.returned;
+        while end < self.next {
+            let (word, bit) = self.region.returned_bit(end);
+            let to_last_slot = u64::from(slots - self.region.layout().slot_index(end));
+            let limit = (self.next - end).min(to_last_slot);
+            let run = u64::from((word.load(Ordering::Acquire) >> bit).trailing_ones()).min(limit);
+            if run == 0 {
+                break;
+            }
+            // Cleared before the head moves: a bit left behind would return a slot of the next lap.
+            word.fetch_and(!(u32::MAX >> (32 - run) << bit), Ordering::Relaxed);
+            end += run;
+        }
+        if end != self.returned {
+            self.returned = end;
+            self.region
+                .control(at::HEAD)
+                .store(end as u32, Ordering::Release);
+        }
+    }
+
+    /// Slots that are lent.
+    pub fn lent(&self) -> u32 {
+        let words = self.region.layout().slots().div_ceil(32);
+        let back: u64 = (0..words)
+            .map(|i| self.region.returned_bit(u64::from(i) * 32).0)
+            .map(|word| u64::from(word.load(Ordering::Relaxed).count_ones()))
+            .sum();
+        (self.next - self.returned).saturating_sub(back) as u32
+    }
+
+    /// Slots that may still be lent: half of all, less those that are.
+    pub fn lendable(&self) -> u32 {
+        (self.region.layout().lend_limit()).saturating_sub(self.lent())
+    }
+
+    /// Frames settled, by this reader and those before it in the same session.
+    pub const fn taken(&self) -> u64 {
+        self.next
+    }
+
+    /// Times that frames waited because half the slots were lent.
+    pub const fn waits(&self) -> u64 {
+        self.waits
+    }
+
+    /// Publishes the path's counters for other processes, with the ring's own, as one block.
+    pub fn publish(&mut self, path: &[u64; PATH_COUNTERS]) {
+        self.path = *path;
+        let mut counters = [0; CONSUMER_COUNTERS];
+        counters[..PATH_COUNTERS].copy_from_slice(path);
+        counters[PATH_COUNTERS..PATH_COUNTERS + 3].copy_from_slice(&[
+            self.next,
+            self.returned,
+            self.waits,
+        ]);
+        CONSUMER.publish(&self.region, &counters);
+    }
+
+    /// The path's counters as last published, by this reader or the one before it.
+    pub const fn published(&self) -> &[u64; PATH_COUNTERS] {
+        &self.path
+    }
+
+    /// Tells the writer's side that this end is alive, at `now_ms` of the host's monotonic clock.
+    pub fn heartbeat(&self, now_ms: u32) {
+        self.region
+            .control(at::CONSUMER + at::HEARTBEAT)
+            .store(now_ms, Ordering::Release);
+    }
+
+    /// Says that this end stops in good order.
+    pub fn close(&mut self) {
+        let path = self.path;
+        self.publish(&path);
+        self.set_state(State::Closed);
+    }
+
+    /// What the writer's side says of itself.
+    pub fn source(&mut self) -> Source {
+        if let Some(source) = self.region.monitor().source() {
+            self.source = source;
+        }
+        self.source
+    }
+
+    /// Whether the writer closed and every frame that it produced is settled.
+    pub fn finished(&mut self) -> bool {
+        let source = self.source();
+        source.state == State::Closed && self.next >= source.produced
+    }
+
+    /// The record of frame `seq`, if it is committed and not yet overwritten.
+    pub fn record(&self, seq: Seq) -> Option<[u8; RECORD_LEN]> {
+        self.region.record(seq)
+    }
+
+    /// Shape and offsets of the ring.
+    pub const fn layout(&self) -> &Layout {
+        self.region.layout()
+    }
+
+    /// The number that the creator gave this run.
+    pub const fn session(&self) -> u64 {
+        self.region.session()
+    }
+
+    /// A view of both sides' counters.
+    pub fn monitor(&self) -> Monitor<'m> {
+        self.region.monitor()
+    }
+
+    /// Passes slots that an earlier reader had judged and got back when it died: they wait only
+    /// for one before them.
+    fn skip_returned(&mut self) {
+        while self.next - self.returned < u64::from(self.region.layout().slots())
+            && self.came_back(self.next)
+        {
+            self.next += 1;
+        }
+    }
+
+    /// How many frames from the next one on are published, at most `limit`.
+    fn ready(&self, limit: u32) -> Result<u64, RingError> {
+        let unreturned = self.next - self.returned;
+        let limit = u64::from(limit).min(u64::from(self.region.layout().slots()) - unreturned);
+        for ready in 0..limit {
+            match self.is_there(self.next + ready) {
+                Ok(true) if !self.came_back(self.next + ready) => {}
+                Ok(_) => return Ok(ready),
+                Err(error) if ready == 0 => return Err(error),
+                // The whole frames first: the next read meets this one.
+                Err(_) => return Ok(ready),
+            }
+        }
+        Ok(limit)
+    }
+
+    fn is_there(&self, position: u64) -> Result<bool, RingError> {
+        let start = self.region.layout().slot_at(position);
+        self.hooks.before_cpu_read(start..start + 16);
+        self.region.is_published(position)
+    }
+
+    /// Whether the frame was settled, and its slot given back, by an earlier reader.
+    fn came_back(&self, position: u64) -> bool {
+        let (word, bit) = self.region.returned_bit(position);
+        word.load(Ordering::Acquire) >> bit & 1 == 1
+            && self.region.is_judged(Seq::from_position(position))
+    }
+
+    /// A bit that is set before its slot is given back would give it back while it is read.
+    fn clear_stray_bit(&self, position: u64) {
+        let (word, bit) = self.region.returned_bit(position);
+        if word.load(Ordering::Relaxed) >> bit & 1 == 1 {
+            word.fetch_and(!(1 << bit), Ordering::Relaxed);
+        }
+    }
+
+    fn note_wait(&mut self, waiting: bool) {
+        if waiting && !self.waiting {
+            self.waits += 1;
+        }
+        self.waiting = waiting;
+    }
+
+    fn slot_range(&self, position: u64) -> Range<usize> {
+        let start = self.region.layout().slot_at(position);
+        start..start + self.region.layout().stride() as usize
+    }
+
+    fn set_state(&self, state: State) {
+        self.region
+            .control(at::CONSUMER + at::STATE)
+            .store(state as u32, Ordering::Release);
+    }
+}
+
+/// The position whose low half is `head`: not above `produced` by more than the one frame that a
+/// writer publishes before it counts it, nor below it by more than a ring.
+fn position_of_head(head: u32, produced: u64, slots: u32) -> Result<u64, AttachError> {
+    let ahead = i64::from(head.wrapping_sub(produced as u32).cast_signed());
+    if produced < Seq::MAX_POSITION && (-i64::from(slots)..=1).contains(&ahead) {
+        if let Some(position) = produced.checked_add_signed(ahead) {
+            return Ok(position);
+        }
+    }
+    Err(AttachError::Positions { produced, head })
+}
+
+impl<'m> Batch<'_, 'm> {
+    /// Frames not settled yet.
+    pub const fn len(&self) -> usize {
+        (self.end - self.reader.next) as usize
+    }
+
+    /// Whether no frame is left to settle.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether frames are there, but wait because half the slots are lent.
+    pub const fn waiting(&self) -> bool {
+        self.reader.waiting
+    }
+
+    /// The frames not settled yet, oldest first.
+    pub fn frames(&self) -> impl ExactSizeIterator<Item = Frame<'_>> {
+        (0..self.len()).map(|i| self.frame(i))
+    }
+
+    /// The `i`-th frame not settled yet.
+    pub fn get(&self, i: usize) -> Option<Frame<'_>> {
+        (i < self.len()).then(|| self.frame(i))
+    }
+
+    /// The oldest frame not settled yet.
+    pub fn front(&self) -> Option<Frame<'_>> {
+        self.get(0)
+    }
+
+    /// Commits the record of the oldest frame, and passes its slot on: drop the [`Lent`] to give
+    /// the slot back at once, or keep it for as long as the link needs the frame. `None` when
+    /// no frame is left.
+    ///
+    /// Bytes 0..8 of the record become the frame's number. A frame that was judged before a
+    /// crash keeps the record it has, so that each frame has exactly one.
+    pub fn settle(&mut self, record: &[u8; RECORD_LEN]) -> Option<Lent<'m>> {
+        if self.is_empty() {
+            return None;
+        }
+        let reader = &mut *self.reader;
+        let seq = Seq::from_position(reader.next);
+        if !reader.region.is_judged(seq) {
+            reader.region.commit_record(seq, record);
+        }
+        reader.next += 1;
+        Some(Lent::new(reader.region.again(), seq, reader.hooks))
+    }
+
+    fn frame(&self, i: usize) -> Frame<'_> {
+        Frame {
+            seq: Seq::from_position(self.reader.next + i as u64),
+            region: &self.reader.region,
+        }
+    }
+}
+
+impl Drop for Batch<'_, '_> {
+    fn drop(&mut self) {
+        self.reader.reclaim();
+    }
+}
+
+impl<'b> Frame<'b> {
+    /// Its number in the ring.
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The whole slot; bytes 8..16 are the number.
+    pub fn bytes(&self) -> &'b [u8] {
+        // SAFETY: *one owner*: the slot is published, and it cannot go back while the batch
+        // that this frame borrows from is not settled further.
+        unsafe { self.region.slot_bytes(self.seq) }
+    }
+
+    /// The record that an earlier reader committed before it died without giving the slot back.
+    pub fn judged(&self) -> Option<[u8; RECORD_LEN]> {
+        self.region.record(self.seq)
+    }
+}

@@ -1,0 +1,433 @@
+//! A checked ring in memory that somebody else mapped.
+
+use crate::counters::Block;
+use crate::error::{AttachError, RingError};
+use crate::layout::{self, CONSUMER_COUNTERS, Layout, PRODUCER_COUNTERS, RECORD_LEN, at};
+use crate::monitor::Monitor;
+use crate::reader::Reader;
+use crate::seq::Seq;
+use crate::sync::{AtomicU32, Memory, Ordering, fence};
+use crate::writer::Writer;
+use core::ptr::NonNull;
+
+/// Memory that holds a ring whose identity line has been checked against the memory's length.
+///
+/// Every offset comes from [`Layout`], which `create` and `attach` hold against the length: this
+/// is the invariant *in bounds* that the unsafe blocks of this crate argue from. No word that
+/// is loaded later changes it.
+pub struct Region<'m> {
+    memory: Memory<'m>,
+    layout: Layout,
+    session: u64,
+}
+
+/// The counters of each side.
+pub(crate) const PRODUCER: Block<PRODUCER_COUNTERS> = Block {
+    version_at: at::PRODUCER + at::COUNTERS_VERSION,
+    copies_at: at::PRODUCER_COUNTERS,
+};
+pub(crate) const CONSUMER: Block<CONSUMER_COUNTERS> = Block {
+    version_at: at::CONSUMER + at::COUNTERS_VERSION,
+    copies_at: at::CONSUMER_COUNTERS,
+};
+
+/// Which end of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The end that fills slots.
+    Writer,
+    /// The end that takes them.
+    Reader,
+}
+
+impl End {
+    pub(crate) const fn line(self) -> usize {
+        match self {
+            End::Writer => at::PRODUCER,
+            End::Reader => at::CONSUMER,
+        }
+    }
+}
+
+impl<'m> Region<'m> {
+    /// Makes an empty ring of this layout in the `len` bytes from `base`, whatever they held.
+    ///
+    /// # Errors
+    /// [`AttachError::Misaligned`] and [`AttachError::TooShort`].
+    ///
+    /// # Safety
+    /// * `base` is valid for reads and writes of `len` bytes for `'m`.
+    /// * For `'m` these bytes are accessed only through regions, here and in other processes; none
+    ///   of them is in use while this function runs.
+    /// * *One of each*: over all regions on this memory, in all processes, at most one has
+    ///   become a [`Writer`] and at most one a [`Reader`] at a time; a [`Lent`](crate::Lent)
+    ///   slot counts as a part of the reader that lent it. Where a device is the writer, it fills a
+    ///   slot only when the head says that the slot came back.
+    pub unsafe fn create(
+        base: NonNull<u8>,
+        len: usize,
+        layout: &Layout,
+        session: u64,
+    ) -> Result<Self, AttachError> {
+        check_base(base)?;
+        check_len(len, layout.bytes() as u64)?;
+        let region = Region {
+            // SAFETY: the caller's promise, and *in bounds*: the length was checked just now.
+            memory: unsafe { Memory::new(base) },
+            layout: *layout,
+            session,
+        };
+        region.clear();
+        region.write_identity();
+        Ok(region)
+    }
+
+    /// The ring that somebody made in the `len` bytes from `base`.
+    ///
+    /// # Errors
+    /// [`AttachError`] says what does not fit: every field of the identity line is checked.
+    ///
+    /// # Safety
+    /// As for [`Region::create`], but regions on this memory may be in use.
+    pub unsafe fn attach(base: NonNull<u8>, len: usize) -> Result<Self, AttachError> {
+        check_base(base)?;
+        check_len(len, layout::PAGE as u64)?;
+        // SAFETY: the caller's promise. Only the control page is touched before the length
+        // has been held against the layout.
+        let memory = unsafe { Memory::new(base) };
+        let (layout, session) = read_identity(&memory)?;
+        check_len(len, layout.bytes() as u64)?;
+        Ok(Region {
+            memory,
+            layout,
+            session,
+        })
+    }
+
+    /// This region, if it has the shape that the caller wants.
+    ///
+    /// # Errors
+    /// [`AttachError::OtherShape`].
+    pub fn expect(self, layout: &Layout) -> Result<Self, AttachError> {
+        if self.layout == *layout {
+            return Ok(self);
+        }
+        Err(AttachError::OtherShape {
+            found: self.layout,
+            expected: *layout,
+        })
+    }
+
+    /// The end that fills slots; goes on where an earlier writer stopped.
+    ///
+    /// # Errors
+    /// [`AttachError::Positions`].
+    pub fn into_writer(self) -> Result<Writer<'m>, AttachError> {
+        Writer::new(self)
+    }
+
+    /// The end that takes slots; goes on where an earlier reader stopped.
+    ///
+    /// # Errors
+    /// [`AttachError::Positions`].
+    pub fn into_reader(self) -> Result<Reader<'m>, AttachError> {
+        Reader::new(self)
+    }
+
+    /// Both ends, for a ring within one process.
+    ///
+    /// # Errors
+    /// [`AttachError::Positions`].
+    pub fn split(self) -> Result<(Writer<'m>, Reader<'m>), AttachError> {
+        Ok((self.again().into_writer()?, self.into_reader()?))
+    }
+
+    /// A view for statistics and inspection; any number of them.
+    pub fn monitor(&self) -> Monitor<'m> {
+        Monitor::new(self.again())
+    }
+
+    /// Shape and offsets.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The number that the creator gave this run.
+    pub const fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// The words that name the process at one end: its id (0: none), and a mark that tells it
+    /// from another process of that id.
+    pub fn owner(&self, end: End) -> (u32, u32) {
+        let id = self.control(end.line() + at::OWNER).load(Ordering::Acquire);
+        let mark = self.control(end.line() + at::OWNER_MARK);
+        (id, mark.load(Ordering::Relaxed))
+    }
+
+    /// Puts `new` in place of the owner id `old` (0: none); false if another process was faster.
+    pub fn replace_owner(&self, end: End, old: u32, new: u32, mark: u32) -> bool {
+        let owner = self.control(end.line() + at::OWNER);
+        let won = (owner.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)).is_ok();
+        if won {
+            self.control(end.line() + at::OWNER_MARK)
+                .store(mark, Ordering::Release);
+        }
+        won
+    }
+
+    pub(crate) fn again(&self) -> Self {
+        Region { ..*self }
+    }
+
+    /// A word of the control page. `offset` is one of [`at`], or a counter's within its block.
+    pub(crate) fn control(&self, offset: usize) -> &'m AtomicU32 {
+        debug_assert!(offset < layout::PAGE && offset.is_multiple_of(4));
+        // SAFETY: *in bounds*; words of the control page are never covered by a reference.
+        unsafe { self.memory.word(offset) }
+    }
+
+    pub(crate) fn control_u64(&self, offset: usize) -> u64 {
+        read_u64(&self.memory, offset)
+    }
+
+    /// The word of the bitmap that holds the bit of the slot of `position`, and the bit's number.
+    pub(crate) fn returned_bit(&self, position: u64) -> (&'m AtomicU32, u32) {
+        let (offset, bit) = self.layout.bit_at(self.layout.slot_index(position));
+        // SAFETY: *in bounds*; words of the bitmap are never covered by a reference.
+        (unsafe { self.memory.word(offset) }, bit)
+    }
+
+    /// The low and high half of the number of the slot of `position`.
+    pub(crate) fn slot_number(&self, position: u64) -> (&'m AtomicU32, &'m AtomicU32) {
+        let offset = self.layout.slot_at(position) + layout::SLOT_SEQ_OFFSET;
+        // SAFETY: *in bounds*; a `&mut` never covers a slot's number, and while a `&[u8]` does, the
+        // slot is published and nobody stores to its number (*one owner*, see `Reader`).
+        unsafe { (self.memory.word(offset), self.memory.word(offset + 4)) }
+    }
+
+    /// The whole slot of frame `seq`.
+    ///
+    /// # Safety
+    /// *One owner* (see [`Reader`]): the frame is published, and its slot's bit is not set for `'b`.
+    pub(crate) unsafe fn slot_bytes<'b>(&self, seq: Seq) -> &'b [u8]
+    where
+        'm: 'b,
+    {
+        let offset = self.layout.slot_at(seq.position());
+        // SAFETY: *in bounds*, and nobody stores to the slot by this function's contract.
+        unsafe {
+            let start = self.memory.to_read(offset);
+            core::slice::from_raw_parts(start.as_ptr(), self.layout.stride() as usize)
+        }
+    }
+
+    /// Bytes of the slot of `position` from `offset` on, to write; `offset` is at most the stride.
+    pub(crate) fn slot_to_write(&self, position: u64, offset: usize) -> NonNull<u8> {
+        debug_assert!(offset <= self.layout.stride() as usize);
+        // SAFETY: *in bounds*.
+        unsafe { self.memory.to_write(self.layout.slot_at(position) + offset) }
+    }
+
+    /// Whether the frame of `position` is in its slot, whole.
+    pub(crate) fn is_published(&self, position: u64) -> Result<bool, RingError> {
+        let expected = Seq::from_position(position);
+        let (low, high) = self.slot_number(position);
+        let found = low.load(Ordering::Acquire);
+        if found == 0 {
+            return Ok(false);
+        }
+        let found_high = high.load(Ordering::Relaxed);
+        if (found, found_high) == (expected.low(), expected.high()) {
+            return Ok(true);
+        }
+        // Its high half may already be the next one's, so the low half alone speaks.
+        let lap_before = position.checked_sub(u64::from(self.layout.slots()));
+        if lap_before.is_some_and(|before| Seq::from_position(before).low() == found) {
+            return Ok(false);
+        }
+        Err(RingError::Number {
+            expected,
+            found: u64::from(found_high) << 32 | u64::from(found),
+        })
+    }
+
+    /// Stores the record of frame `seq`; bytes 0..8 become its number, the low half last.
+    pub(crate) fn commit_record(&self, seq: Seq, record: &[u8; RECORD_LEN]) {
+        let offset = self.layout.record_at(seq.position());
+        let number = self.record_word(offset);
+        number.store(0, Ordering::Relaxed);
+        // Whoever sees a word of this record must also see that its number is gone.
+        fence(Ordering::Release);
+        for (i, word) in record.chunks_exact(4).enumerate().skip(2) {
+            let value = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+            self.record_word(offset + 4 * i)
+                .store(value, Ordering::Relaxed);
+        }
+        self.record_word(offset + 4)
+            .store(seq.high(), Ordering::Relaxed);
+        number.store(seq.low(), Ordering::Release);
+    }
+
+    /// The record of frame `seq`, if it is committed and not yet overwritten.
+    pub(crate) fn record(&self, seq: Seq) -> Option<[u8; RECORD_LEN]> {
+        let offset = self.layout.record_at(seq.position());
+        let number = self.record_word(offset);
+        if number.load(Ordering::Acquire) != seq.low() {
+            return None;
+        }
+        let mut record = [0; RECORD_LEN];
+        for (i, bytes) in record.chunks_exact_mut(4).enumerate() {
+            let word = self.record_word(offset + 4 * i).load(Ordering::Relaxed);
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        fence(Ordering::Acquire);
+        let whole = number.load(Ordering::Relaxed) == seq.low();
+        (whole && record[..8] == seq.get().to_le_bytes()).then_some(record)
+    }
+
+    /// Whether the record of frame `seq` is committed.
+    pub(crate) fn is_judged(&self, seq: Seq) -> bool {
+        let offset = self.layout.record_at(seq.position());
+        self.record_word(offset).load(Ordering::Acquire) == seq.low()
+            && self.record_word(offset + 4).load(Ordering::Relaxed) == seq.high()
+    }
+
+    fn record_word(&self, offset: usize) -> &'m AtomicU32 {
+        // SAFETY: *in bounds*; words of records are never covered by a reference.
+        unsafe { self.memory.word(offset) }
+    }
+
+    /// Forgets what the memory held: the control page, the bitmap, every number.
+    fn clear(&self) {
+        for offset in (0..at::FREE_RUNNING).step_by(4) {
+            self.control(offset).store(0, Ordering::Relaxed);
+        }
+        for position in 0..u64::from(self.layout.slots()) {
+            self.returned_bit(position).0.store(0, Ordering::Relaxed);
+            self.slot_number(position).0.store(0, Ordering::Relaxed);
+        }
+        for position in 0..u64::from(self.layout.records()) {
+            let number = self.record_word(self.layout.record_at(position));
+            number.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn write_identity(&self) {
+        let fields = identity(&self.layout);
+        for (offset, value, _) in fields {
+            self.store_u64(offset, value);
+        }
+        self.store_u64(at::SESSION, self.session);
+        for (offset, value) in [
+            (at::VERSION, layout::LAYOUT_VERSION),
+            (at::CONTROL_LEN, layout::PAGE as u32),
+            (at::SLOTS, self.layout.slots()),
+            (at::STRIDE, self.layout.stride()),
+            (at::RECORDS, self.layout.records()),
+            (at::POLICY, layout::POLICY_CREDIT),
+            (at::PUBLICATION, layout::PUBLISHED_BY_NUMBER),
+            (at::MAGIC + 4, (layout::MAGIC >> 32) as u32),
+        ] {
+            self.control(offset).store(value, Ordering::Relaxed);
+        }
+        self.control(at::MAGIC)
+            .store(layout::MAGIC as u32, Ordering::Release);
+    }
+
+    fn store_u64(&self, offset: usize, value: u64) {
+        self.control(offset).store(value as u32, Ordering::Relaxed);
+        self.control(offset + 4)
+            .store((value >> 32) as u32, Ordering::Relaxed);
+    }
+}
+
+/// The 64-bit fields that follow from the shape: offset in the identity line, value, name.
+const fn identity(layout: &Layout) -> [(usize, u64, &'static str); 4] {
+    [
+        (
+            at::BITMAP_OFFSET,
+            layout.bitmap_offset() as u64,
+            "offset of the bitmap",
+        ),
+        (
+            at::RECORDS_OFFSET,
+            layout.records_offset() as u64,
+            "offset of the records",
+        ),
+        (
+            at::SLOTS_OFFSET,
+            layout.slots_offset() as u64,
+            "offset of the slots",
+        ),
+        (at::TOTAL_LEN, layout.bytes() as u64, "total length"),
+    ]
+}
+
+fn read_identity(memory: &Memory<'_>) -> Result<(Layout, u64), AttachError> {
+    // The low half was stored last: with it, the rest is there.
+    if read_u32(memory, at::MAGIC) != layout::MAGIC as u32
+        || read_u32(memory, at::MAGIC + 4) != (layout::MAGIC >> 32) as u32
+    {
+        return Err(AttachError::NotARing);
+    }
+    let version = read_u32(memory, at::VERSION);
+    if version != layout::LAYOUT_VERSION {
+        return Err(AttachError::Version(version));
+    }
+    for (offset, expected, field) in [
+        (at::POLICY, layout::POLICY_CREDIT, "policy"),
+        (at::PUBLICATION, layout::PUBLISHED_BY_NUMBER, "publication"),
+    ] {
+        let found = read_u32(memory, offset);
+        if found != expected {
+            return Err(AttachError::Unsupported { field, found });
+        }
+    }
+    let layout = Layout::new(
+        read_u32(memory, at::SLOTS),
+        read_u32(memory, at::STRIDE),
+        read_u32(memory, at::RECORDS),
+    )?;
+    let control_len = u64::from(read_u32(memory, at::CONTROL_LEN));
+    check_field("size of the control page", control_len, layout::PAGE as u64)?;
+    for (offset, expected, field) in identity(&layout) {
+        check_field(field, read_u64(memory, offset), expected)?;
+    }
+    Ok((layout, read_u64(memory, at::SESSION)))
+}
+
+fn check_field(field: &'static str, found: u64, expected: u64) -> Result<(), AttachError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(AttachError::Field {
+        field,
+        found,
+        expected,
+    })
+}
+
+fn check_base(base: NonNull<u8>) -> Result<(), AttachError> {
+    // In a loom model the base is a `Shadow`'s, which stands for a page.
+    if cfg!(not(loom)) && !base.as_ptr().addr().is_multiple_of(layout::PAGE) {
+        return Err(AttachError::Misaligned);
+    }
+    Ok(())
+}
+
+fn check_len(len: usize, needed: u64) -> Result<(), AttachError> {
+    if (len as u64) < needed {
+        return Err(AttachError::TooShort { len, needed });
+    }
+    Ok(())
+}
+
+fn read_u32(memory: &Memory<'_>, offset: usize) -> u32 {
+    // SAFETY: callers pass offsets of the control page, which the length was checked to hold.
+    unsafe { memory.word(offset) }.load(Ordering::Acquire)
+}
+
+fn read_u64(memory: &Memory<'_>, offset: usize) -> u64 {
+    u64::from(read_u32(memory, offset)) | u64::from(read_u32(memory, offset + 4)) << 32
+}

@@ -1,0 +1,165 @@
+//! The one place that atomics come from, and the words and bytes of the mapping they live in.
+//!
+//! Under `cfg(loom)` the same ring runs on loom's atomics. Those cannot lie in a mapping, so there
+//! the base address is that of a [`Shadow`], which holds a loom word for each shared word and
+//! a loom cell for each slot's bytes.
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicU32, Ordering, fence};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU32, Ordering, fence};
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+/// Orders reads after a number that a *device* wrote, not another CPU.
+///
+/// On aarch64 an acquire load orders this CPU against others of the inner shareable domain; a bus
+/// master may sit outside of it, which is what `dmb oshld` covers. Elsewhere an acquire fence does.
+#[inline]
+pub fn device_acquire() {
+    #[cfg(all(target_arch = "aarch64", not(loom)))]
+    // SAFETY: a barrier touches no register and no memory; without `nomem` the compiler keeps
+    // memory accesses on their side of it.
+    unsafe {
+        core::arch::asm!("dmb oshld", options(nostack, preserves_flags))
+    };
+    #[cfg(not(all(target_arch = "aarch64", not(loom))))]
+    fence(Ordering::Acquire);
+}
+
+/// The mapping's memory: words that both sides share, bytes that one side owns at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory<'m> {
+    base: NonNull<u8>,
+    _mapping: PhantomData<&'m AtomicU32>,
+}
+
+// SAFETY: `Memory` gives shared access to atomics, and raw pointers whose use each caller justifies.
+unsafe impl Send for Memory<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Memory<'_> {}
+
+#[cfg(not(loom))]
+impl<'m> Memory<'m> {
+    /// # Safety
+    /// `base` is valid for `'m` for reads and writes up to every offset that is asked for.
+    pub unsafe fn new(base: NonNull<u8>) -> Self {
+        Memory {
+            base,
+            _mapping: PhantomData,
+        }
+    }
+
+    /// The shared word at `offset`.
+    ///
+    /// # Safety
+    /// `offset` is a multiple of 4 inside the mapping, and no `&mut` covers it.
+    #[inline]
+    pub unsafe fn word(&self, offset: usize) -> &'m AtomicU32 {
+        // SAFETY: in bounds by this function's contract; the base is page-aligned.
+        unsafe { self.base.add(offset).cast().as_ref() }
+    }
+
+    /// Bytes from `offset` on, to be read.
+    ///
+    /// # Safety
+    /// `offset` is inside the mapping.
+    #[inline]
+    pub unsafe fn to_read(&self, offset: usize) -> NonNull<u8> {
+        // SAFETY: in bounds by this function's contract.
+        unsafe { self.base.add(offset) }
+    }
+
+    /// Bytes from `offset` on, to be written.
+    ///
+    /// # Safety
+    /// `offset` is inside the mapping.
+    #[inline]
+    pub unsafe fn to_write(&self, offset: usize) -> NonNull<u8> {
+        // SAFETY: in bounds by this function's contract.
+        unsafe { self.base.add(offset) }
+    }
+}
+
+#[cfg(loom)]
+pub use shadow::Shadow;
+
+#[cfg(loom)]
+mod shadow {
+    use super::{AtomicU32, Memory};
+    use crate::layout::{Layout, PAGE};
+    use core::cell::Cell;
+    use core::marker::PhantomData;
+    use core::ptr::NonNull;
+    use loom::cell::UnsafeCell;
+    use std::collections::BTreeMap;
+
+    /// What stands for the mapping in a loom model: hand its address to `Region::create`.
+    pub struct Shadow {
+        words: BTreeMap<usize, AtomicU32>,
+        slots: BTreeMap<usize, (UnsafeCell<()>, Box<[Cell<u8>]>)>,
+        stride: usize,
+    }
+
+    impl Shadow {
+        /// Zeroed memory for a ring of this layout.
+        pub fn new(layout: &Layout) -> Self {
+            let control = (0..1152).step_by(4);
+            let bitmap = (PAGE..PAGE + layout.slots().div_ceil(32) as usize * 4).step_by(4);
+            let records = layout.records_offset();
+            let records = (records..records + layout.records() as usize * 64).step_by(4);
+            let stride = layout.stride() as usize;
+            let slots = (0..layout.slots() as usize).map(|i| layout.slots_offset() + i * stride);
+            let numbers = slots.clone().flat_map(|at| [at + 8, at + 12]);
+            Shadow {
+                words: (control.chain(bitmap).chain(records).chain(numbers))
+                    .map(|at| (at, AtomicU32::new(0)))
+                    .collect(),
+                slots: slots
+                    .map(|at| (at, (UnsafeCell::new(()), vec![Cell::new(0); stride].into())))
+                    .collect(),
+                stride,
+            }
+        }
+    }
+
+    impl<'m> Memory<'m> {
+        pub unsafe fn new(base: NonNull<u8>) -> Self {
+            Memory {
+                base,
+                _mapping: PhantomData,
+            }
+        }
+
+        fn shadow(&self) -> &'m Shadow {
+            // SAFETY: in a loom model the base is a `Shadow`'s address.
+            unsafe { self.base.cast().as_ref() }
+        }
+
+        pub unsafe fn word(&self, offset: usize) -> &'m AtomicU32 {
+            &self.shadow().words[&offset]
+        }
+
+        fn bytes(&self, offset: usize, write: bool) -> NonNull<u8> {
+            let shadow = self.shadow();
+            let (at, (cell, bytes)) = shadow.slots.range(..=offset).next_back().unwrap();
+            assert!(offset - at <= shadow.stride);
+            if write {
+                cell.with_mut(|_| ());
+            } else {
+                cell.with(|_| ());
+            }
+            // SAFETY: `offset - at` is within the slot's bytes.
+            unsafe { NonNull::from(&**bytes).cast().add(offset - at) }
+        }
+
+        pub unsafe fn to_read(&self, offset: usize) -> NonNull<u8> {
+            self.bytes(offset, false)
+        }
+
+        pub unsafe fn to_write(&self, offset: usize) -> NonNull<u8> {
+            self.bytes(offset, true)
+        }
+    }
+}
