@@ -198,7 +198,7 @@ wire_struct! {
     }
 }
 
-const _: () = assert!(offset_of!(FrameHeader, seq) == 8);
+const _: () = assert!(offset_of!(FrameHeader, seq) == hitgate_ring::SLOT_SEQ_OFFSET);
 
 impl FrameHeader {
     /// The header of an uncompressed frame whose payload follows it at once; every field that says

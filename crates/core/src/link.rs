@@ -1,0 +1,304 @@
+//! A decision → a fixed record for every frame, and the slots that go on.
+
+use core::mem::offset_of;
+
+use hitgate_ring::{Lent, RECORD_LEN};
+
+use crate::frame::{FrameHeader, wire_struct};
+use crate::verdict::{Class, Decision, Score, Verdict};
+
+/// Layout version of the record that this library writes.
+pub const RECORD_VERSION: u8 = 1;
+
+/// [`Record::class`] of a frame without a score.
+pub const NO_CLASS: u8 = 0xFF;
+/// [`Record::spots`] where nobody counted.
+pub const NOT_COUNTED: u16 = 0xFFFF;
+
+/// [`Record::veto`]: the three codes of a fast veto link.
+pub mod veto_code {
+    /// No veto.
+    pub const NONE: u8 = 0b101;
+    /// Vetoed.
+    pub const REGULAR: u8 = 0b110;
+    /// Kept whatever else is said.
+    pub const GOLDEN: u8 = 0b111;
+}
+
+/// [`Record::spots`] of a lost record: why the range is missing.
+pub mod lost_cause {
+    /// The source's numbers have a gap.
+    pub const SOURCE: u16 = 1;
+    /// A free-running device lapped the reader.
+    pub const LAPPED: u16 = 2;
+    /// The link could not take the frame.
+    pub const LINK: u16 = 3;
+}
+
+wire_struct! {
+    /// What was decided of one frame. Every frame leaves one, kept or dropped.
+    Record, RECORD_LEN, {
+        /// Number of the frame in its ring; the ring writes it, last. 0 in a lost record.
+        0 seq: u64,
+        /// The source's frame number; in a lost record the first of the range.
+        8 frame_number: u64,
+        /// The pulse; in a lost record the count of frames.
+        16 pulse_key: u64,
+        /// Module.
+        24 module: u16,
+        /// Storage cell.
+        26 cell: u16,
+        /// A [`Verdict`].
+        28 verdict: u8,
+        /// One of [`veto_code`].
+        29 veto: u8,
+        /// [`RECORD_VERSION`].
+        30 version: u8,
+        /// A [`Class`], or [`NO_CLASS`].
+        31 class: u8,
+        /// Probability of a hit, times 2¹⁶.
+        32 p_hit: u16,
+        /// Probability of a maybe, times 2¹⁶.
+        34 p_maybe: u16,
+        /// Probability of a miss, times 2¹⁶.
+        36 p_miss: u16,
+        /// Bragg spots, or [`NOT_COUNTED`]; in a lost record one of [`lost_cause`].
+        38 spots: u16,
+        /// Bits of [`crate::verdict::reasons`] and of the faults.
+        40 reasons: u32,
+        /// CRC-32 of the model file.
+        44 model: u32,
+        /// CRC-32 of the configuration: model, preparations, policy.
+        48 config: u32,
+        /// From taking the slot to the decision, in ns.
+        52 latency_ns: u32,
+        /// How many frames this one stands for, Q16.16.
+        56 weight: u32,
+        /// CRC-32 over bytes 8..60.
+        60 crc: u32,
+    }
+}
+
+/// Which model and configuration decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// CRC-32 of the model file.
+    pub model: u32,
+    /// CRC-32 of the configuration.
+    pub config: u32,
+}
+
+impl Record {
+    /// The record of a judged frame.
+    pub fn new(
+        header: &FrameHeader,
+        score: Option<Score>,
+        decision: &Decision,
+        identity: Identity,
+        latency_ns: u64,
+    ) -> Self {
+        let probabilities = score.unwrap_or(Score {
+            hit: 0,
+            maybe: 0,
+            miss: 0,
+        });
+        Record {
+            seq: header.seq,
+            frame_number: header.frame_number,
+            pulse_key: header.pulse_key,
+            module: header.module_id,
+            cell: header.cell_id,
+            verdict: decision.verdict as u8,
+            veto: match decision.verdict {
+                Verdict::DropVeto => veto_code::REGULAR,
+                Verdict::KeepForced => veto_code::GOLDEN,
+                _ => veto_code::NONE,
+            },
+            version: RECORD_VERSION,
+            class: score.map_or(NO_CLASS, |score| score.class() as u8),
+            p_hit: probabilities.hit,
+            p_maybe: probabilities.maybe,
+            p_miss: probabilities.miss,
+            spots: NOT_COUNTED,
+            reasons: decision.reasons,
+            model: identity.model,
+            config: identity.config,
+            latency_ns: u32::try_from(latency_ns).unwrap_or(u32::MAX),
+            weight: decision.weight,
+            crc: 0,
+        }
+        .sealed()
+    }
+
+    /// The record of `count` frames of `module` that never came, from number `first` on.
+    pub fn lost(module: u16, first: u64, count: u64, cause: u16, identity: Identity) -> Self {
+        Record {
+            frame_number: first,
+            pulse_key: count,
+            module,
+            cell: crate::frame::NO_CELL,
+            verdict: Verdict::Lost as u8,
+            veto: veto_code::NONE,
+            version: RECORD_VERSION,
+            class: NO_CLASS,
+            spots: cause,
+            model: identity.model,
+            config: identity.config,
+            weight: crate::verdict::WEIGHT_ONE,
+            ..Record::default()
+        }
+        .sealed()
+    }
+
+    /// Reads a record, unless its checksum, version or verdict is wrong.
+    pub fn parse(bytes: &[u8; RECORD_LEN]) -> Option<Self> {
+        let record = Record::from_bytes(bytes);
+        (record.crc == record_crc(bytes)
+            && record.version == RECORD_VERSION
+            && Verdict::from_code(record.verdict).is_some())
+        .then_some(record)
+    }
+
+    /// The verdict; a number that names none is a fault, and keeps.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::from_code(self.verdict).unwrap_or(Verdict::KeepFault)
+    }
+
+    /// The class of the score, where there is one.
+    pub fn class(&self) -> Option<Class> {
+        Class::ALL
+            .into_iter()
+            .find(|class| *class as u8 == self.class)
+    }
+
+    fn sealed(mut self) -> Self {
+        self.crc = record_crc(&self.to_bytes());
+        self
+    }
+}
+
+/// The ring's number, bytes 0..8, is stored after the checksum was made.
+fn record_crc(bytes: &[u8; RECORD_LEN]) -> u32 {
+    crc32fast::hash(&bytes[8..60])
+}
+
+/// The link cannot take the frame: it is lost, and counted by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// Where records and kept frames go.
+pub trait Link<'m> {
+    /// Takes a kept frame. Nothing is copied: dropping `frame`, at any time and in any order, gives
+    /// its slot back to the ring.
+    ///
+    /// # Errors
+    /// [`Refused`] where the link is full or broken.
+    fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused>;
+
+    /// Takes the record of a frame, kept or dropped, or of a range that was lost.
+    fn record(&mut self, record: &Record);
+}
+
+/// A link that holds up to `N` kept frames until the same thread takes them.
+#[derive(Default)]
+pub struct LentQueue<'m, const N: usize> {
+    frames: heapless::Deque<(Record, Lent<'m>), N>,
+}
+
+impl<'m, const N: usize> LentQueue<'m, N> {
+    /// An empty queue.
+    pub const fn new() -> Self {
+        LentQueue {
+            frames: heapless::Deque::new(),
+        }
+    }
+
+    /// The frame that was kept first.
+    pub fn take(&mut self) -> Option<(Record, Lent<'m>)> {
+        self.frames.pop_front()
+    }
+}
+
+impl<'m, const N: usize> Link<'m> for LentQueue<'m, N> {
+    fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused> {
+        self.frames.push_back((*record, frame)).map_err(|_| Refused)
+    }
+
+    fn record(&mut self, _: &Record) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::PixelType;
+    use crate::verdict::{Policy, Sampling};
+
+    fn record() -> Record {
+        let header = FrameHeader {
+            frame_number: 9,
+            module_id: 3,
+            ..FrameHeader::new(1, 1, PixelType::U8)
+        };
+        let policy = Policy {
+            threshold: 1,
+            sampling: Sampling { seed: 0, one_in: 0 },
+            deadline_ns: None,
+        };
+        let score = Score {
+            hit: 7,
+            maybe: 8,
+            miss: 65000,
+        };
+        let decision = policy.decide(&header, Ok(score), None, 5);
+        Record::new(
+            &header,
+            Some(score),
+            &decision,
+            Identity {
+                model: 1,
+                config: 2,
+            },
+            u64::MAX,
+        )
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let record = record();
+        assert_eq!(Record::parse(&record.to_bytes()), Some(record));
+        assert_eq!(
+            (record.verdict(), record.class()),
+            (Verdict::KeepMaybe, Some(Class::Miss))
+        );
+        assert_eq!(record.latency_ns, u32::MAX);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_seen_but_the_ring_may_number_it() {
+        let bytes = record().to_bytes();
+        for bit in 0..RECORD_LEN * 8 {
+            let mut bytes = bytes;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Record::parse(&bytes).is_some(), bit < 64, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_lost_range_has_first_and_count() {
+        let lost = Record::lost(
+            4,
+            100,
+            17,
+            lost_cause::SOURCE,
+            Identity {
+                model: 0,
+                config: 0,
+            },
+        );
+        assert_eq!(
+            (lost.frame_number, lost.pulse_key, lost.module),
+            (100, 17, 4)
+        );
+        assert_eq!((lost.verdict(), lost.class()), (Verdict::Lost, None));
+    }
+}

@@ -1,0 +1,246 @@
+//! The loop: take a batch from the ring, score, decide, commit a record a frame, lend what is kept
+//! to the link, give the rest back.
+
+use hitgate_ring::{Batch, Reader, RingError};
+
+use crate::accounts::Accounts;
+use crate::frame::{Fault, Frame, FrameHeader};
+use crate::link::{Identity, Link, Record, lost_cause};
+use crate::verdict::{External, Policy, Score};
+
+/// The most frames a backend scores in one call.
+pub const MAX_BATCH: usize = 16;
+
+/// The readout node around the path: what time it is, what others decided, who looks on.
+pub trait Node {
+    /// Time in ns, from any origin; never runs backwards.
+    fn now_ns(&self) -> u64;
+
+    /// A decision about this frame from outside.
+    fn external(&mut self, _: &FrameHeader) -> Option<External> {
+        None
+    }
+
+    /// Told of every frame, after its record is committed.
+    fn judged(&mut self, _: &Record, _: &Stages) {}
+}
+
+/// How long the steps of one frame took, in ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Reading and checking the header.
+    pub header_ns: u64,
+    /// Counts to map.
+    pub prep_ns: u64,
+    /// Map to logits.
+    pub net_ns: u64,
+    /// Logits to a committed record.
+    pub verdict_ns: u64,
+}
+
+/// What a backend says of one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scored {
+    /// The score, or why there is none: a fault is the frame's own, not the batch's.
+    pub score: Result<Score, Fault>,
+    /// Time in preparation, in ns.
+    pub prep_ns: u64,
+    /// Time in the network, in ns.
+    pub net_ns: u64,
+}
+
+impl Scored {
+    /// No score, in no time.
+    pub const fn fault(fault: Fault) -> Self {
+        Scored {
+            score: Err(fault),
+            prep_ns: 0,
+            net_ns: 0,
+        }
+    }
+}
+
+/// Counts → scores: the part of the path that a GPU may replace.
+pub trait Backend {
+    /// The most frames that one call takes, at most [`MAX_BATCH`].
+    const BATCH: usize;
+
+    /// Scores each of `frames`, at most [`Backend::BATCH`]; `now_ns` tells the time.
+    fn score(
+        &mut self,
+        frames: &[Frame<'_>],
+        now_ns: &impl Fn() -> u64,
+    ) -> heapless::Vec<Scored, MAX_BATCH>;
+}
+
+/// The path: a ring's reading end, a backend, a policy and a link.
+pub struct Pipeline<'m, B, L> {
+    reader: Reader<'m>,
+    /// What scores.
+    pub backend: B,
+    /// What decides.
+    pub policy: Policy,
+    /// Where kept frames go.
+    pub link: L,
+    identity: Identity,
+    accounts: Accounts,
+}
+
+impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
+    /// A path over `reader`, with the books that an earlier reader of the same ring left.
+    pub fn new(
+        reader: Reader<'m>,
+        backend: B,
+        policy: Policy,
+        link: L,
+        identity: Identity,
+    ) -> Self {
+        const { assert!(B::BATCH >= 1 && B::BATCH <= MAX_BATCH) };
+        let accounts = Accounts::from_counters(&reader.published());
+        Pipeline {
+            reader,
+            backend,
+            policy,
+            link,
+            identity,
+            accounts,
+        }
+    }
+
+    /// The books.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// The ring's reading end, to look at its state.
+    pub fn reader(&mut self) -> &mut Reader<'m> {
+        &mut self.reader
+    }
+
+    /// Gives back what the path was made of.
+    pub fn into_parts(self) -> (Reader<'m>, B, L, Accounts) {
+        (self.reader, self.backend, self.link, self.accounts)
+    }
+
+    /// Decides what the ring holds, at most one batch; returns how many frames that was.
+    ///
+    /// # Errors
+    /// [`RingError`] where the ring's control words are impossible: nothing of it can be believed.
+    pub fn step(&mut self, node: &mut impl Node) -> Result<usize, RingError> {
+        let taken_ns = node.now_ns();
+        let mut batch = self.reader.read(B::BATCH as u32)?;
+        let n = batch.len();
+        if n == 0 {
+            return Ok(0);
+        }
+        let outcomes = score(&batch, &mut self.backend, taken_ns, node);
+        for (header, outcome) in outcomes {
+            let started_ns = node.now_ns();
+            let record = match &outcome {
+                Outcome::Judged(record) => *record,
+                Outcome::Scored(scored, _) => {
+                    let external = node.external(&header);
+                    let elapsed_ns = node.now_ns() - taken_ns;
+                    let decision = self
+                        .policy
+                        .decide(&header, scored.score, external, elapsed_ns);
+                    Record::new(
+                        &header,
+                        scored.score.ok(),
+                        &decision,
+                        self.identity,
+                        elapsed_ns,
+                    )
+                }
+            };
+            let Some(slot) = batch.settle(&record.to_bytes()) else {
+                break;
+            };
+            if let Outcome::Scored(
+                Scored {
+                    prep_ns, net_ns, ..
+                },
+                header_ns,
+            ) = outcome
+            {
+                if let Some((first, count)) = self.accounts.receive(&header) {
+                    let cause = lost_cause::SOURCE;
+                    let lost = Record::lost(header.module_id, first, count, cause, self.identity);
+                    self.link.record(&lost);
+                }
+                self.accounts.decide(&record);
+                self.link.record(&record);
+                let verdict_ns = node.now_ns() - started_ns;
+                node.judged(
+                    &record,
+                    &Stages {
+                        header_ns,
+                        prep_ns,
+                        net_ns,
+                        verdict_ns,
+                    },
+                );
+            }
+            if record.verdict().keeps() && self.link.keep(&record, slot).is_err() {
+                self.accounts.refuse(record.class());
+            }
+        }
+        drop(batch);
+        self.reader.publish(&self.accounts.counters());
+        Ok(n)
+    }
+}
+
+/// What is known of a slot before the decision.
+enum Outcome {
+    /// It was judged before a crash: the record stands, only its pixels go out again.
+    Judged(Record),
+    /// The backend's answer, or the header's fault; and the time that reading the header took.
+    Scored(Scored, u64),
+}
+
+/// Reads the headers of a batch and has its whole frames scored together.
+fn score<B: Backend>(
+    batch: &Batch<'_, '_>,
+    backend: &mut B,
+    taken_ns: u64,
+    node: &impl Node,
+) -> heapless::Vec<(FrameHeader, Outcome), MAX_BATCH> {
+    let mut frames: heapless::Vec<Frame<'_>, MAX_BATCH> = heapless::Vec::new();
+    let mut headers: heapless::Vec<_, MAX_BATCH> = heapless::Vec::new();
+    for slot in batch.frames().take(MAX_BATCH) {
+        let judged = slot.judged().and_then(|bytes| Record::parse(&bytes));
+        let parsed = Frame::parse(slot.bytes());
+        let header = match &parsed {
+            Ok(frame) => frame.header,
+            Err((_, header)) => *header,
+        };
+        let whole = match (judged, parsed) {
+            (Some(record), _) => Err(Outcome::Judged(record)),
+            (None, Err((fault, _))) => Err(Outcome::Scored(Scored::fault(fault), 0)),
+            (None, Ok(frame)) => frames
+                .push(frame)
+                .map_err(|_| Outcome::Scored(Scored::fault(Fault::Backend), 0)),
+        };
+        // Neither list can be full: a batch has at most MAX_BATCH frames.
+        let _ = headers.push((
+            FrameHeader {
+                seq: slot.seq().get(),
+                ..header
+            },
+            whole,
+        ));
+    }
+    let header_ns = (node.now_ns() - taken_ns) / headers.len().max(1) as u64;
+    let mut scored = backend.score(&frames, &|| node.now_ns()).into_iter();
+    headers
+        .into_iter()
+        .map(|(header, whole)| match whole {
+            Ok(()) => {
+                let scored = scored.next().unwrap_or(Scored::fault(Fault::Backend));
+                (header, Outcome::Scored(scored, header_ns))
+            }
+            Err(outcome) => (header, outcome),
+        })
+        .collect()
+}
