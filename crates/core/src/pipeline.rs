@@ -96,7 +96,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
         identity: Identity,
     ) -> Self {
         const { assert!(B::BATCH >= 1 && B::BATCH <= MAX_BATCH) };
-        let accounts = Accounts::from_counters(&reader.published());
+        let accounts = Accounts::from_counters(reader.published());
         Pipeline {
             reader,
             backend,

@@ -1,0 +1,147 @@
+//! The backend that every machine has: preparation and network on one core.
+
+use core::fmt;
+
+use hitgate_kernels::Level;
+
+use crate::frame::{Fault, Frame};
+use crate::net::{Arena, Memory, Model, Plan};
+use crate::pipeline::{Backend, MAX_BATCH, Scored};
+use crate::prep::{Preparation, Scratch, scratch_words};
+use crate::verdict::Score;
+
+/// Preparation and network on the calling thread, in memory that the caller gave.
+pub struct Cpu<'m> {
+    preparations: &'m [Preparation<'m>],
+    scratch: Scratch<'m>,
+    map: &'m mut [u8],
+    plan: Plan<'m>,
+    arena: Arena<'m>,
+    scale: f32,
+}
+
+/// Memory for a [`Cpu`], as much as [`Cpu::memory`] says.
+#[derive(Debug)]
+pub struct Buffers<'m> {
+    /// Packed weights.
+    pub packed: &'m mut [u8],
+    /// Activations.
+    pub arena: &'m mut [u8],
+    /// The map.
+    pub map: &'m mut [u8],
+    /// Words for the preparation.
+    pub scratch: &'m mut [u32],
+}
+
+/// The lengths of [`Buffers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Bytes of packed weights.
+    pub packed: usize,
+    /// Bytes of activations.
+    pub arena: usize,
+    /// Bytes of the map.
+    pub map: usize,
+    /// Words for the preparation.
+    pub scratch: usize,
+}
+
+/// Why a [`Cpu`] could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuError {
+    /// A buffer is shorter than [`Cpu::memory`] says.
+    Memory,
+    /// The model takes several channels; the preparation makes one.
+    Channels,
+    /// Preparation number `.0` is for another input size, or reduces otherwise, than the model.
+    Preparation(usize),
+}
+
+impl fmt::Display for CpuError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CpuError::Memory => f.write_str("a buffer is too short; ask Cpu::memory"),
+            CpuError::Channels => {
+                f.write_str("the model takes several channels, the preparation makes one")
+            }
+            CpuError::Preparation(i) => {
+                write!(f, "preparation {i} is not the one that the model was trained with")
+            }
+        }
+    }
+}
+
+impl core::error::Error for CpuError {}
+
+impl<'m> Cpu<'m> {
+    /// The memory that this model needs on this level.
+    pub fn memory(model: &Model<'_>, level: Level) -> Needs {
+        let Memory { packed, arena } = Plan::memory(model, level);
+        let input = model.input();
+        Needs { packed, arena, map: input.bytes(), scratch: scratch_words(input.size) }
+    }
+
+    /// Packs the model for the level. `preparations[i]` prepares the frames of module `i`.
+    ///
+    /// # Errors
+    /// [`CpuError`] where memory, model and preparations do not fit each other.
+    pub fn new(
+        model: &Model<'_>,
+        level: Level,
+        preparations: &'m [Preparation<'m>],
+        buffers: Buffers<'m>,
+    ) -> Result<Self, CpuError> {
+        let input = model.input();
+        if input.channels != 1 {
+            return Err(CpuError::Channels);
+        }
+        let fits = |p: &Preparation<'_>| p.window.input == input.size && p.reduce == input.reduce;
+        if let Some(i) = preparations.iter().position(|p| !fits(p)) {
+            return Err(CpuError::Preparation(i));
+        }
+        let needs = Cpu::memory(model, level);
+        if buffers.arena.len() < needs.arena {
+            return Err(CpuError::Memory);
+        }
+        Ok(Cpu {
+            preparations,
+            scratch: Scratch::new(buffers.scratch, input.size).ok_or(CpuError::Memory)?,
+            map: buffers.map.get_mut(..needs.map).ok_or(CpuError::Memory)?,
+            plan: Plan::new(model, level, buffers.packed).map_err(|_| CpuError::Memory)?,
+            arena: Arena::new(buffers.arena),
+            scale: model.head().scale(),
+        })
+    }
+
+    /// The map of the frame that was scored last.
+    pub fn map(&self) -> &[u8] {
+        self.map
+    }
+
+    fn score_one(&mut self, frame: &Frame<'_>, now_ns: &impl Fn() -> u64) -> Scored {
+        let started = now_ns();
+        let module = usize::from(frame.header.module_id);
+        let prepared = match self.preparations.get(module) {
+            Some(preparation) => preparation.run(frame, &mut self.scratch, self.map),
+            None => Err(Fault::UnknownModule),
+        };
+        let prepared_at = now_ns();
+        let score = prepared.and_then(|_| {
+            let logits = self.plan.infer(&mut self.arena, self.map).map_err(|_| Fault::Backend)?;
+            Ok(Score::from_logits(logits, self.scale))
+        });
+        Scored { score, prep_ns: prepared_at - started, net_ns: now_ns() - prepared_at }
+    }
+}
+
+impl Backend for Cpu<'_> {
+    const BATCH: usize = 1;
+
+    fn score(
+        &mut self,
+        frames: &[Frame<'_>],
+        now_ns: &impl Fn() -> u64,
+    ) -> heapless::Vec<Scored, MAX_BATCH> {
+        frames.iter().take(MAX_BATCH).map(|frame| self.score_one(frame, now_ns)).collect()
+    }
+}
