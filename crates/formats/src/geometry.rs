@@ -113,10 +113,22 @@ mod tests {
         let whole = Window::whole(1024, 512, 224);
         assert_eq!((whole.block, whole.left, whole.top), (5, -48, -304));
         for broken in [
-            Geometry { distance_mm: 0.0, ..EIGER_4M },
-            Geometry { beam_center_px: [-1.0, 10.0], ..EIGER_4M },
-            Geometry { wavelength_a: f64::NAN, ..EIGER_4M },
-            Geometry { wavelength_a: 9.0, ..EIGER_4M },
+            Geometry {
+                distance_mm: 0.0,
+                ..EIGER_4M
+            },
+            Geometry {
+                beam_center_px: [-1.0, 10.0],
+                ..EIGER_4M
+            },
+            Geometry {
+                wavelength_a: f64::NAN,
+                ..EIGER_4M
+            },
+            Geometry {
+                wavelength_a: 9.0,
+                ..EIGER_4M
+            },
         ] {
             assert_eq!(window(Some(&broken), 1024, 512, 3.4, 224), (whole, None));
         }

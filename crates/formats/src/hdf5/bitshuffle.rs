@@ -1,0 +1,164 @@
+//! Bitshuffle, HDF5 filter 32008, and the plain LZ4 filter 32004, which shares its framing.
+//!
+//! Values are cut into blocks. In a block, bit 0 of every value comes first, then bit 1 of every
+//! value, and so on: the high bits of small counts become long runs of zeros, which LZ4 then packs.
+
+use std::fmt::Display;
+
+/// Registered number of bitshuffle.
+pub(super) const BITSHUFFLE: u16 = 32008;
+/// Registered number of plain LZ4.
+pub(super) const LZ4: u16 = 32004;
+
+/// Values in a block are a multiple of this; what is left at the end is stored as it is.
+const GROUP: usize = 8;
+/// Bytes of a block where the filter's parameters leave it open.
+const DEFAULT_BLOCK: usize = 8192;
+const MIN_BLOCK_VALUES: usize = 128;
+/// LZ4 packs at most 255 to 1: a header that promises more is damaged.
+const MAX_RATIO: usize = 255;
+
+/// How the values of a bitshuffled chunk are packed: the fifth parameter of the filter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    None = 0,
+    Lz4 = 2,
+}
+
+/// Unpacks one bitshuffled chunk. `parameters` are those of the filter: version (2 words), bytes of
+/// a value, values in a block, packing.
+pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, String> {
+    let size = match parameters.get(2) {
+        Some(&size @ 1..=8) => size as usize,
+        other => return Err(format!("bitshuffle with values of {other:?} bytes")),
+    };
+    let packing = match parameters.get(4) {
+        None | Some(0) => Packing::None,
+        Some(2) => Packing::Lz4,
+        Some(3) => return Err("bitshuffle with zstd is not supported".into()),
+        Some(other) => return Err(format!("bitshuffle with packing {other} is not supported")),
+    };
+    let (total, mut block, mut rest) = match packing {
+        Packing::None => (
+            chunk.len(),
+            parameters
+                .get(3)
+                .map_or(0, |&values| values as usize * size),
+            chunk,
+        ),
+        Packing::Lz4 => frame(chunk)?,
+    };
+    if block == 0 {
+        block = (DEFAULT_BLOCK / size / GROUP * GROUP).max(MIN_BLOCK_VALUES) * size;
+    }
+    if !block.is_multiple_of(size * GROUP) || !total.is_multiple_of(size) {
+        return Err(format!("bitshuffle blocks of {block} bytes in {total}"));
+    }
+    let mut values = vec![0; total];
+    let mut shuffled = vec![0; block.min(total)];
+    let whole = total / (size * GROUP) * (size * GROUP);
+    let (packed, left) = values.split_at_mut(whole);
+    for target in packed.chunks_mut(block) {
+        let shuffled = &mut shuffled[..target.len()];
+        match packing {
+            Packing::None => shuffled.copy_from_slice(take(&mut rest, target.len())?),
+            Packing::Lz4 => lz4(&mut rest, shuffled)?,
+        }
+        unshuffle(shuffled, target, size);
+    }
+    left.copy_from_slice(take(&mut rest, left.len())?);
+    Ok(values)
+}
+
+/// Unpacks one chunk of the plain LZ4 filter. A block that did not shrink is stored as it is.
+pub(super) fn unpack_lz4(chunk: &[u8]) -> Result<Vec<u8>, String> {
+    let (total, block, mut rest) = frame(chunk)?;
+    if block == 0 {
+        return Err("LZ4 blocks of 0 bytes".into());
+    }
+    let mut values = vec![0; total];
+    for target in values.chunks_mut(block) {
+        lz4(&mut rest, target)?;
+    }
+    Ok(values)
+}
+
+/// Bytes that the chunk unpacks to and bytes of a block, both big endian, then the blocks.
+fn frame(chunk: &[u8]) -> Result<(usize, usize, &[u8]), String> {
+    let short = || "a chunk without its header".to_owned();
+    let (total, rest) = chunk.split_first_chunk().ok_or_else(short)?;
+    let (block, rest) = rest.split_first_chunk().ok_or_else(short)?;
+    let total = u64::from_be_bytes(*total);
+    match usize::try_from(total) {
+        Ok(total) if total / MAX_RATIO <= chunk.len() => {
+            Ok((total, u32::from_be_bytes(*block) as usize, rest))
+        }
+        _ => Err(format!(
+            "a chunk of {} bytes that promises {total}",
+            chunk.len()
+        )),
+    }
+}
+
+/// The next LZ4 block: its length, big endian, and its bytes.
+fn lz4(rest: &mut &[u8], target: &mut [u8]) -> Result<(), String> {
+    let (length, after) = rest.split_first_chunk().ok_or("an LZ4 block is missing")?;
+    *rest = after;
+    let packed = take(rest, u32::from_be_bytes(*length) as usize)?;
+    if packed.len() == target.len() {
+        target.copy_from_slice(packed);
+        return Ok(());
+    }
+    let damaged = |what: &dyn Display| format!("a damaged LZ4 block ({what})");
+    match lz4_flex::block::decompress_into(packed, target) {
+        Ok(length) if length == target.len() => Ok(()),
+        Ok(length) => Err(damaged(&format_args!(
+            "{length} bytes for {}",
+            target.len()
+        ))),
+        Err(e) => Err(damaged(&e)),
+    }
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
+    let (taken, after) = rest
+        .split_at_checked(length)
+        .ok_or("the chunk ends early")?;
+    *rest = after;
+    Ok(taken)
+}
+
+/// Undoes the bit transposition of one block of values of `size` bytes.
+fn unshuffle(shuffled: &[u8], values: &mut [u8], size: usize) {
+    let plane = shuffled.len() / (size * 8);
+    for byte in 0..size {
+        let planes = &shuffled[byte * 8 * plane..][..8 * plane];
+        for group in 0..plane {
+            let mut bits = [0; 8];
+            for (bit, row) in bits.iter_mut().enumerate() {
+                *row = planes[bit * plane + group];
+            }
+            let bits = u64::from_le_bytes(bits);
+            if bits == 0 {
+                continue;
+            }
+            let group = &mut values[group * GROUP * size..][..GROUP * size];
+            for (value, column) in transposed(bits).to_le_bytes().into_iter().enumerate() {
+                group[value * size + byte] = column;
+            }
+        }
+    }
+}
+
+/// The transposed 8 x 8 matrix of bits, row by row in the bytes of a word (Warren, Hacker's
+/// Delight, 7-3).
+fn transposed(mut x: u64) -> u64 {
+    let mut swap = |shift: u32, mask: u64| {
+        let t = (x ^ (x >> shift)) & mask;
+        x ^= t ^ (t << shift);
+    };
+    swap(7, 0x00aa_00aa_00aa_00aa);
+    swap(14, 0x0000_cccc_0000_cccc);
+    swap(28, 0x0000_0000_f0f0_f0f0);
+    x
+}

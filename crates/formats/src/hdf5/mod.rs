@@ -1,0 +1,451 @@
+//! HDF5: the NeXus layout of DECTRIS and areaDetector files, or any dataset by its name.
+
+mod bitshuffle;
+mod nexus;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hdf5_reader::group::Group;
+use hdf5_reader::{
+    Dataset, Datatype, ExternalLinkResolver, FilterRegistry, Hdf5File, OpenOptions, SliceInfo,
+    SliceInfoElem,
+};
+
+use crate::contents::Contents;
+use crate::image::{Element, checked_shape};
+use crate::sidecar::Sidecar;
+use crate::{FormatError, Image, Mask, Pixels, pilatus};
+
+type Hdf5Error = hdf5_reader::error::Error;
+
+const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
+/// A user block may push the file's start to a power of two from 512 on; nothing else here does.
+const DATA: &[&str] = &[
+    "/entry/data/data",
+    "/entry/instrument/detector/data",
+    "/entry_1/data_1/data",
+    "/entry_1/instrument_1/detector_1/data",
+    "/data/data",
+];
+/// DECTRIS masters link their images as `data_000001`, `data_000002` and so on.
+const NUMBERED: &str = "/entry/data";
+/// Groups below groups that a search goes into.
+const MAX_DEPTH: usize = 12;
+/// Enough for any frame (an EIGER 16M in 32 bits is 70 MiB), too little to fill a memory.
+const MAX_BYTES: usize = 2 << 30;
+
+/// Frames of one or more datasets, one after another.
+pub(crate) struct Stack {
+    parts: Vec<Part>,
+    pub(crate) columns: u32,
+    pub(crate) rows: u32,
+    pub(crate) element: Element,
+    pub(crate) frames: usize,
+}
+
+/// One dataset: frames x rows x columns, or rows x columns.
+struct Part {
+    dataset: Dataset,
+    frames: usize,
+}
+
+pub(crate) fn recognise(head: &[u8]) -> bool {
+    head.starts_with(MAGIC)
+}
+
+/// Opens the frames: those of `dataset` where one is named, else those that the layout shows.
+pub(crate) fn open(
+    path: &Path,
+    contents: Contents,
+    dataset: Option<&str>,
+) -> Result<(Stack, Sidecar, Option<Mask>), FormatError> {
+    let file = open_file(path, contents).map_err(|e| error(path, e))?;
+    let (name, parts) = find(path, &file, dataset)?;
+    let stack = Stack::new(path, parts)?;
+    let mut found = nexus::describe(&file);
+    found.mask_values = Some(mask_values(&found, stack.element));
+    let mask = match nexus::mask(&file, &name) {
+        Some(dataset) => Some(read_mask(path, &dataset, &stack)?),
+        None => None,
+    };
+    Ok((stack, found, mask))
+}
+
+/// PILATUS marks gaps with -1 and bad pixels with -2, other DECTRIS detectors with all bits set.
+fn mask_values(found: &Sidecar, element: Element) -> Vec<i64> {
+    let pilatus = found
+        .detector
+        .as_ref()
+        .is_some_and(|name| name.to_ascii_lowercase().contains("pilatus"));
+    match element {
+        Element::I32 if pilatus => pilatus::MASK_VALUES.to_vec(),
+        _ => element
+            .highest()
+            .or(element.no_value())
+            .into_iter()
+            .collect(),
+    }
+}
+
+impl Stack {
+    fn new(path: &Path, parts: Vec<Dataset>) -> Result<Stack, FormatError> {
+        let mut stack: Option<Stack> = None;
+        for dataset in parts {
+            let (frames, rows, columns) = match *dataset.shape() {
+                [rows, columns] => (1, rows, columns),
+                [frames, rows, columns] => (frames, rows, columns),
+                ref other => {
+                    return Err(FormatError::shape(
+                        path,
+                        format!("{} has the shape {other:?}", dataset.name()),
+                    ));
+                }
+            };
+            let (columns, rows) = checked_shape(path, columns, rows)?;
+            let element = element(path, &dataset)?;
+            let frames = usize::try_from(frames).unwrap_or(usize::MAX);
+            let stack = stack.get_or_insert(Stack {
+                parts: Vec::new(),
+                columns,
+                rows,
+                element,
+                frames: 0,
+            });
+            if (stack.columns, stack.rows, stack.element) != (columns, rows, element) {
+                return Err(FormatError::shape(
+                    path,
+                    format!("{} differs from the datasets before it", dataset.name()),
+                ));
+            }
+            stack.frames = stack.frames.saturating_add(frames);
+            stack.parts.push(Part { dataset, frames });
+        }
+        stack.ok_or_else(|| FormatError::shape(path, "no dataset"))
+    }
+
+    /// Reads one frame; no other one is unpacked where each is a chunk of its own.
+    pub(crate) fn read(&self, path: &Path, index: usize) -> Result<Image, FormatError> {
+        let mut within = index;
+        let part = self.parts.iter().find(|part| {
+            let here = within < part.frames;
+            within -= if here { 0 } else { part.frames };
+            here
+        });
+        let part = part.ok_or_else(|| FormatError::NoFrame {
+            file: path.to_path_buf(),
+            index,
+            frames: self.frames,
+        })?;
+        let pixels = part
+            .read(within, self.element)
+            .map_err(|e| error(path, e))?;
+        if pixels.len() != self.columns as usize * self.rows as usize {
+            return Err(FormatError::malformed(
+                path,
+                format!("frame {index} has {} pixels", pixels.len()),
+            ));
+        }
+        Ok(Image {
+            columns: self.columns,
+            rows: self.rows,
+            pixels,
+        })
+    }
+}
+
+impl Part {
+    fn read(&self, index: usize, element: Element) -> Result<Pixels, Hdf5Error> {
+        let mut selection = SliceInfo::all(self.dataset.ndim());
+        if self.dataset.ndim() == 3 {
+            selection.selections[0] = SliceInfoElem::Index(index as u64);
+        }
+        macro_rules! read {
+            ($type:ty) => {
+                self.dataset
+                    .read_slice::<$type>(&selection)?
+                    .into_raw_vec_and_offset()
+                    .0
+            };
+        }
+        Ok(match element {
+            Element::U8 => Pixels::U8(read!(u8)),
+            Element::U16 => Pixels::U16(read!(u16)),
+            Element::U32 => Pixels::U32(read!(u32)),
+            Element::I16 => Pixels::I16(read!(i16)),
+            Element::I32 => Pixels::I32(read!(i32)),
+            Element::F32 => Pixels::F32(read!(f32)),
+        })
+    }
+}
+
+fn element(path: &Path, dataset: &Dataset) -> Result<Element, FormatError> {
+    match dataset.dtype() {
+        Datatype::FixedPoint {
+            size: 1,
+            signed: false,
+            ..
+        } => Ok(Element::U8),
+        Datatype::FixedPoint {
+            size: 2,
+            signed: false,
+            ..
+        } => Ok(Element::U16),
+        Datatype::FixedPoint {
+            size: 4,
+            signed: false,
+            ..
+        } => Ok(Element::U32),
+        Datatype::FixedPoint {
+            size: 2,
+            signed: true,
+            ..
+        } => Ok(Element::I16),
+        Datatype::FixedPoint {
+            size: 4,
+            signed: true,
+            ..
+        } => Ok(Element::I32),
+        Datatype::FloatingPoint { size: 4, .. } => Ok(Element::F32),
+        Datatype::FixedPoint { size, .. } => Err(FormatError::pixel_type(
+            path,
+            format!(
+                "integers of {} bits in {}",
+                u32::from(*size) * 8,
+                dataset.name()
+            ),
+        )),
+        Datatype::FloatingPoint { size, .. } => Err(FormatError::pixel_type(
+            path,
+            format!(
+                "floats of {} bits in {}",
+                u32::from(*size) * 8,
+                dataset.name()
+            ),
+        )),
+        _ => Err(FormatError::pixel_type(
+            path,
+            format!("not numbers in {}", dataset.name()),
+        )),
+    }
+}
+
+fn open_file(path: &Path, contents: Contents) -> Result<Hdf5File, Hdf5Error> {
+    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    match contents {
+        Contents::OnDisk { .. } => Hdf5File::open_with_options(path, options(folder)),
+        Contents::InMemory(bytes) => Hdf5File::from_vec_with_options(bytes, options(folder)),
+    }
+}
+
+fn options(folder: PathBuf) -> OpenOptions {
+    let mut filters = FilterRegistry::new();
+    filters.register(
+        bitshuffle::BITSHUFFLE,
+        Box::new(|filter, chunk, _| {
+            bitshuffle::unpack(&filter.client_data, chunk).map_err(Hdf5Error::DecompressionError)
+        }),
+    );
+    filters.register(
+        bitshuffle::LZ4,
+        Box::new(|_, chunk, _| {
+            bitshuffle::unpack_lz4(chunk).map_err(Hdf5Error::DecompressionError)
+        }),
+    );
+    OpenOptions::default()
+        .with_filter_registry(filters)
+        .with_external_link_resolver(Arc::new(SameFolder(folder)))
+        .with_max_chunk_bytes(MAX_BYTES)
+        .with_max_read_bytes(MAX_BYTES)
+        // Frames are read once each.
+        .with_chunk_cache_bytes(0)
+}
+
+/// Links to other files lead into the folder of the file itself and nowhere else, whatever path
+/// the acquisition wrote.
+struct SameFolder(PathBuf);
+
+impl ExternalLinkResolver for SameFolder {
+    fn resolve_external_link(&self, filename: &str) -> Result<Option<Hdf5File>, Hdf5Error> {
+        let Some(name) = Path::new(filename).file_name() else {
+            return Ok(None);
+        };
+        let path = self.0.join(name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        // A chain of links between files ends here: the linked file resolves none.
+        let options = OpenOptions {
+            external_link_resolver: None,
+            ..options(self.0.clone())
+        };
+        Hdf5File::open_with_options(path, options).map(Some)
+    }
+}
+
+/// The datasets with the frames, and the name of the first.
+fn find(
+    path: &Path,
+    file: &Hdf5File,
+    wanted: Option<&str>,
+) -> Result<(String, Vec<Dataset>), FormatError> {
+    let missing = |what: &str| {
+        let mut available = Vec::new();
+        list(file, &mut available);
+        FormatError::NoDataset {
+            file: path.to_path_buf(),
+            dataset: what.to_owned(),
+            available: names(&available),
+        }
+    };
+    if let Some(name) = wanted {
+        return match file.dataset(name) {
+            Ok(dataset) => Ok((name.to_owned(), vec![dataset])),
+            Err(e) if is_absent(&e) => Err(missing(&format!("dataset {name}"))),
+            Err(e) => Err(error(path, e)),
+        };
+    }
+    let mut unreadable = None;
+    for &name in DATA {
+        match file.dataset(name) {
+            Ok(dataset) if dataset.ndim() >= 2 => return Ok((name.to_owned(), vec![dataset])),
+            Err(e) if !is_absent(&e) => unreadable = unreadable.or(Some(e)),
+            _ => {}
+        }
+    }
+    let numbered = numbered(file).map_err(|e| error(path, e))?;
+    if !numbered.is_empty() {
+        return Ok((format!("{NUMBERED}/data_000001"), numbered));
+    }
+    if let Some(e) = unreadable {
+        return Err(error(path, e));
+    }
+    let mut all = Vec::new();
+    list(file, &mut all);
+    let pixels = |dataset: &Dataset| {
+        dataset
+            .shape()
+            .iter()
+            .rev()
+            .take(2)
+            .fold(1u64, |n, &side| n.saturating_mul(side))
+    };
+    let largest = all
+        .into_iter()
+        .filter(|(name, _)| !name.to_ascii_lowercase().contains("mask"))
+        .max_by_key(|(_, dataset)| pixels(dataset));
+    match largest {
+        Some((name, dataset)) => Ok((name, vec![dataset])),
+        None => Err(missing("image")),
+    }
+}
+
+/// `data_000001`, `data_000002` … as far as they go.
+fn numbered(file: &Hdf5File) -> Result<Vec<Dataset>, Hdf5Error> {
+    let Ok(group) = file.group(NUMBERED) else {
+        return Ok(Vec::new());
+    };
+    let mut datasets = Vec::new();
+    loop {
+        match group.dataset(&format!("data_{:06}", datasets.len() + 1)) {
+            Ok(dataset) => datasets.push(dataset),
+            Err(e) if is_absent(&e) => return Ok(datasets),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Every dataset of two or three dimensions, with its path.
+fn list(file: &Hdf5File, found: &mut Vec<(String, Dataset)>) {
+    fn enter(group: &Group, path: &str, depth: usize, found: &mut Vec<(String, Dataset)>) {
+        let Ok((groups, datasets)) = group.members() else {
+            return;
+        };
+        let images = datasets
+            .into_iter()
+            .filter(|dataset| matches!(dataset.ndim(), 2 | 3));
+        found.extend(
+            images.map(|dataset| (format!("{path}/{}", base_name(dataset.name())), dataset)),
+        );
+        if depth < MAX_DEPTH {
+            for group in groups {
+                let path = format!("{path}/{}", base_name(group.name()));
+                enter(&group, &path, depth + 1, found);
+            }
+        }
+    }
+    if let Ok(root) = file.root_group() {
+        enter(&root, "", 0, found);
+    }
+}
+
+fn base_name(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+fn names(datasets: &[(String, Dataset)]) -> Vec<String> {
+    datasets
+        .iter()
+        .map(|(name, dataset)| format!("{name} {:?}", dataset.shape()))
+        .collect()
+}
+
+fn read_mask(path: &Path, dataset: &Dataset, stack: &Stack) -> Result<Mask, FormatError> {
+    let (columns, rows) = (u64::from(stack.columns), u64::from(stack.rows));
+    if dataset.shape() != [rows, columns] {
+        let what = format!(
+            "the mask {} has the shape {:?}, frames are {columns} x {rows}",
+            dataset.name(),
+            dataset.shape()
+        );
+        return Err(FormatError::shape(path, what));
+    }
+    let size = dataset
+        .raw_element_size()
+        .map_err(|e| error(path, e))?
+        .max(1);
+    let bytes = dataset.read_raw_bytes().map_err(|e| error(path, e))?;
+    let excluded = bytes
+        .chunks(size)
+        .map(|value| u8::from(value.iter().any(|&byte| byte != 0)));
+    let pixels = Pixels::U8(excluded.collect());
+    Ok(Mask::from_image(&Image {
+        columns: stack.columns,
+        rows: stack.rows,
+        pixels,
+    }))
+}
+
+fn is_absent(error: &Hdf5Error) -> bool {
+    match error {
+        Hdf5Error::DatasetNotFound(_) | Hdf5Error::GroupNotFound(_) => true,
+        Hdf5Error::Context { source, .. } => is_absent(source),
+        _ => false,
+    }
+}
+
+fn error(path: &Path, error: Hdf5Error) -> FormatError {
+    /// Layout class of a dataset that only maps others.
+    const VIRTUAL: u8 = 3;
+    match error {
+        Hdf5Error::Io(e) => FormatError::io(path, e),
+        Hdf5Error::Context { source, .. } => self::error(path, *source),
+        Hdf5Error::UnexpectedEof { .. } | Hdf5Error::OffsetOutOfBounds(_) => {
+            FormatError::truncated(path, error.to_string())
+        }
+        Hdf5Error::UnsupportedFilter(what) => FormatError::compression(
+            path,
+            format!("HDF5 {what}"),
+            "bitshuffle-LZ4, LZ4, deflate or none",
+        ),
+        Hdf5Error::DecompressionError(what) if what.ends_with("not supported") => {
+            FormatError::compression(path, what, "bitshuffle-LZ4, LZ4, deflate or none")
+        }
+        Hdf5Error::UnsupportedLayoutClass(VIRTUAL) => FormatError::compression(
+            path,
+            "a virtual dataset",
+            "the images inside, or open the files that it maps",
+        ),
+        other => FormatError::malformed(path, other.to_string()),
+    }
+}

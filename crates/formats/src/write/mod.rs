@@ -1,0 +1,7 @@
+//! Files out: frames as miniCBF or NPY, prepared maps as a growing NPY stack.
+
+mod cbf;
+mod npy;
+
+pub use cbf::write_cbf;
+pub use npy::{NpyStack, write_npy};

@@ -1,0 +1,123 @@
+//! NPY out: single frames, and stacks of maps that are never whole in memory.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::npy::MAGIC;
+use crate::{FormatError, Image, Pixels};
+
+/// How numpy names the type of a map.
+const MAP: &str = "|u1";
+
+fn descr(pixels: &Pixels) -> &'static str {
+    match pixels {
+        Pixels::U8(_) => MAP,
+        Pixels::U16(_) => "<u2",
+        Pixels::U32(_) => "<u4",
+        Pixels::I16(_) => "<i2",
+        Pixels::I32(_) => "<i4",
+        Pixels::F32(_) => "<f4",
+    }
+}
+
+/// A version 1 header of 128 bytes: the pixels start aligned, and a later count of frames fits.
+fn header(descr: &str, shape: &str) -> [u8; 128] {
+    let mut header = [b' '; 128];
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    header[..6].copy_from_slice(MAGIC);
+    header[6..10].copy_from_slice(&[1, 0, 118, 0]);
+    // At most 115 bytes: three numbers of 20 digits.
+    header[10..10 + text.len()].copy_from_slice(text.as_bytes());
+    header[127] = b'\n';
+    header
+}
+
+/// Writes one frame as a two-dimensional array.
+///
+/// # Errors
+/// [`FormatError::Io`].
+pub fn write_npy(path: &Path, image: &Image) -> Result<(), FormatError> {
+    let header = header(
+        descr(&image.pixels),
+        &format!("{}, {}", image.rows, image.columns),
+    );
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(&header)?;
+        file.write_all(image.pixels.as_bytes())
+    };
+    write().map_err(|e| FormatError::io(path, e))
+}
+
+/// A stack of prepared maps on its way to disk: u8, maps x rows x columns. No map is kept in
+/// memory; the header gets its count from [`NpyStack::finish`], and until then says 0 maps.
+pub struct NpyStack {
+    path: PathBuf,
+    file: BufWriter<File>,
+    columns: u32,
+    rows: u32,
+    maps: u64,
+}
+
+impl NpyStack {
+    /// Starts a stack of maps of `rows` lines of `columns` bytes.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`].
+    pub fn create(path: &Path, columns: u32, rows: u32) -> Result<NpyStack, FormatError> {
+        let open = || -> std::io::Result<BufWriter<File>> {
+            let mut file = BufWriter::new(File::create(path)?);
+            file.write_all(&header(MAP, &format!("0, {rows}, {columns}")))?;
+            Ok(file)
+        };
+        let file = open().map_err(|e| FormatError::io(path, e))?;
+        Ok(NpyStack {
+            path: path.to_path_buf(),
+            file,
+            columns,
+            rows,
+            maps: 0,
+        })
+    }
+
+    /// Appends one map.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`] where `map` is not `rows * columns` bytes, [`FormatError::Io`].
+    pub fn push(&mut self, map: &[u8]) -> Result<(), FormatError> {
+        if map.len() as u64 != u64::from(self.columns) * u64::from(self.rows) {
+            let what = format!(
+                "a map of {} bytes for {} x {}",
+                map.len(),
+                self.columns,
+                self.rows
+            );
+            return Err(FormatError::shape(&self.path, what));
+        }
+        self.file
+            .write_all(map)
+            .map_err(|e| FormatError::io(&self.path, e))?;
+        self.maps += 1;
+        Ok(())
+    }
+
+    /// Writes the number of maps into the header and returns it. A stack that is dropped instead
+    /// reads as empty, never as a shorter one.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`].
+    pub fn finish(mut self) -> Result<u64, FormatError> {
+        let header = header(
+            MAP,
+            &format!("{}, {}, {}", self.maps, self.rows, self.columns),
+        );
+        let mut patch = || -> std::io::Result<()> {
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(&header)?;
+            self.file.flush()
+        };
+        patch().map_err(|e| FormatError::io(&self.path, e))?;
+        Ok(self.maps)
+    }
+}
