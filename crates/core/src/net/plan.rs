@@ -5,8 +5,8 @@ use core::fmt;
 use bytemuck::Pod;
 use heapless::Vec;
 use hitgate_kernels::{
-    Level, Map, MapMut, Op, Packed, Shape, Simd, dense, depthwise, pack, patch_len, pointwise, pool,
-    stem,
+    Level, Map, MapMut, Op, Packed, Shape, Simd, dense, depthwise, pack, patch_len, pointwise,
+    pool, stem,
 };
 
 use super::arena::{Arena, aligned};
@@ -66,11 +66,7 @@ impl<'p> Plan<'p> {
     ///
     /// # Errors
     /// [`PlanError`] if `packed` is smaller than [`Plan::memory`] says.
-    pub fn new(
-        model: &Model<'_>,
-        level: Level,
-        packed: &'p mut [u8],
-    ) -> Result<Self, PlanError> {
+    pub fn new(model: &Model<'_>, level: Level, packed: &'p mut [u8]) -> Result<Self, PlanError> {
         let lanes = level.lanes();
         let error = PlanError {
             given: packed.len(),
@@ -93,7 +89,11 @@ impl<'p> Plan<'p> {
                 stride: block.stride(),
                 depthwise: room.depthwise(block.depthwise(), lanes)?,
                 pointwise: room.matrix(block.pointwise(), padded, lanes, |out, k| {
-                    if k < inputs { out * inputs + k } else { usize::MAX }
+                    if k < inputs {
+                        out * inputs + k
+                    } else {
+                        usize::MAX
+                    }
                 })?,
                 out: shape.out,
                 band: shape.band,
@@ -114,7 +114,9 @@ impl<'p> Plan<'p> {
             padding.fill(0);
         }
         // Where a buffer's size does not fit a usize, no arena is large enough.
-        let buffers = walk.buffers.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let buffers = walk
+            .buffers
+            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         Ok(Plan {
             level,
             input: walk.input,
@@ -298,7 +300,10 @@ impl<'p> Room<'p> {
         numbers: impl Iterator<Item = T>,
     ) -> Result<&'p [T], PlanError> {
         let slice = self.take_slice(count)?;
-        for (to, from) in slice.iter_mut().zip(numbers.chain(core::iter::repeat(padding))) {
+        for (to, from) in slice
+            .iter_mut()
+            .zip(numbers.chain(core::iter::repeat(padding)))
+        {
             *to = from;
         }
         Ok(slice)
@@ -354,7 +359,10 @@ pub struct PlanError {
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PlanError { given, needed } = self;
-        write!(f, "packed weights need {needed} bytes, {given} were given; ask Plan::memory")
+        write!(
+            f,
+            "packed weights need {needed} bytes, {given} were given; ask Plan::memory"
+        )
     }
 }
 
@@ -386,7 +394,10 @@ impl fmt::Display for InferError {
                 write!(f, "map of {found} bytes, the model takes {expected}")
             }
             InferError::Arena { given, needed } => {
-                write!(f, "arena of {given} bytes, the plan needs {needed}; ask Plan::memory")
+                write!(
+                    f,
+                    "arena of {given} bytes, the plan needs {needed}; ask Plan::memory"
+                )
             }
         }
     }

@@ -1,0 +1,174 @@
+//! A whole network gives the same integers on every level, and they are the oracle's.
+
+use hitgate_core::net::{Arena, InferError, Model, Plan, PlanError};
+use hitgate_import::model::{Conv, Network};
+use hitgate_import::random;
+use hitgate_kernels::Level;
+use hitgate_testkit::oracle::{self, Tensor};
+
+/// The network run layer by layer in plain loops: its logits, and the features before the head.
+fn oracle_network(network: &Network, map: &[u8]) -> ([i64; 3], Vec<u8>) {
+    let (side, channels) = (network.input as usize, network.channels as usize);
+    let mut at = Tensor {
+        height: side,
+        width: side,
+        channels,
+        data: map.to_vec(),
+    };
+    let Conv {
+        weights,
+        bias,
+        scale,
+    } = &network.stem;
+    at = oracle::convolution(&at, weights, bias, scale, 2);
+    for block in &network.blocks {
+        let stride = usize::from(block.stride);
+        let Conv {
+            weights,
+            bias,
+            scale,
+        } = &block.depthwise;
+        at = oracle::depthwise(&at, weights, bias, scale, stride);
+        let Conv {
+            weights,
+            bias,
+            scale,
+        } = &block.pointwise;
+        at = oracle::pointwise(&at, weights, bias, scale);
+    }
+    let features = oracle::pool(&at, &network.pool_scale);
+    let logits = oracle::dense(&features, &network.head_weights, &network.head_bias);
+    (logits, features)
+}
+
+fn infer(model: &Model<'_>, level: Level, map: &[u8]) -> [i32; 3] {
+    let memory = Plan::memory(model, level);
+    let (mut packed, mut arena) = (vec![0xAA; memory.packed], vec![0xAA; memory.arena]);
+    let plan = Plan::new(model, level, &mut packed).expect("the memory that was asked for");
+    let mut arena = Arena::new(&mut arena);
+    let logits = plan
+        .infer(&mut arena, map)
+        .expect("a map of the right size");
+    let again = plan
+        .infer(&mut arena, map)
+        .expect("a map of the right size");
+    assert_eq!(
+        logits, again,
+        "what an inference leaves in the arena matters"
+    );
+    logits
+}
+
+#[test]
+fn every_level_equals_the_oracle() {
+    let shapes = [
+        (0.25, 32, 1),
+        (0.25, 64, 4),
+        (0.25, 33, 2),
+        (0.5, 64, 1),
+        (0.5, 33, 3),
+        (0.75, 17, 1),
+        (1.0, 32, 1),
+        (0.1, 1, 1),
+    ];
+    let mut levels = Vec::new();
+    for (width, input, channels) in shapes {
+        let file = random::file(width, input, channels, 11).expect("a sound network");
+        let network = random::network(width, input, channels, 11);
+        let model = Model::parse(&file).expect("a sound file");
+        for seed in 0..2 {
+            let map = random::map(input, channels, seed);
+            let (logits, _) = oracle_network(&network, &map);
+            for level in Level::all_available() {
+                let found = infer(&model, level, &map).map(i64::from);
+                assert_eq!(
+                    found,
+                    logits,
+                    "{} at {width}/{input}/{channels}",
+                    level.name()
+                );
+                levels.push(level.name());
+            }
+        }
+        let golden = model.golden();
+        for level in Level::all_available() {
+            assert_eq!(
+                infer(&model, level, golden.map),
+                golden.logits,
+                "{}",
+                level.name()
+            );
+        }
+        assert_eq!(model.score(golden.logits), golden.score);
+    }
+    levels.sort_unstable();
+    levels.dedup();
+    let expected = std::env::var("EXPECT_LEVELS").unwrap_or_default();
+    for name in expected
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
+        assert!(
+            levels.contains(&name),
+            "EXPECT_LEVELS names {name}, which did not run"
+        );
+    }
+}
+
+#[test]
+fn activations_of_a_random_network_neither_die_nor_saturate() {
+    for (width, input) in [(0.25, 64), (1.0, 32)] {
+        let network = random::network(width, input, 1, 3);
+        let (first, features) = oracle_network(&network, &random::map(input, 1, 1));
+        let (second, _) = oracle_network(&network, &random::map(input, 1, 2));
+        let share = |is: fn(&u8) -> bool| {
+            features.iter().filter(|&a| is(a)).count() as f64 / features.len() as f64
+        };
+        assert!(share(|&a| a == 0) < 0.8, "dead at width {width}");
+        assert!(share(|&a| a == 127) < 0.2, "saturated at width {width}");
+        assert_ne!(first, second, "the answer hangs on the map");
+    }
+}
+
+#[test]
+fn a_level_above_127_counts_as_127() {
+    let file = random::file(0.25, 16, 1, 5).expect("a sound network");
+    let model = Model::parse(&file).expect("a sound file");
+    let map: Vec<u8> = (0..=255).collect();
+    let clamped: Vec<u8> = map.iter().map(|&a| a.min(127)).collect();
+    for level in Level::all_available() {
+        assert_eq!(infer(&model, level, &map), infer(&model, level, &clamped));
+    }
+}
+
+#[test]
+fn memory_that_is_too_small_or_askew_is_no_panic() {
+    let file = random::file(0.25, 32, 1, 5).expect("a sound network");
+    let model = Model::parse(&file).expect("a sound file");
+    let golden = model.golden();
+    for level in Level::all_available() {
+        let memory = Plan::memory(&model, level);
+        let mut packed = vec![0u8; memory.packed + 64];
+        let mut arena = vec![0u8; memory.arena + 64];
+        for askew in [0, 1, 3, 32, 63] {
+            let room = &mut packed[askew..askew + memory.packed];
+            let plan = Plan::new(&model, level, room).expect("the memory that was asked for");
+            let mut room = Arena::new(&mut arena[askew..askew + memory.arena]);
+            assert_eq!(plan.infer(&mut room, golden.map), Ok(golden.logits));
+            let mut less = Arena::new(&mut arena[askew..askew + memory.arena - 127]);
+            let short = plan.infer(&mut less, golden.map);
+            assert!(matches!(short, Err(InferError::Arena { .. })), "{short:?}");
+            let short = plan.infer(&mut Arena::new(&mut []), golden.map);
+            assert!(matches!(short, Err(InferError::Arena { .. })), "{short:?}");
+            let short = plan.infer(&mut Arena::new(&mut arena), &golden.map[1..]);
+            let (found, expected) = (32 * 32 - 1, 32 * 32);
+            assert_eq!(short, Err(InferError::Map { found, expected }));
+        }
+        for given in [0, 1, 63, 64, 1000, memory.packed - 127] {
+            let error = Plan::new(&model, level, &mut packed[..given]).expect_err("too small");
+            let needed = memory.packed;
+            assert_eq!(error, PlanError { given, needed });
+        }
+    }
+}
