@@ -1,15 +1,17 @@
 //! HDF5: the NeXus layout of DECTRIS and areaDetector files, or any dataset by its name.
 
 mod bitshuffle;
+mod legacy;
 mod nexus;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hdf5_reader::group::Group;
+use hdf5_reader::storage::DynStorage;
 use hdf5_reader::{
-    Dataset, Datatype, ExternalLinkResolver, FilterRegistry, Hdf5File, OpenOptions, SliceInfo,
-    SliceInfoElem,
+    BytesStorage, Dataset, Datatype, ExternalLinkResolver, FileStorage, FilterRegistry, Hdf5File,
+    OpenOptions, SliceInfo, SliceInfoElem,
 };
 
 use crate::contents::Contents;
@@ -60,8 +62,14 @@ pub(crate) fn open(
     contents: Contents,
     dataset: Option<&str>,
 ) -> Result<(Stack, Sidecar, Option<Mask>), FormatError> {
-    let file = open_file(path, contents).map_err(|e| error(path, e))?;
-    let (name, parts) = find(path, &file, dataset)?;
+    let storage = storage(contents).map_err(|e| error(path, e))?;
+    let mut file = open_file(path, storage.clone()).map_err(|e| error(path, e))?;
+    let (mut name, mut parts) = find(path, &file, dataset)?;
+    if parts.iter().any(|part| legacy::is_legacy(&file, part)) {
+        let storage = legacy::upgraded(&file, storage).map_err(|e| error(path, e))?;
+        file = open_file(path, storage).map_err(|e| error(path, e))?;
+        (name, parts) = find(path, &file, dataset)?;
+    }
     let stack = Stack::new(path, parts)?;
     let mut found = nexus::describe(&file);
     found.mask_values = Some(mask_values(&found, stack.element));
@@ -230,12 +238,16 @@ fn element(path: &Path, dataset: &Dataset) -> Result<Element, FormatError> {
     }
 }
 
-fn open_file(path: &Path, contents: Contents) -> Result<Hdf5File, Hdf5Error> {
+fn storage(contents: Contents) -> Result<DynStorage, Hdf5Error> {
+    Ok(match contents {
+        Contents::OnDisk { file, .. } => Arc::new(FileStorage::from_file(file)?),
+        Contents::InMemory(bytes) => Arc::new(BytesStorage::new(bytes)),
+    })
+}
+
+fn open_file(path: &Path, storage: DynStorage) -> Result<Hdf5File, Hdf5Error> {
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    match contents {
-        Contents::OnDisk { .. } => Hdf5File::open_with_options(path, options(folder)),
-        Contents::InMemory(bytes) => Hdf5File::from_vec_with_options(bytes, options(folder)),
-    }
+    Hdf5File::from_storage_with_options(storage, options(folder))
 }
 
 fn options(folder: PathBuf) -> OpenOptions {
