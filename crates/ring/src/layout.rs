@@ -35,10 +35,9 @@
 //! | | 76 | 52 | zero | creator |
 //! | producer | 128 | 4 | state: 0 none yet, 1 open, 2 closed | writer |
 //! | | 132 | 4 | heartbeat, milliseconds of the host's monotonic clock, wrapping | writer |
-//! | | 136 | 4 | owner: process id, 0 none | writer's host |
-//! | | 140 | 4 | owner: a mark that tells two processes of one id apart, 0 unknown | writer's host |
-//! | | 144 | 4 | version of the producer's counters; its lowest bit names the valid copy | writer |
-//! | | 148 | 108 | zero | writer |
+//! | | 136 | 4 | owner: the process at this end, as its host names it; 0 none | writer's host |
+//! | | 140 | 4 | version of the producer's counters; its lowest bit names the valid copy | writer |
+//! | | 144 | 112 | zero | writer |
 //! | producer's counters | 256 | 32 | copy 0: produced, stalls, lost at the source, reserved | writer |
 //! | | 288 | 32 | copy 1 | writer |
 //! | | 320 | 64 | zero | writer |
@@ -46,10 +45,9 @@
 //! | | 388 | 124 | zero | reader |
 //! | consumer | 512 | 4 | state: 0 none yet, 1 open, 2 closed | reader |
 //! | | 516 | 4 | heartbeat, as above | reader |
-//! | | 520 | 4 | owner: process id, 0 none | reader's host |
-//! | | 524 | 4 | owner: mark, as above | reader's host |
-//! | | 528 | 4 | version of the consumer's counters | reader |
-//! | | 532 | 108 | zero | reader |
+//! | | 520 | 4 | owner, as above | reader's host |
+//! | | 524 | 4 | version of the consumer's counters | reader |
+//! | | 528 | 112 | zero | reader |
 //! | consumer's counters | 640 | 256 | copy 0: 24 of the path, then taken, returned, waits, 5 reserved | reader |
 //! | | 896 | 256 | copy 1 | reader |
 //! | free-running | 1152 | 128 | reserved: newest position, lapped ranges | device |
@@ -106,8 +104,7 @@ pub(crate) mod at {
     pub const STATE: usize = 0;
     pub const HEARTBEAT: usize = 4;
     pub const OWNER: usize = 8;
-    pub const OWNER_MARK: usize = 12;
-    pub const COUNTERS_VERSION: usize = 16;
+    pub const COUNTERS_VERSION: usize = 12;
 }
 
 const _: () = {
@@ -115,7 +112,7 @@ const _: () = {
     assert!(at::PRODUCER == LINE);
     assert!(at::PRODUCER_COUNTERS == at::PRODUCER + LINE);
     assert!(at::PRODUCER_COUNTERS + 2 * 8 * PRODUCER_COUNTERS <= at::HEAD);
-    assert!(at::HEAD % LINE == 0 && at::CONSUMER == at::HEAD + LINE);
+    assert!(at::HEAD.is_multiple_of(LINE) && at::CONSUMER == at::HEAD + LINE);
     assert!(at::CONSUMER_COUNTERS == at::CONSUMER + LINE);
     assert!(at::CONSUMER_COUNTERS + 2 * 8 * CONSUMER_COUNTERS == at::FREE_RUNNING);
     assert!(at::FREE_RUNNING + LINE <= PAGE);

@@ -285,12 +285,11 @@ impl<'m> Reader<'m> {
 /// writer publishes before it counts it, nor below it by more than a ring.
 fn position_of_head(head: u32, produced: u64, slots: u32) -> Result<u64, AttachError> {
     let ahead = i64::from(head.wrapping_sub(produced as u32).cast_signed());
-    if produced < Seq::MAX_POSITION && (-i64::from(slots)..=1).contains(&ahead) {
-        if let Some(position) = produced.checked_add_signed(ahead) {
-            return Ok(position);
-        }
-    }
-    Err(AttachError::Positions { produced, head })
+    let possible = produced < Seq::MAX_POSITION && (-i64::from(slots)..=1).contains(&ahead);
+    produced
+        .checked_add_signed(ahead)
+        .filter(|_| possible)
+        .ok_or(AttachError::Positions { produced, head })
 }
 
 impl<'m> Batch<'_, 'm> {

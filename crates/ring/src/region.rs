@@ -157,23 +157,17 @@ impl<'m> Region<'m> {
         self.session
     }
 
-    /// The words that name the process at one end: its id (0: none), and a mark that tells it
-    /// from another process of that id.
-    pub fn owner(&self, end: End) -> (u32, u32) {
-        let id = self.control(end.line() + at::OWNER).load(Ordering::Acquire);
-        let mark = self.control(end.line() + at::OWNER_MARK);
-        (id, mark.load(Ordering::Relaxed))
+    /// The number that names the process at one end, 0 if none does. What it means is the
+    /// host's: it tells a second program from the first, and a live one from one that died.
+    pub fn owner(&self, end: End) -> u32 {
+        self.control(end.line() + at::OWNER).load(Ordering::Acquire)
     }
 
-    /// Puts `new` in place of the owner id `old` (0: none); false if another process was faster.
-    pub fn replace_owner(&self, end: End, old: u32, new: u32, mark: u32) -> bool {
-        let owner = self.control(end.line() + at::OWNER);
-        let won = (owner.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)).is_ok();
-        if won {
-            self.control(end.line() + at::OWNER_MARK)
-                .store(mark, Ordering::Release);
-        }
-        won
+    /// Puts `new` in place of the owner `old`; false if the owner is another by now.
+    pub fn replace_owner(&self, end: End, old: u32, new: u32) -> bool {
+        self.control(end.line() + at::OWNER)
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
     }
 
     pub(crate) fn again(&self) -> Self {
@@ -217,16 +211,19 @@ impl<'m> Region<'m> {
         let offset = self.layout.slot_at(seq.position());
         // SAFETY: *in bounds*, and nobody stores to the slot by this function's contract.
         unsafe {
-            let start = self.memory.to_read(offset);
+            let start = self.memory.for_reading(offset);
             core::slice::from_raw_parts(start.as_ptr(), self.layout.stride() as usize)
         }
     }
 
     /// Bytes of the slot of `position` from `offset` on, to write; `offset` is at most the stride.
-    pub(crate) fn slot_to_write(&self, position: u64, offset: usize) -> NonNull<u8> {
+    pub(crate) fn slot_for_writing(&self, position: u64, offset: usize) -> NonNull<u8> {
         debug_assert!(offset <= self.layout.stride() as usize);
         // SAFETY: *in bounds*.
-        unsafe { self.memory.to_write(self.layout.slot_at(position) + offset) }
+        unsafe {
+            self.memory
+                .for_writing(self.layout.slot_at(position) + offset)
+        }
     }
 
     /// Whether the frame of `position` is in its slot, whole.

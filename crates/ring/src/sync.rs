@@ -66,7 +66,7 @@ impl<'m> Memory<'m> {
     /// # Safety
     /// `offset` is inside the mapping.
     #[inline]
-    pub unsafe fn to_read(&self, offset: usize) -> NonNull<u8> {
+    pub unsafe fn for_reading(&self, offset: usize) -> NonNull<u8> {
         // SAFETY: in bounds by this function's contract.
         unsafe { self.base.add(offset) }
     }
@@ -76,7 +76,7 @@ impl<'m> Memory<'m> {
     /// # Safety
     /// `offset` is inside the mapping.
     #[inline]
-    pub unsafe fn to_write(&self, offset: usize) -> NonNull<u8> {
+    pub unsafe fn for_writing(&self, offset: usize) -> NonNull<u8> {
         // SAFETY: in bounds by this function's contract.
         unsafe { self.base.add(offset) }
     }
@@ -154,11 +154,11 @@ mod shadow {
             unsafe { NonNull::from(&**bytes).cast().add(offset - at) }
         }
 
-        pub unsafe fn to_read(&self, offset: usize) -> NonNull<u8> {
+        pub unsafe fn for_reading(&self, offset: usize) -> NonNull<u8> {
             self.bytes(offset, false)
         }
 
-        pub unsafe fn to_write(&self, offset: usize) -> NonNull<u8> {
+        pub unsafe fn for_writing(&self, offset: usize) -> NonNull<u8> {
             self.bytes(offset, true)
         }
     }

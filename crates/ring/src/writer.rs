@@ -197,8 +197,8 @@ impl Slot<'_, '_> {
     /// The slot without its number: bytes 0..8, and from 16 on.
     pub fn parts(&mut self) -> (&mut [u8; SLOT_SEQ_OFFSET], &mut [u8]) {
         let (region, tail) = (&self.writer.region, self.writer.tail);
-        let lead = region.slot_to_write(tail, 0).cast();
-        let body = region.slot_to_write(tail, SLOT_BODY_OFFSET);
+        let lead = region.slot_for_writing(tail, 0).cast();
+        let body = region.slot_for_writing(tail, SLOT_BODY_OFFSET);
         let len = self.stride() - SLOT_BODY_OFFSET;
         // SAFETY: *in bounds* and *one owner*: the slot at `tail` is the writer's until `commit`, the
         // `&mut self` makes these the only references to it, and they do not overlap. The

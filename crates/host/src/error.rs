@@ -1,0 +1,123 @@
+//! What the operating system or the other side refused.
+
+use hitgate_ring::{AttachError, End};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a ring, a core or a pace is not to be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// Nothing is there.
+    #[error("{}: no such ring; start the side that makes it first, or check the path", path.display())]
+    Missing {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// Not allowed.
+    #[error("{}: permission denied; run as its owner, or change its mode", path.display())]
+    Permission {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// A file of that name exists, and was not to be replaced.
+    #[error("{}: exists already; choose another name, or replace it", path.display())]
+    Exists {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// A file of that name exists, and is no ring: it is not overwritten.
+    #[error("{}: exists and is not a ring, so it is left alone; choose another name", path.display())]
+    Foreign {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The file system has not enough room.
+    #[error("{}: no room for a ring of {bytes} bytes; use fewer or smaller slots, or free some space", path.display())]
+    NoSpace {
+        /// The path asked for.
+        path: PathBuf,
+        /// Bytes the ring needs.
+        bytes: u64,
+    },
+    /// A live process has that end of the ring.
+    #[error("{}: process {pid} already has the {} end; stop it first", path.display(), name(*end))]
+    InUse {
+        /// The path of the ring.
+        path: PathBuf,
+        /// The end that is taken.
+        end: End,
+        /// Who has it.
+        pid: u32,
+    },
+    /// What is there does not work as a ring.
+    #[error("{}: {source}", path.display())]
+    Attach {
+        /// The path asked for.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: AttachError,
+    },
+    /// The operating system refused something else.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The path asked for.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+    /// No such core, or none that this process may use.
+    #[error(
+        "cannot pin to core {core}: {source}; the machine or this process's cpuset does not have it"
+    )]
+    Core {
+        /// The core asked for.
+        core: usize,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Frames cannot come at this rate.
+    #[error(
+        "{rate_hz} frames a second in bursts of {burst}: the rate must be a positive number, a burst at least 1"
+    )]
+    Rate {
+        /// Frames a second.
+        rate_hz: f64,
+        /// Frames a burst.
+        burst: u32,
+    },
+}
+
+fn name(end: End) -> &'static str {
+    match end {
+        End::Writer => "writing",
+        End::Reader => "reading",
+    }
+}
+
+impl HostError {
+    /// The error of an operation on `path`, in the words of this crate where it has some.
+    pub(crate) fn io(path: &Path, action: &'static str, source: impl Into<io::Error>) -> Self {
+        let path = path.to_owned();
+        let source = source.into();
+        match source.kind() {
+            io::ErrorKind::NotFound => HostError::Missing { path },
+            io::ErrorKind::PermissionDenied => HostError::Permission { path },
+            io::ErrorKind::AlreadyExists => HostError::Exists { path },
+            _ => HostError::Io {
+                path,
+                action,
+                source,
+            },
+        }
+    }
+
+    pub(crate) fn attach(path: &Path, source: AttachError) -> Self {
+        HostError::Attach {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
