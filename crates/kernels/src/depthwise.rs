@@ -26,45 +26,56 @@ pub fn depthwise<S: Simd>(
             let channels = input.shape().channels;
             let width = input.shape().strided(stride, channels).width;
             for (y, dst) in rows.zip(dst.chunks_exact_mut(width * channels)) {
-                let window = [0, 1, 2].map(|ky| input.framed_row(y * stride + ky));
+                let window = Window {
+                    rows: core::array::from_fn(|ky| input.framed_row(y * stride + ky)),
+                    pixel: channels,
+                    step: stride * channels,
+                };
                 for channel in (0..channels).step_by(S::N) {
-                    row(s, window, stride * channels, channels, channel, p, dst);
+                    row(s, &window, channel, p, dst);
                 }
             }
         },
     );
 }
 
-/// One register of channels along one output row; `step` bytes lie between two windows.
-#[inline(always)]
-fn row<S: Simd>(
-    s: S,
-    window: [&[u8]; 3],
+/// Three rows of a map, and how far apart in bytes their pixels and their windows are.
+struct Window<'a> {
+    rows: [&'a [u8]; 3],
+    pixel: usize,
     step: usize,
-    channels: usize,
-    channel: usize,
-    p: &Packed<'_>,
-    dst: &mut [u8],
-) {
+}
+
+/// One register of channels along one output row.
+#[inline(always)]
+fn row<S: Simd>(s: S, window: &Window<'_>, channel: usize, p: &Packed<'_>, dst: &mut [u8]) {
     let weights = &p.weights[channel * 4 * TAP_QUADS..][..S::N * 4 * TAP_QUADS];
-    let weights = [0, 1, 2].map(
-        #[inline(always)]
-        |quad| s.weights(&weights[quad * 4 * S::N..]),
-    );
+    let weights = [
+        s.weights(weights),
+        s.weights(&weights[4 * S::N..]),
+        s.weights(&weights[8 * S::N..]),
+    ];
     let bias = s.bias(&p.bias[channel..]);
     let scale = &p.scale[channel..][..S::N];
     let zero = &ZEROS[..S::N];
-    for (x, dst) in dst.chunks_exact_mut(channels).enumerate() {
-        let [a, b, c] = window.map(
-            #[inline(always)]
-            |row| {
-                let row = &row[x * step + channel..][..2 * channels + S::N];
-                [&row[..S::N], &row[channels..][..S::N], &row[2 * channels..]]
-            },
-        );
-        let mut sum = s.dot4(bias, s.taps([a[0], a[1], a[2], b[0]]), weights[0]);
-        sum = s.dot4(sum, s.taps([b[1], b[2], c[0], c[1]]), weights[1]);
-        sum = s.dot4(sum, s.taps([c[2], zero, zero, zero]), weights[2]);
+    let [a, b, c] = window.rows;
+    // Rows of one visible length share their bounds checks.
+    let (b, c) = (&b[..a.len()], &c[..a.len()]);
+    for (x, dst) in dst.chunks_exact_mut(window.pixel).enumerate() {
+        let left = x * window.step + channel;
+        let left = left..left + S::N;
+        let centre = left.start + window.pixel..left.end + window.pixel;
+        let right = centre.start + window.pixel..centre.end + window.pixel;
+        let first = s.taps([
+            &a[left.clone()],
+            &a[centre.clone()],
+            &a[right.clone()],
+            &b[left.clone()],
+        ]);
+        let second = s.taps([&b[centre.clone()], &b[right.clone()], &c[left], &c[centre]]);
+        let third = s.taps([&c[right], zero, zero, zero]);
+        let sum = s.dot4(s.dot4(bias, first, weights[0]), second, weights[1]);
+        let sum = s.dot4(sum, third, weights[2]);
         s.requant(sum, scale, &mut dst[channel..][..S::N]);
     }
 }
