@@ -30,14 +30,19 @@ impl Mask {
         }
     }
 
-    /// Reads a mask from `FILE` or `FILE:DATASET`: an image in any format that
-    /// [`FrameFile`] opens, its first frame, in which every pixel that is not zero is excluded.
+    /// Reads a mask from `FILE` or `FILE:DATASET`: the mask that an HDF5 file holds of its own, or
+    /// else the first image in any format that [`FrameFile`] opens, in which every pixel that is
+    /// not zero is excluded.
     ///
     /// # Errors
     /// As [`FrameFile::open`].
     pub fn read(spec: &str) -> Result<Mask, FormatError> {
-        let mut file = FrameFile::open(Path::new(spec))?;
-        Ok(Mask::from_image(&file.read(0)?))
+        let spec = Path::new(spec);
+        let mut file = FrameFile::open(spec)?;
+        match (split_dataset(spec), &file.metadata().mask) {
+            ((_, None), Some(own)) => Ok(own.clone()),
+            _ => Ok(Mask::from_image(&file.read_raw(0)?)),
+        }
     }
 
     /// This mask, with every pixel of `image` excluded too whose value is in `values`. An image of

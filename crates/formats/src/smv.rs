@@ -104,9 +104,10 @@ fn layout(file: &Path, text: &str) -> Result<Layout, FormatError> {
 
 /// What the header says about the beam and the counts.
 ///
-/// `BEAM_CENTER_X` and `_Y` are in millimetres from the outer corner of the first pixel in the
-/// file, X along the fast direction and Y along the slow one. Beamlines differ in this, and some
-/// mean another corner: a sidecar settles it.
+/// `BEAM_CENTER_X` and `_Y` are taken in ADSC's sense: millimetres from the outer corner of the
+/// first pixel in the file, X along the *slow* direction and Y along the fast one. Beamlines differ
+/// in this; a sidecar settles it. A CCD adds a bias to every pixel, so 0 lies outside its active
+/// area.
 fn description(text: &str) -> Sidecar {
     let number = |key: &str| {
         field(text, key)?
@@ -116,19 +117,22 @@ fn description(text: &str) -> Sidecar {
     };
     let positive = |key: &str| number(key).filter(|x| *x > 0.0);
     let pixel_mm = positive("PIXEL_SIZE");
-    let center = number("BEAM_CENTER_X")
-        .zip(number("BEAM_CENTER_Y"))
+    let center = number("BEAM_CENTER_Y")
+        .zip(number("BEAM_CENTER_X"))
         .zip(pixel_mm);
+    let ccd = field(text, "CCD_IMAGE_SATURATION")
+        .or(field(text, "ADC"))
+        .is_some();
     Sidecar {
         detector: field(text, "DETECTOR_SN").map(|number| format!("CCD, S/N {number}")),
         wavelength_a: positive("WAVELENGTH"),
         distance_mm: positive("DISTANCE"),
-        beam_center_px: center.map(|((x, y), pixel)| [x / pixel, y / pixel]),
+        beam_center_px: center.map(|((fast, slow), pixel)| [fast / pixel, slow / pixel]),
         pixel_mm,
         gain: positive("GAIN"),
         saturation: positive("CCD_IMAGE_SATURATION").map(|counts| counts as u32),
         offset: number("IMAGE_PEDESTAL"),
-        mask_values: None,
+        mask_values: ccd.then(|| vec![0]),
     }
 }
 

@@ -3,8 +3,6 @@
 //! Values are cut into blocks. In a block, bit 0 of every value comes first, then bit 1 of every
 //! value, and so on: the high bits of small counts become long runs of zeros, which LZ4 then packs.
 
-use std::fmt::Display;
-
 /// Registered number of bitshuffle.
 pub(super) const BITSHUFFLE: u16 = 32008;
 /// Registered number of plain LZ4.
@@ -18,6 +16,19 @@ const MIN_BLOCK_VALUES: usize = 128;
 /// LZ4 packs at most 255 to 1: a header that promises more is damaged.
 const MAX_RATIO: usize = 255;
 
+/// Why a chunk does not unpack.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// A variant that is not read here.
+    Unsupported(String),
+    /// The bytes contradict themselves.
+    Damaged(String),
+}
+
+fn damaged(what: impl Into<String>) -> Refusal {
+    Refusal::Damaged(what.into())
+}
+
 /// How the values of a bitshuffled chunk are packed: the fifth parameter of the filter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Packing {
@@ -27,16 +38,24 @@ enum Packing {
 
 /// Unpacks one bitshuffled chunk. `parameters` are those of the filter: version (2 words), bytes of
 /// a value, values in a block, packing.
-pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, Refusal> {
     let size = match parameters.get(2) {
         Some(&size @ 1..=8) => size as usize,
-        other => return Err(format!("bitshuffle with values of {other:?} bytes")),
+        other => {
+            return Err(damaged(format!(
+                "bitshuffle with values of {other:?} bytes"
+            )));
+        }
     };
     let packing = match parameters.get(4) {
         None | Some(0) => Packing::None,
         Some(2) => Packing::Lz4,
-        Some(3) => return Err("bitshuffle with zstd is not supported".into()),
-        Some(other) => return Err(format!("bitshuffle with packing {other} is not supported")),
+        Some(3) => return Err(Refusal::Unsupported("bitshuffle with zstd".into())),
+        Some(other) => {
+            return Err(Refusal::Unsupported(format!(
+                "bitshuffle with packing {other}"
+            )));
+        }
     };
     let (total, mut block, mut rest) = match packing {
         Packing::None => (
@@ -52,7 +71,9 @@ pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, String
         block = (DEFAULT_BLOCK / size / GROUP * GROUP).max(MIN_BLOCK_VALUES) * size;
     }
     if !block.is_multiple_of(size * GROUP) || !total.is_multiple_of(size) {
-        return Err(format!("bitshuffle blocks of {block} bytes in {total}"));
+        return Err(damaged(format!(
+            "bitshuffle blocks of {block} bytes in {total}"
+        )));
     }
     let mut values = vec![0; total];
     let mut shuffled = vec![0; block.min(total)];
@@ -62,7 +83,7 @@ pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, String
         let shuffled = &mut shuffled[..target.len()];
         match packing {
             Packing::None => shuffled.copy_from_slice(take(&mut rest, target.len())?),
-            Packing::Lz4 => lz4(&mut rest, shuffled)?,
+            Packing::Lz4 => lz4(self::block(&mut rest)?, shuffled)?,
         }
         unshuffle(shuffled, target, size);
     }
@@ -71,21 +92,24 @@ pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, String
 }
 
 /// Unpacks one chunk of the plain LZ4 filter. A block that did not shrink is stored as it is.
-pub(super) fn unpack_lz4(chunk: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn unpack_lz4(chunk: &[u8]) -> Result<Vec<u8>, Refusal> {
     let (total, block, mut rest) = frame(chunk)?;
     if block == 0 {
-        return Err("LZ4 blocks of 0 bytes".into());
+        return Err(damaged("LZ4 blocks of 0 bytes"));
     }
     let mut values = vec![0; total];
     for target in values.chunks_mut(block) {
-        lz4(&mut rest, target)?;
+        match self::block(&mut rest)? {
+            stored if stored.len() == target.len() => target.copy_from_slice(stored),
+            packed => lz4(packed, target)?,
+        }
     }
     Ok(values)
 }
 
 /// Bytes that the chunk unpacks to and bytes of a block, both big endian, then the blocks.
-fn frame(chunk: &[u8]) -> Result<(usize, usize, &[u8]), String> {
-    let short = || "a chunk without its header".to_owned();
+fn frame(chunk: &[u8]) -> Result<(usize, usize, &[u8]), Refusal> {
+    let short = || damaged("a chunk without its header");
     let (total, rest) = chunk.split_first_chunk().ok_or_else(short)?;
     let (block, rest) = rest.split_first_chunk().ok_or_else(short)?;
     let total = u64::from_be_bytes(*total);
@@ -93,37 +117,37 @@ fn frame(chunk: &[u8]) -> Result<(usize, usize, &[u8]), String> {
         Ok(total) if total / MAX_RATIO <= chunk.len() => {
             Ok((total, u32::from_be_bytes(*block) as usize, rest))
         }
-        _ => Err(format!(
+        _ => Err(damaged(format!(
             "a chunk of {} bytes that promises {total}",
             chunk.len()
-        )),
+        ))),
     }
 }
 
-/// The next LZ4 block: its length, big endian, and its bytes.
-fn lz4(rest: &mut &[u8], target: &mut [u8]) -> Result<(), String> {
-    let (length, after) = rest.split_first_chunk().ok_or("an LZ4 block is missing")?;
+/// The next block of the frame: its length, big endian, then its bytes.
+fn block<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Refusal> {
+    let (length, after) = rest
+        .split_first_chunk()
+        .ok_or_else(|| damaged("an LZ4 block is missing"))?;
     *rest = after;
-    let packed = take(rest, u32::from_be_bytes(*length) as usize)?;
-    if packed.len() == target.len() {
-        target.copy_from_slice(packed);
-        return Ok(());
-    }
-    let damaged = |what: &dyn Display| format!("a damaged LZ4 block ({what})");
+    take(rest, u32::from_be_bytes(*length) as usize)
+}
+
+fn lz4(packed: &[u8], target: &mut [u8]) -> Result<(), Refusal> {
     match lz4_flex::block::decompress_into(packed, target) {
         Ok(length) if length == target.len() => Ok(()),
-        Ok(length) => Err(damaged(&format_args!(
-            "{length} bytes for {}",
+        Ok(length) => Err(damaged(format!(
+            "an LZ4 block of {length} bytes for {}",
             target.len()
         ))),
-        Err(e) => Err(damaged(&e)),
+        Err(e) => Err(damaged(format!("a damaged LZ4 block ({e})"))),
     }
 }
 
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], Refusal> {
     let (taken, after) = rest
         .split_at_checked(length)
-        .ok_or("the chunk ends early")?;
+        .ok_or_else(|| damaged("the chunk ends early"))?;
     *rest = after;
     Ok(taken)
 }
@@ -161,4 +185,69 @@ fn transposed(mut x: u64) -> u64 {
     swap(14, 0x0000_cccc_0000_cccc);
     swap(28, 0x0000_0000_f0f0_f0f0);
     x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One bit at a time, as the format's definition says.
+    fn shuffled(values: &[u8], size: usize) -> Vec<u8> {
+        let count = values.len() / size;
+        let mut out = vec![0; values.len()];
+        for value in 0..count {
+            for bit in 0..size * 8 {
+                let set = values[value * size + bit / 8] >> (bit % 8) & 1;
+                out[bit * count / 8 + value / 8] |= set << (value % 8);
+            }
+        }
+        out
+    }
+
+    fn packed(values: &[u8], size: usize, block: usize) -> Vec<u8> {
+        let mut chunk = Vec::new();
+        chunk.extend((values.len() as u64).to_be_bytes());
+        chunk.extend((block as u32).to_be_bytes());
+        let whole = values.len() / (size * GROUP) * (size * GROUP);
+        for block in values[..whole].chunks(block) {
+            let lz4 = lz4_flex::block::compress(&shuffled(block, size));
+            chunk.extend((lz4.len() as u32).to_be_bytes());
+            chunk.extend(lz4);
+        }
+        chunk.extend(&values[whole..]);
+        chunk
+    }
+
+    proptest! {
+        #[test]
+        fn unpacks_what_the_definition_packs(
+            values in prop::collection::vec(prop_oneof![3 => 0u8..4, 1 => any::<u8>()], 0..2000),
+            size in prop::sample::select(vec![1usize, 2, 4, 8]),
+            groups in 1usize..20,
+        ) {
+            let values = &values[..values.len() / size * size];
+            let block = groups * GROUP * size;
+            let parameters = [0, 4, size as u32, 0, 2];
+            let unpacked = unpack(&parameters, &packed(values, size, block)).unwrap();
+            prop_assert_eq!(unpacked, values);
+        }
+
+        #[test]
+        fn damage_is_refused_or_unpacks_to_the_promised_size(
+            at in 0usize..400,
+            flip: u8,
+            cut in 0usize..400,
+        ) {
+            let values: Vec<u8> = (0..700u32).map(|i| (i * i >> 5) as u8).collect();
+            let mut chunk = packed(&values, 2, 128);
+            let at = at % chunk.len();
+            chunk[at] ^= flip;
+            chunk.truncate(chunk.len() - cut % chunk.len());
+            for parameters in [[0, 4, 2, 0, 2], [0, 4, 2, 0, 0]] {
+                let _ = unpack(&parameters, &chunk);
+            }
+            let _ = unpack_lz4(&chunk);
+        }
+    }
 }

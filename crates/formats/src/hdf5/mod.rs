@@ -14,6 +14,8 @@ use hdf5_reader::{
     OpenOptions, SliceInfo, SliceInfoElem,
 };
 
+use bitshuffle::Refusal;
+
 use crate::contents::Contents;
 use crate::image::{Element, checked_shape};
 use crate::sidecar::Sidecar;
@@ -73,7 +75,10 @@ pub(crate) fn open(
     let stack = Stack::new(path, parts)?;
     let mut found = nexus::describe(&file);
     found.mask_values = Some(mask_values(&found, stack.element));
-    let mask = match nexus::mask(&file, &name) {
+    let fits = |mask: &Dataset| mask.shape() == [u64::from(stack.rows), u64::from(stack.columns)];
+    // A dataset named by the user may be another image than the one that the mask belongs to.
+    let mask = nexus::mask(&file, &name).filter(|mask| dataset.is_none() || fits(mask));
+    let mask = match mask {
         Some(dataset) => Some(read_mask(path, &dataset, &stack)?),
         None => None,
     };
@@ -164,6 +169,9 @@ impl Stack {
 
 impl Part {
     fn read(&self, index: usize, element: Element) -> Result<Pixels, Hdf5Error> {
+        if let Datatype::Enum { .. } = self.dataset.dtype() {
+            return self.truth_values(index);
+        }
         let mut selection = SliceInfo::all(self.dataset.ndim());
         if self.dataset.ndim() == 3 {
             selection.selections[0] = SliceInfoElem::Index(index as u64);
@@ -185,6 +193,15 @@ impl Part {
             Element::F32 => Pixels::F32(read!(f32)),
         })
     }
+
+    /// Truth values, a byte each. Nothing but masks is stored so: the dataset is read whole.
+    fn truth_values(&self, index: usize) -> Result<Pixels, Hdf5Error> {
+        let mut bytes = self.dataset.read_raw_bytes()?;
+        let length = bytes.len() / self.frames.max(1);
+        bytes.drain(..index * length);
+        bytes.truncate(length);
+        Ok(Pixels::U8(bytes))
+    }
 }
 
 fn element(path: &Path, dataset: &Dataset) -> Result<Element, FormatError> {
@@ -194,6 +211,10 @@ fn element(path: &Path, dataset: &Dataset) -> Result<Element, FormatError> {
             signed: false,
             ..
         } => Ok(Element::U8),
+        // How h5py stores truth values.
+        Datatype::Enum { base, .. } if matches!(**base, Datatype::FixedPoint { size: 1, .. }) => {
+            Ok(Element::U8)
+        }
         Datatype::FixedPoint {
             size: 2,
             signed: false,
@@ -252,17 +273,19 @@ fn open_file(path: &Path, storage: DynStorage) -> Result<Hdf5File, Hdf5Error> {
 
 fn options(folder: PathBuf) -> OpenOptions {
     let mut filters = FilterRegistry::new();
+    let refused = |refusal| match refusal {
+        Refusal::Unsupported(what) => Hdf5Error::UnsupportedFilter(what),
+        Refusal::Damaged(what) => Hdf5Error::DecompressionError(what),
+    };
     filters.register(
         bitshuffle::BITSHUFFLE,
-        Box::new(|filter, chunk, _| {
-            bitshuffle::unpack(&filter.client_data, chunk).map_err(Hdf5Error::DecompressionError)
+        Box::new(move |filter, chunk, _| {
+            bitshuffle::unpack(&filter.client_data, chunk).map_err(refused)
         }),
     );
     filters.register(
         bitshuffle::LZ4,
-        Box::new(|_, chunk, _| {
-            bitshuffle::unpack_lz4(chunk).map_err(Hdf5Error::DecompressionError)
-        }),
+        Box::new(move |_, chunk, _| bitshuffle::unpack_lz4(chunk).map_err(refused)),
     );
     OpenOptions::default()
         .with_filter_registry(filters)
@@ -370,29 +393,24 @@ fn numbered(file: &Hdf5File) -> Result<Vec<Dataset>, Hdf5Error> {
 /// Every dataset of two or three dimensions, with its path.
 fn list(file: &Hdf5File, found: &mut Vec<(String, Dataset)>) {
     fn enter(group: &Group, path: &str, depth: usize, found: &mut Vec<(String, Dataset)>) {
-        let Ok((groups, datasets)) = group.members() else {
-            return;
-        };
-        let images = datasets
-            .into_iter()
-            .filter(|dataset| matches!(dataset.ndim(), 2 | 3));
-        found.extend(
-            images.map(|dataset| (format!("{path}/{}", base_name(dataset.name())), dataset)),
-        );
-        if depth < MAX_DEPTH {
-            for group in groups {
-                let path = format!("{path}/{}", base_name(group.name()));
-                enter(&group, &path, depth + 1, found);
+        let (groups, datasets) = group.member_names().unwrap_or_default();
+        for name in datasets {
+            // One that cannot be read, a virtual one perhaps, hides no other.
+            if let Ok(dataset) = group.dataset(&name)
+                && matches!(dataset.ndim(), 2 | 3)
+            {
+                found.push((format!("{path}/{name}"), dataset));
+            }
+        }
+        for name in groups.into_iter().filter(|_| depth < MAX_DEPTH) {
+            if let Ok(group) = group.group(&name) {
+                enter(&group, &format!("{path}/{name}"), depth + 1, found);
             }
         }
     }
     if let Ok(root) = file.root_group() {
         enter(&root, "", 0, found);
     }
-}
-
-fn base_name(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
 }
 
 fn names(datasets: &[(String, Dataset)]) -> Vec<String> {
@@ -450,9 +468,6 @@ fn error(path: &Path, error: Hdf5Error) -> FormatError {
             format!("HDF5 {what}"),
             "bitshuffle-LZ4, LZ4, deflate or none",
         ),
-        Hdf5Error::DecompressionError(what) if what.ends_with("not supported") => {
-            FormatError::compression(path, what, "bitshuffle-LZ4, LZ4, deflate or none")
-        }
         Hdf5Error::UnsupportedLayoutClass(VIRTUAL) => FormatError::compression(
             path,
             "a virtual dataset",

@@ -70,9 +70,9 @@ fn header(name: &str, metadata: &Metadata) -> String {
     say("Exposure_time 0.0010000 s".into());
     say("Exposure_period 0.0010000 s".into());
     say("Tau = 0 s".into());
-    if let Some(saturation) = metadata.saturation {
-        say(format!("Count_cutoff {saturation} counts"));
-    }
+    // Readers insist on the line.
+    let saturation = metadata.saturation.unwrap_or(i32::MAX as u32);
+    say(format!("Count_cutoff {saturation} counts"));
     say("Threshold_setting: 6000 eV".into());
     say("N_excluded_pixels = 0".into());
     if let Some(geometry) = metadata.geometry {

@@ -1,0 +1,570 @@
+//! Every format in, and what is written read back.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+
+use common::{COLUMNS, ROWS, counts, data, image, marccd, metadata, smv, tiff, values};
+use hitgate_formats::truth::{self, Class, Truth};
+use hitgate_formats::write::{NpyStack, write_cbf, write_npy};
+use hitgate_formats::{FormatError, FrameFile, Kind, Mask, Metadata, Pixels, Sidecar};
+use tempfile::tempdir;
+
+fn u16s(frame: u64) -> Vec<u16> {
+    values(frame).map(|v| v as u16).collect()
+}
+
+fn bytes(values: &[u16]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+#[test]
+fn cbf_comes_back_with_its_geometry() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("frame.cbf");
+    write_cbf(&path, &counts(), &metadata()).unwrap();
+    let mut file = FrameFile::open(&path).unwrap();
+    assert_eq!((file.kind(), file.frames()), (Kind::Cbf, 1));
+    assert_eq!(file.metadata(), &metadata());
+    assert_eq!(file.read(0).unwrap(), counts());
+}
+
+#[test]
+fn cbf_widens_what_is_narrow_and_refuses_floats() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("frame.cbf");
+    write_cbf(&path, &image(Pixels::U16(u16s(1))), &metadata()).unwrap();
+    let wide = values(1).map(|v| v as i32).collect();
+    assert_eq!(
+        FrameFile::open(&path).unwrap().read(0).unwrap().pixels,
+        Pixels::I32(wide)
+    );
+    let floats = image(Pixels::F32(vec![0.0; (COLUMNS * ROWS) as usize]));
+    assert!(matches!(
+        write_cbf(&path, &floats, &metadata()),
+        Err(FormatError::PixelType { .. })
+    ));
+}
+
+#[test]
+fn gzip_is_unpacked_whatever_the_name() {
+    let folder = tempdir().unwrap();
+    let plain = folder.path().join("plain.cbf");
+    write_cbf(&plain, &counts(), &metadata()).unwrap();
+    let packed = folder.path().join("no_extension");
+    let mut gzip = flate2::write::GzEncoder::new(
+        fs::File::create(&packed).unwrap(),
+        flate2::Compression::fast(),
+    );
+    gzip.write_all(&fs::read(&plain).unwrap()).unwrap();
+    gzip.finish().unwrap();
+    assert_eq!(FrameFile::open(&packed).unwrap().read(0).unwrap(), counts());
+}
+
+/// A detector on an arm that is swung out by 30°: the beam meets the panel beside its foot.
+#[test]
+fn full_imgcif_axes_win_over_the_comment_lines() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("frame.cbf");
+    write_cbf(&path, &counts(), &metadata()).unwrap();
+    let axes = "\
+_diffrn_radiation_wavelength.wavelength 0.6889
+loop_
+_diffrn_scan_frame_axis.frame_id
+_diffrn_scan_frame_axis.axis_id
+_diffrn_scan_frame_axis.angle
+_diffrn_scan_frame_axis.displacement
+FRAME1 ARM 30.0 0.0
+FRAME1 DISTANCE 0.0 160.0
+loop_
+_axis.id
+_axis.type
+_axis.equipment
+_axis.depends_on
+_axis.vector[1] _axis.vector[2] _axis.vector[3]
+_axis.offset[1] _axis.offset[2] _axis.offset[3]
+ARM rotation detector . 1 0 0 . . .
+DISTANCE translation detector ARM 0 0 -1 0 0 0
+FAST translation detector DISTANCE 0 1 0
+-148.78 -125.56 0
+SLOW translation detector FAST 1 0 0 0 0 0
+loop_
+_array_structure_list.index
+_array_structure_list.precedence
+_array_structure_list.direction
+_array_structure_list.axis_set_id
+1 1 increasing FAST
+2 2 increasing SLOW
+loop_
+_array_structure_list_axis.axis_set_id
+_array_structure_list_axis.axis_id
+_array_structure_list_axis.displacement_increment
+FAST FAST 0.172
+SLOW SLOW 0.172
+loop_
+_array_intensities.array_id
+_array_intensities.gain
+_array_intensities.overload
+ARRAY1 1.0 388705
+";
+    let written = fs::read(&path).unwrap();
+    let marker = b"_array_data.data";
+    let at = written
+        .windows(marker.len())
+        .position(|w| w == marker)
+        .unwrap();
+    let full = [&written[..at], axes.as_bytes(), &written[at..]].concat();
+    fs::write(&path, full).unwrap();
+
+    let file = FrameFile::open(&path).unwrap();
+    let geometry = file.metadata().geometry.unwrap();
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    assert_eq!((geometry.wavelength_a, geometry.pixel_mm), (0.6889, 0.172));
+    assert!(close(
+        geometry.distance_mm,
+        160.0 / 30f64.to_radians().cos()
+    ));
+    let [x, y] = geometry.beam_center_px;
+    assert!(
+        close(x, (125.56 - 160.0 * 30f64.to_radians().tan()) / 0.172),
+        "{x}"
+    );
+    assert!(close(y, 148.78 / 0.172), "{y}");
+    assert_eq!(file.metadata().saturation, Some(388_705));
+}
+
+#[test]
+fn npy_comes_back_in_every_type() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("frame.npy");
+    let every = [
+        Pixels::U8(values(0).map(|v| v as u8).collect()),
+        Pixels::U16(u16s(0)),
+        Pixels::U32(values(0).map(|v| v as u32).collect()),
+        Pixels::I16(values(0).map(|v| v as i16 - 500).collect()),
+        Pixels::I32(values(0).map(|v| v as i32 - 500).collect()),
+        Pixels::F32(values(0).map(|v| v as f32 - 0.5).collect()),
+    ];
+    for pixels in every {
+        write_npy(&path, &image(pixels.clone())).unwrap();
+        assert_eq!(
+            FrameFile::open(&path).unwrap().read(0).unwrap(),
+            image(pixels)
+        );
+    }
+}
+
+#[test]
+fn floats_become_integers_to_nearest() {
+    let floats = [0.4, 0.6, -1.6, f32::NAN, 1e20, f32::NEG_INFINITY];
+    let mut pixels = vec![0.0; (COLUMNS * ROWS) as usize];
+    pixels[..floats.len()].copy_from_slice(&floats);
+    let Pixels::I32(integers) = image(Pixels::F32(pixels)).into_integer().pixels else {
+        panic!("not integers");
+    };
+    assert_eq!(
+        integers[..floats.len()],
+        [0, 1, -2, i32::MIN, i32::MAX, i32::MIN + 1]
+    );
+}
+
+#[test]
+fn stacks_grow_and_get_their_count_at_the_end() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("maps.npy");
+    let map = |frame| values(frame).map(|v| (v % 128) as u8).collect::<Vec<_>>();
+    let mut stack = NpyStack::create(&path, COLUMNS, ROWS).unwrap();
+    for frame in 0..5 {
+        stack.push(&map(frame)).unwrap();
+    }
+    assert!(matches!(
+        stack.push(&[0; 3]),
+        Err(FormatError::Shape { .. })
+    ));
+    assert_eq!(stack.finish().unwrap(), 5);
+
+    let mut file = FrameFile::open(&path).unwrap();
+    assert_eq!(file.frames(), 5);
+    for frame in (0..5).rev() {
+        assert_eq!(
+            file.read(frame).unwrap(),
+            image(Pixels::U8(map(frame as u64)))
+        );
+    }
+    assert!(matches!(
+        file.read(5),
+        Err(FormatError::NoFrame {
+            index: 5,
+            frames: 5,
+            ..
+        })
+    ));
+
+    let mut dropped = NpyStack::create(&path, COLUMNS, ROWS).unwrap();
+    dropped.push(&map(0)).unwrap();
+    drop(dropped);
+    assert_eq!(FrameFile::open(&path).unwrap().frames(), 0);
+}
+
+#[test]
+fn a_sidecar_wins_over_the_header() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("frame.cbf.gz");
+    write_cbf(&path, &counts(), &metadata()).unwrap();
+    let sidecar = Sidecar {
+        distance_mm: Some(100.0),
+        gain: Some(2.5),
+        offset: Some(3.0),
+        mask_values: Some(vec![-7]),
+        ..Sidecar::default()
+    };
+    for name in ["frame.json", "frame.cbf.json", "frame.cbf.gz.json"] {
+        let beside = folder.path().join(name);
+        sidecar.write(&beside).unwrap();
+        assert_eq!(Sidecar::read(&beside).unwrap(), sidecar);
+        let expected = Metadata {
+            geometry: metadata().geometry.map(|g| hitgate_formats::Geometry {
+                distance_mm: 100.0,
+                ..g
+            }),
+            gain: 2.5,
+            offset: 3.0,
+            mask_values: vec![-7],
+            ..metadata()
+        };
+        assert_eq!(
+            FrameFile::open(&path).unwrap().metadata(),
+            &expected,
+            "{name}"
+        );
+        fs::remove_file(&beside).unwrap();
+    }
+    fs::write(folder.path().join("frame.json"), "{\"gain\": \"much\"}").unwrap();
+    assert!(matches!(
+        FrameFile::open(&path),
+        Err(FormatError::Json { .. })
+    ));
+}
+
+#[test]
+fn an_array_has_its_geometry_from_a_sidecar() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("frame.npy");
+    write_npy(&path, &counts()).unwrap();
+    Sidecar::from(&metadata())
+        .write(&folder.path().join("frame.npy.json"))
+        .unwrap();
+    assert_eq!(FrameFile::open(&path).unwrap().metadata(), &metadata());
+}
+
+#[test]
+fn tiff_in_every_type() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("frame.tif");
+    let header = "# Pixel_size 172e-6 m x 172e-6 m\n# Wavelength 1.0 A\n# Detector_distance 0.2 m\n# Beam_xy (10, 20) pixels\n";
+    let every = [
+        (8, 1, Pixels::U8(values(0).map(|v| v as u8).collect())),
+        (16, 1, Pixels::U16(u16s(0))),
+        (32, 1, Pixels::U32(values(0).map(|v| v as u32).collect())),
+        (
+            16,
+            2,
+            Pixels::I16(values(0).map(|v| v as i16 - 500).collect()),
+        ),
+        (
+            32,
+            2,
+            Pixels::I32(values(0).map(|v| v as i32 - 500).collect()),
+        ),
+        (
+            32,
+            3,
+            Pixels::F32(values(0).map(|v| v as f32 - 0.5).collect()),
+        ),
+    ];
+    for (bits, format, pixels) in every {
+        fs::write(&path, tiff(bits, format, pixels.as_bytes(), header)).unwrap();
+        let mut file = FrameFile::open(&path).unwrap();
+        assert_eq!(file.kind(), Kind::Tiff);
+        let geometry = file.metadata().geometry.unwrap();
+        assert_eq!(
+            (geometry.distance_mm, geometry.beam_center_px),
+            (200.0, [10.0, 20.0])
+        );
+        assert_eq!(file.metadata().mask_values, [-1, -2]);
+        assert_eq!(file.read(0).unwrap(), image(pixels));
+    }
+    fs::write(&path, tiff(64, 3, &[0; (COLUMNS * ROWS * 8) as usize], "")).unwrap();
+    assert!(matches!(
+        FrameFile::open(&path),
+        Err(FormatError::PixelType { .. })
+    ));
+}
+
+#[test]
+fn marccd_and_smv_with_their_headers() {
+    let folder = tempdir().unwrap();
+    let pixels = u16s(0);
+    let swapped: Vec<u8> = pixels.iter().flat_map(|v| v.to_be_bytes()).collect();
+    let files = [
+        ("a.mccd", Kind::MarCcd, marccd(&bytes(&pixels)), 0.079),
+        ("b.img", Kind::Smv, smv(&bytes(&pixels), false), 0.1),
+        ("c.img", Kind::Smv, smv(&swapped, true), 0.1),
+    ];
+    for (name, kind, content, pixel_mm) in files {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let mut file = FrameFile::open(&path).unwrap();
+        assert_eq!(file.kind(), kind);
+        let g = file.metadata().geometry.unwrap();
+        let found = [
+            g.wavelength_a,
+            g.distance_mm,
+            g.beam_center_px[0],
+            g.beam_center_px[1],
+            g.pixel_mm,
+        ];
+        // SMV: BEAM_CENTER_Y of 1.75 mm is the fast direction.
+        let center = if kind == Kind::Smv {
+            [17.5, 12.5]
+        } else {
+            [18.25, 11.75]
+        };
+        for (found, expected) in found
+            .into_iter()
+            .zip([0.9763, 200.5, center[0], center[1], pixel_mm])
+        {
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "{name}: {found} for {expected}"
+            );
+        }
+        assert_eq!(
+            (file.metadata().saturation, &file.metadata().mask_values[..]),
+            (Some(65_535), &[0][..])
+        );
+        assert_eq!(file.read(0).unwrap().pixels, Pixels::U16(pixels.clone()));
+    }
+}
+
+#[test]
+fn a_dectris_master_leads_to_its_images() {
+    let mut file = FrameFile::open(&data("eiger_master.h5")).unwrap();
+    assert_eq!((file.kind(), file.frames()), (Kind::Hdf5, 5));
+    for frame in [4, 0, 2, 3, 1] {
+        assert_eq!(
+            file.read(frame).unwrap(),
+            image(Pixels::U16(u16s(frame as u64)))
+        );
+    }
+    let metadata = file.metadata();
+    let g = metadata.geometry.unwrap();
+    assert_eq!(
+        (g.wavelength_a, g.beam_center_px, g.pixel_mm),
+        (0.9763, [18.5, 11.25], 0.075)
+    );
+    assert!((g.distance_mm - 150.0).abs() < 1e-4);
+    assert_eq!(metadata.saturation, Some(60_000));
+    assert_eq!(metadata.mask_values, [65_535]);
+    assert_eq!(metadata.detector.as_deref(), Some("Dectris EIGER2 Si 16M"));
+    let mask = metadata.mask.as_ref().unwrap();
+    let excluded: Vec<usize> = (0..(COLUMNS * ROWS) as usize)
+        .filter(|&i| mask.excludes(i))
+        .collect();
+    assert_eq!(excluded, [3 * 37 + 4, 23 * 37 + 36]);
+}
+
+#[test]
+fn hdf5_in_every_packing() {
+    let open = |name: &str| FrameFile::open(&data(&format!("kinds.h5:images/{name}")));
+    let i32s = |frame| Pixels::I32(values(frame).map(|v| v as i32).collect());
+    let expected: [(&str, &dyn Fn(u64) -> Pixels); 6] = [
+        ("bitshuffle", &|f| {
+            Pixels::U32(values(f).map(|v| v as u32).collect())
+        }),
+        ("bitshuffle_lz4", &i32s),
+        ("lz4", &|f| {
+            Pixels::I16(values(f).map(|v| v as i16).collect())
+        }),
+        ("deflate", &|f| {
+            Pixels::F32(values(f).map(|v| v as f32).collect())
+        }),
+        ("bytes", &|f| {
+            Pixels::U8(values(f).map(|v| v as u8).collect())
+        }),
+        ("big_endian", &|f| Pixels::U16(u16s(f))),
+    ];
+    for (name, pixels) in expected {
+        let mut file = open(name).unwrap();
+        for frame in 0..file.frames() {
+            assert_eq!(
+                file.read(frame).unwrap(),
+                image(pixels(frame as u64)),
+                "{name} {frame}"
+            );
+        }
+    }
+    assert!(matches!(
+        open("bitshuffle_zstd").unwrap().read(0),
+        Err(FormatError::Compression { .. })
+    ));
+    assert!(matches!(
+        open("doubles"),
+        Err(FormatError::PixelType { .. })
+    ));
+    assert!(matches!(open("cube"), Err(FormatError::Shape { .. })));
+    let Err(FormatError::NoDataset { available, .. }) = open("nothing") else {
+        panic!("a dataset that is not there");
+    };
+    assert!(
+        available.contains(&"/images/bytes [2, 24, 37]".to_owned()),
+        "{available:?}"
+    );
+    assert!(matches!(
+        FrameFile::open(&data("virtual.h5")),
+        Err(FormatError::Compression { .. })
+    ));
+}
+
+#[test]
+fn masks_from_files_and_values() {
+    let named = Mask::read(data("kinds.h5:images/mask").to_str().unwrap()).unwrap();
+    assert_eq!(
+        (named.columns, named.rows, named.count(), named.excludes(5)),
+        (COLUMNS, ROWS, 1, true)
+    );
+    let own = Mask::read(data("eiger_master.h5").to_str().unwrap()).unwrap();
+    assert_eq!(own.count(), 2);
+
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("mask.npy");
+    let mut bits = vec![0u8; (COLUMNS * ROWS) as usize];
+    bits[7] = 255;
+    write_npy(&path, &image(Pixels::U8(bits))).unwrap();
+    let mask = Mask::read(path.to_str().unwrap()).unwrap();
+    assert_eq!(mask.bits[..2], [0b1000_0000, 0]);
+    let with = mask.with_values(&counts(), &[-1, -2]);
+    let excluded: Vec<usize> = (0..(COLUMNS * ROWS) as usize)
+        .filter(|&i| with.excludes(i))
+        .collect();
+    assert_eq!(excluded, [5, 6, 7]);
+}
+
+/// Raw words have a median in the range of pedestals; photons, even many, do not.
+#[test]
+fn raw_jungfrau_words_wait_for_their_correction() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("frame.npy");
+    let module = |word: &dyn Fn(u32) -> u16| {
+        let image = hitgate_formats::Image {
+            columns: 1024,
+            rows: 512,
+            pixels: Pixels::U16((0..1024 * 512).map(word).collect()),
+        };
+        write_npy(&path, &image).unwrap();
+        let mut file = FrameFile::open(&path).unwrap();
+        (
+            file.kind(),
+            file.read(0).is_ok(),
+            file.read_raw(0).unwrap() == image,
+        )
+    };
+    let pedestal = |i: u32| 2800 + (i % 331) as u16;
+    assert_eq!(module(&pedestal), (Kind::JungfrauRaw, false, true));
+    let switched = |i: u32| pedestal(i) | if i.is_multiple_of(50) { 0xc000 } else { 0 };
+    assert_eq!(module(&switched), (Kind::JungfrauRaw, false, true));
+    let photons = |i: u32| {
+        if i.is_multiple_of(97) {
+            5000
+        } else {
+            (i % 200) as u16
+        }
+    };
+    assert_eq!(module(&photons), (Kind::Npy, true, true));
+    let gaps = |i: u32| {
+        if i % 1024 < 100 {
+            u16::MAX
+        } else {
+            (i % 7) as u16
+        }
+    };
+    assert_eq!(module(&gaps), (Kind::Npy, true, true));
+    let smooth = |i: u32| (i % 65_536) as u16;
+    assert_eq!(module(&smooth), (Kind::Npy, true, true));
+}
+
+#[test]
+fn truth_lines_come_back() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("truth.jsonl");
+    let lines = vec![
+        Truth {
+            file: "a.cbf".into(),
+            index: 0,
+            class: Class::Hit,
+            spots: Some(40),
+            set: "x".into(),
+        },
+        Truth {
+            file: "b.h5".into(),
+            index: 7,
+            class: Class::Few,
+            spots: None,
+            set: "y".into(),
+        },
+    ];
+    truth::write(&path, &lines).unwrap();
+    assert_eq!(truth::read(&path).unwrap(), lines);
+    fs::write(
+        &path,
+        "\n{\"file\": \"a\", \"class\": \"miss\", \"note\": 1}\n{\"file\": 2}\n",
+    )
+    .unwrap();
+    let Err(e) = truth::read(&path) else {
+        panic!("line 3 has a number for a file")
+    };
+    assert!(e.to_string().contains("line 3"), "{e}");
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_sentence() {
+    let folder = tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        FrameFile::open(&path)
+            .err()
+            .unwrap_or_else(|| panic!("{name} opens"))
+    };
+    assert!(matches!(
+        FrameFile::open(&folder.path().join("none")),
+        Err(FormatError::Missing { .. })
+    ));
+    assert!(matches!(
+        FrameFile::open(folder.path()),
+        Err(FormatError::Foreign { .. })
+    ));
+    assert!(matches!(file("empty", b""), FormatError::Foreign { .. }));
+    assert!(matches!(
+        file("text", b"once upon a time"),
+        FormatError::Foreign { .. }
+    ));
+    let odd = smv(&bytes(&u16s(0)), false);
+    assert!(matches!(
+        file("short.img", &odd[..odd.len() - 1]),
+        FormatError::Truncated { .. }
+    ));
+    let doubles = b"\x93NUMPY\x01\0\x46\0{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }            \n";
+    assert!(matches!(
+        file("doubles.npy", doubles),
+        FormatError::PixelType { .. }
+    ));
+    let e = file("x.h5:y", b"once");
+    assert!(
+        e.to_string().starts_with(folder.path().to_str().unwrap()) && !e.to_string().contains('\n'),
+        "{e}"
+    );
+    let named = FrameFile::open(&data("make.py:images")).err().unwrap();
+    assert!(matches!(named, FormatError::Shape { .. }), "{named}");
+}
