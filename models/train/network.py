@@ -19,8 +19,8 @@ BLOCKS = (
 
 
 def scaled(channels: int, width: float) -> int:
-    """Channels at a width multiplier: a multiple of eight, eight at least."""
-    return max(8, 8 * round(channels * width / 8))
+    """Channels at a width multiplier: the nearest multiple of eight (halves up), eight at least."""
+    return max(8, 8 * int(channels * width / 8 + 0.5))
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:

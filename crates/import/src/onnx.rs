@@ -1,0 +1,151 @@
+//! ONNX files, read by tract; and the float network as tract runs it, the yardstick of every parity
+//! report.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tract_core::prelude::*;
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::{Framework, InferenceModelExt};
+
+/// Why an ONNX file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OnnxError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bytes are no ONNX model.
+    #[error("{path} is not an ONNX model: {reason}")]
+    NotOnnx {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// A node is not what MobileNet-V1 has there.
+    #[error("node `{node}`: expected {expected}, found {found}; hitgate runs MobileNet-V1 only")]
+    Node {
+        /// The node's name, or its operator where it has none.
+        node: String,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The graph as a whole is not of the right kind.
+    #[error("ONNX graph: {0}")]
+    Graph(String),
+    /// tract cannot run the network.
+    #[error("tract cannot run this network: {0:#}")]
+    Tract(TractError),
+}
+
+/// A decoded ONNX file.
+pub struct OnnxFile {
+    pub(crate) proto: ModelProto,
+    /// Folder of the file, where it may keep its weights.
+    pub(crate) folder: Option<String>,
+    /// SHA-256 of the file.
+    pub sha256: [u8; 32],
+}
+
+impl OnnxFile {
+    /// Reads and decodes `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no ONNX model.
+    pub fn open(path: &Path) -> Result<Self, OnnxError> {
+        let bytes = std::fs::read(path).map_err(|source| OnnxError::Read {
+            path: path.into(),
+            source,
+        })?;
+        let not_onnx = |reason| OnnxError::NotOnnx {
+            path: path.into(),
+            reason,
+        };
+        let proto = tract_onnx::onnx()
+            .proto_model_for_read(&mut &bytes[..])
+            .map_err(|error| not_onnx(error.to_string()))?;
+        if proto.graph.as_ref().is_none_or(|graph| graph.node.is_empty()) {
+            return Err(not_onnx("it holds no graph".into()));
+        }
+        Ok(OnnxFile {
+            proto,
+            folder: path.parent().and_then(Path::to_str).map(String::from),
+            sha256: Sha256::digest(&bytes).into(),
+        })
+    }
+}
+
+/// A float network that tract runs, of any architecture: maps in, three logits out.
+pub struct FloatNet {
+    plan: Arc<TypedRunnableModel>,
+    size: usize,
+    channels: usize,
+}
+
+impl FloatNet {
+    /// Prepares `file` for maps of `size` cells a side and `channels` bytes a cell.
+    ///
+    /// # Errors
+    /// [`OnnxError::Tract`] if an operator is unknown or shapes do not fit.
+    pub fn load(file: &OnnxFile, size: usize, channels: usize) -> Result<Self, OnnxError> {
+        let fact = f32::fact([1, channels, size, size]);
+        let parsed = tract_onnx::onnx().parse(&file.proto, file.folder.as_deref());
+        let plan = parsed
+            .and_then(|parsed| parsed.model.with_input_fact(0, fact.into()))
+            .and_then(|model| model.into_optimized())
+            .and_then(|model| model.into_runnable())
+            .map_err(OnnxError::Tract)?;
+        Ok(FloatNet {
+            plan,
+            size,
+            channels,
+        })
+    }
+
+    /// Logits of a prepared map, `size * size * channels` bytes, channels last; the network sees
+    /// level / 127, channels first.
+    ///
+    /// # Errors
+    /// [`OnnxError::Graph`] for a map of another length, or an output that is not three numbers.
+    pub fn run(&self, map: &[u8]) -> Result<[f32; 3], OnnxError> {
+        let cells = self.size * self.size;
+        if map.len() != cells * self.channels {
+            return Err(OnnxError::Graph(format!(
+                "a map of {} bytes for an input of {} x {} x {}",
+                map.len(),
+                self.size,
+                self.size,
+                self.channels
+            )));
+        }
+        let planes: Vec<f32> = (0..self.channels)
+            .flat_map(|channel| map.iter().skip(channel).step_by(self.channels))
+            .map(|&level| f32::from(level) / 127.0)
+            .collect();
+        let shape = [1, self.channels, self.size, self.size];
+        let outputs = Tensor::from_shape(&shape, &planes)
+            .and_then(|input| self.plan.run(tvec!(input.into())))
+            .map_err(OnnxError::Tract)?;
+        let logits: Vec<f32> = outputs[0]
+            .to_plain_array_view::<f32>()
+            .map_err(OnnxError::Tract)?
+            .iter()
+            .copied()
+            .collect();
+        <[f32; 3]>::try_from(logits).map_err(|logits| {
+            OnnxError::Graph(format!(
+                "{} outputs, three logits wanted: hit, maybe, miss",
+                logits.len()
+            ))
+        })
+    }
+}

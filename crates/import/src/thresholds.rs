@@ -1,0 +1,151 @@
+//! Operating points: thresholds set by what they keep of validation frames.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::{Filtered, Scored};
+use hitgate_core::verdict::Class;
+
+/// What a threshold is set by.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// At least this fraction of the hits is kept.
+    Hits(f64),
+    /// At least this fraction of the hits and maybes is kept.
+    Wanted(f64),
+    /// At least this fraction of the misses is dropped.
+    Rejection(f64),
+    /// This threshold, as a probability.
+    Fixed(f64),
+}
+
+/// A threshold, and what it does on the validation frames.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatingPoint {
+    /// What it was set by.
+    pub target: Target,
+    /// Keep when `p_hit + p_maybe` is at least this, times 2¹⁶.
+    pub threshold: u16,
+    /// What it keeps and drops.
+    pub filtered: Filtered,
+}
+
+/// The points that a model file carries: recall of hits and of wanted frames, the rejection that
+/// models are compared at, and the paper's 0.5.
+pub const STANDARD: [Target; 6] = [
+    Target::Hits(0.99),
+    Target::Hits(0.995),
+    Target::Wanted(0.95),
+    Target::Wanted(0.99),
+    Target::Rejection(0.90),
+    Target::Fixed(0.5),
+];
+
+impl OperatingPoint {
+    /// The largest threshold with the wanted recall, or the smallest with the wanted rejection.
+    /// `None` without a frame of the class that the target speaks of.
+    pub fn set(frames: &[Scored], target: Target) -> Option<Self> {
+        let threshold = match target {
+            Target::Hits(recall) => largest_keeping(frames, recall, |f| f.truth == Class::Hit)?,
+            Target::Wanted(recall) => largest_keeping(frames, recall, Scored::wanted)?,
+            Target::Rejection(rejection) => smallest_dropping(frames, rejection)?,
+            Target::Fixed(p) => to_threshold(p),
+        };
+        Some(OperatingPoint {
+            target,
+            threshold,
+            filtered: Filtered::at(frames, probability(threshold)),
+        })
+    }
+}
+
+/// A threshold of the filter, as a probability; exact.
+pub fn probability(threshold: u16) -> f64 {
+    f64::from(threshold) / 65536.0
+}
+
+/// The largest threshold of the filter that a score of `p` reaches.
+fn to_threshold(p: f64) -> u16 {
+    (p * 65536.0).floor().clamp(0.0, 65535.0) as u16
+}
+
+fn sorted_scores(frames: &[Scored], of: impl Fn(&Scored) -> bool) -> Vec<f64> {
+    let mut scores: Vec<f64> = frames.iter().filter(|f| of(f)).map(Scored::keep).collect();
+    scores.sort_by(f64::total_cmp);
+    scores
+}
+
+fn largest_keeping(frames: &[Scored], recall: f64, of: impl Fn(&Scored) -> bool) -> Option<u16> {
+    let scores = sorted_scores(frames, of);
+    let kept = ((recall * scores.len() as f64).ceil() as usize).max(1);
+    let last_kept = scores.len().checked_sub(kept)?;
+    Some(to_threshold(scores[last_kept]))
+}
+
+fn smallest_dropping(frames: &[Scored], rejection: f64) -> Option<u16> {
+    let scores = sorted_scores(frames, |f| !f.wanted());
+    let dropped = (rejection * scores.len() as f64).ceil() as usize;
+    match dropped.checked_sub(1) {
+        _ if scores.is_empty() => None,
+        None => Some(0),
+        Some(last_dropped) => {
+            let last = *scores.get(last_dropped)?;
+            Some(to_threshold(last + 1.0 / 65536.0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Share;
+
+    /// A hundred hits at 0.50..=0.995 and a hundred misses at 0.25..=0.745, in steps of 0.005, all
+    /// rounded down to the filter's grid.
+    fn frames() -> Vec<Scored> {
+        let frame = |truth, keep: f64| {
+            let keep = (keep * 65536.0).floor() / 65536.0;
+            Scored {
+                truth,
+                p: [keep, 0.0, 1.0 - keep],
+            }
+        };
+        (0..100)
+            .flat_map(|i| {
+                let step = 0.005 * f64::from(i);
+                [frame(Class::Hit, 0.5 + step), frame(Class::Miss, 0.25 + step)]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_recall_is_reached_with_the_largest_threshold() {
+        let frames = frames();
+        for (recall, kept) in [(0.99, 99), (0.985, 99), (1.0, 100), (0.5, 50)] {
+            let point = OperatingPoint::set(&frames, Target::Hits(recall)).unwrap();
+            assert_eq!(point.filtered.hits_kept, Share { k: kept, n: 100 });
+            let higher = Filtered::at(&frames, probability(point.threshold + 1));
+            assert_eq!(higher.hits_kept.k, kept - 1);
+        }
+    }
+
+    #[test]
+    fn a_rejection_is_reached_with_the_smallest_threshold() {
+        let frames = frames();
+        for (rejection, dropped) in [(0.9, 90), (0.01, 1), (1.0, 100)] {
+            let point = OperatingPoint::set(&frames, Target::Rejection(rejection)).unwrap();
+            assert_eq!(point.filtered.misses_dropped, Share { k: dropped, n: 100 });
+            let lower = Filtered::at(&frames, probability(point.threshold - 1));
+            assert_eq!(lower.misses_dropped.k, dropped - 1);
+        }
+    }
+
+    #[test]
+    fn a_class_that_is_absent_sets_nothing() {
+        let hits: Vec<_> = frames().into_iter().filter(Scored::wanted).collect();
+        assert_eq!(OperatingPoint::set(&hits, Target::Rejection(0.9)), None);
+        assert_eq!(OperatingPoint::set(&[], Target::Hits(0.9)), None);
+        let fixed = OperatingPoint::set(&hits, Target::Fixed(0.5)).unwrap();
+        assert_eq!(fixed.threshold, 32768);
+    }
+}
