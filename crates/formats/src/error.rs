@@ -91,7 +91,7 @@ pub enum FormatError {
         frames: usize,
     },
     /// Raw detector words that mean nothing before a correction.
-    #[error("{}: raw JUNGFRAU words (14-bit ADC, gain stage in the two top bits), not counts; correct them with the pedestals and gains of each stage first", .file.display())]
+    #[error("{}: raw JUNGFRAU words (14-bit ADC, gain stage in the two top bits), not counts; correct them with the pedestals and gains of each stage first, or name another detector in a sidecar if they are counts", .file.display())]
     NeedsCorrection {
         /// The file.
         file: PathBuf,

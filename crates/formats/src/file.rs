@@ -156,17 +156,22 @@ impl FrameFile {
         }
     }
 
-    /// Whether a look at the first frame is needed to tell raw words from counts.
+    /// Whether a look at the first frame is needed to tell raw words from counts: no other detector
+    /// is named, and the size is right.
     fn may_be_raw(&self) -> bool {
+        let (element, columns, rows) = match &self.source {
+            Source::Npy(_, layout) => (layout.element, layout.columns, layout.rows),
+            Source::Hdf5(stack) => (stack.element, stack.columns, stack.rows),
+            Source::Cbf(..) | Source::Smv(..) | Source::Tiff(..) => return false,
+        };
+        let named_otherwise = self
+            .metadata
+            .detector
+            .as_ref()
+            .is_some_and(|name| !jungfrau::is_named(name));
         self.frames > 0
-            && match &self.source {
-                Source::Npy(_, l) => {
-                    l.element == Element::U16 && jungfrau::whole_modules(l.columns, l.rows)
-                }
-                Source::Hdf5(s) => {
-                    s.element == Element::U16 && jungfrau::whole_modules(s.columns, s.rows)
-                }
-                Source::Cbf(..) | Source::Smv(..) | Source::Tiff(..) => false,
-            }
+            && element == Element::U16
+            && jungfrau::whole_modules(columns, rows)
+            && !named_otherwise
     }
 }

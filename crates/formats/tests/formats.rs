@@ -474,6 +474,13 @@ fn raw_jungfrau_words_wait_for_their_correction() {
     assert_eq!(module(&pedestal), (Kind::JungfrauRaw, false, true));
     let switched = |i: u32| pedestal(i) | if i.is_multiple_of(50) { 0xc000 } else { 0 };
     assert_eq!(module(&switched), (Kind::JungfrauRaw, false, true));
+    let named = Sidecar {
+        detector: Some("CCD".into()),
+        ..Sidecar::default()
+    };
+    named.write(&folder.path().join("frame.json")).unwrap();
+    assert_eq!(module(&pedestal), (Kind::Npy, true, true));
+    fs::remove_file(folder.path().join("frame.json")).unwrap();
     let photons = |i: u32| {
         if i.is_multiple_of(97) {
             5000

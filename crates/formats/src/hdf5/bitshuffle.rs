@@ -239,7 +239,7 @@ mod tests {
             flip: u8,
             cut in 0usize..400,
         ) {
-            let values: Vec<u8> = (0..700u32).map(|i| (i * i >> 5) as u8).collect();
+            let values: Vec<u8> = (0..700u32).map(|i| ((i * i) >> 5) as u8).collect();
             let mut chunk = packed(&values, 2, 128);
             let at = at % chunk.len();
             chunk[at] ^= flip;

@@ -48,6 +48,8 @@ pub fn write_cbf(path: &Path, image: &Image, metadata: &Metadata) -> Result<(), 
     write().map_err(|e| FormatError::io(path, e))
 }
 
+/// The text before the image. Readers insist on a date, an exposure, a sensor, a count cutoff and
+/// the angles, known or not: they get the same ones always, so that equal frames are equal files.
 fn header(name: &str, metadata: &Metadata) -> String {
     let detector = metadata.detector.as_deref().unwrap_or("PILATUS");
     let mut lines = vec![
@@ -63,25 +65,22 @@ fn header(name: &str, metadata: &Metadata) -> String {
     ];
     let mut say = |line: String| lines.push(format!("# {line}"));
     if let Some(geometry) = metadata.geometry {
-        let pixel = geometry.pixel_mm * 1e-3;
-        say(format!("Pixel_size {pixel:e} m x {pixel:e} m"));
+        let micrometres = (geometry.pixel_mm * 1e9).round() / 1e6;
+        say(format!(
+            "Pixel_size {micrometres}e-6 m x {micrometres}e-6 m"
+        ));
     }
     say("Silicon sensor, thickness 0.000320 m".into());
     say("Exposure_time 0.0010000 s".into());
     say("Exposure_period 0.0010000 s".into());
     say("Tau = 0 s".into());
-    // Readers insist on the line.
     let saturation = metadata.saturation.unwrap_or(i32::MAX as u32);
     say(format!("Count_cutoff {saturation} counts"));
-    say("Threshold_setting: 6000 eV".into());
-    say("N_excluded_pixels = 0".into());
     if let Some(geometry) = metadata.geometry {
         let [x, y] = geometry.beam_center_px;
         say(format!("Wavelength {} A", geometry.wavelength_a));
-        say(format!(
-            "Detector_distance {} m",
-            geometry.distance_mm * 1e-3
-        ));
+        let metres = (geometry.distance_mm * 1e6).round() / 1e9;
+        say(format!("Detector_distance {metres} m"));
         say(format!("Beam_xy ({x}, {y}) pixels"));
     }
     say("Start_angle 0.0000 deg.".into());
