@@ -3,7 +3,7 @@
 //! [`FrameFile`] opens CBF (PILATUS and EIGER miniCBF, full imgCIF), HDF5/NeXus (bitshuffle-LZ4,
 //! single frames and stacks), TIFF, MarCCD, SMV and NPY, each also compressed with gzip, and knows
 //! them by their content. Frames come one at a time, in the file's own pixel type, with what the
-//! header or a [`sidecar`] says about them. [`write`] makes miniCBF and NPY.
+//! header or a [`sidecar`] says about them. [`mod@write`] makes miniCBF and NPY.
 //!
 //! ```no_run
 //! use hitgate_formats::FrameFile;

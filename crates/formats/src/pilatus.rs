@@ -26,13 +26,17 @@ pub(crate) fn parse(text: &str) -> Sidecar {
             "Detector_distance" => found.distance_mm = positive().map(millimetres),
             "Pixel_size" => found.pixel_mm = positive().map(millimetres),
             "Count_cutoff" => found.saturation = positive().map(|counts| counts as u32),
-            "Beam_xy" => {
-                found.beam_center_px = numbers.next().zip(numbers.next()).map(<[f64; 2]>::from)
-            }
+            "Beam_xy" => found.beam_center_px = center(numbers.next(), numbers.next()),
             _ => {}
         }
     }
     found
+}
+
+/// A beam centre, but for `(0, 0)`: that is what a camera writes that was told none.
+pub(crate) fn center(x: Option<f64>, y: Option<f64>) -> Option<[f64; 2]> {
+    let center = [x?, y?];
+    (center != [0.0, 0.0]).then_some(center)
 }
 
 fn millimetres(metres: f64) -> f64 {
@@ -85,5 +89,6 @@ mod tests {
             parse("# Wavelength nan A\n# Detector_distance 0.0 m\n# Beam_xy (nan, ) pixels\n#\n");
         assert_eq!(found.geometry(), None);
         assert_eq!(found.beam_center_px, None);
+        assert_eq!(parse("# Beam_xy (0.00, 0.00) pixels").beam_center_px, None);
     }
 }

@@ -108,7 +108,7 @@ fn cut_anywhere() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn bits_flipped_anywhere(

@@ -2,6 +2,7 @@
 
 use hdf5_reader::{Dataset, Datatype, Hdf5File};
 
+use crate::pilatus;
 use crate::sidecar::Sidecar;
 
 const DETECTORS: &[&str] = &[
@@ -57,9 +58,7 @@ pub(super) fn describe(file: &Hdf5File) -> Sidecar {
         distance_mm: field("detector_distance")
             .or_else(|| field("distance"))
             .and_then(length),
-        beam_center_px: center("beam_center_x")
-            .zip(center("beam_center_y"))
-            .map(<[f64; 2]>::from),
+        beam_center_px: pilatus::center(center("beam_center_x"), center("beam_center_y")),
         pixel_mm,
         saturation: field("saturation_value")
             .or_else(|| specific("countrate_correction_count_cutoff"))
