@@ -1,0 +1,71 @@
+//! Photons → numbers: gain, offset, read noise, point spread, saturation.
+
+use crate::detector::Kind;
+use crate::draw::Draw;
+use crate::poisson::normal;
+use hitgate_core::frame::PixelType;
+
+/// How a detector answers to photons.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Response {
+    /// Numbers per photon.
+    pub gain: f32,
+    /// The number of a pixel without light.
+    pub offset: f32,
+    /// Standard deviation of that number.
+    pub read_noise: f32,
+    /// Share of a pixel's photons that each of its neighbours along an axis sees.
+    pub blur: f32,
+    /// The largest number.
+    pub largest: u32,
+}
+
+impl Response {
+    pub fn random(draw: &mut Draw, kind: Kind, pixel_type: PixelType) -> Self {
+        let counting = |largest| Response { gain: 1.0, offset: 0.0, read_noise: 0.0, blur: 0.0, largest };
+        match kind {
+            Kind::CountingI32 => counting((1 << 20) - 1),
+            Kind::CountingU16 => counting(draw.pick(&[0xFFFE, 12_440])),
+            Kind::CountingU32 => counting(0xFF_FFFF),
+            Kind::Integrating => {
+                let photons = pixel_type == PixelType::I16 && draw.chance(0.7);
+                let gain = if photons { 1.0 } else { draw.log_uniform(5.0, 45.0) };
+                let noise_photons = draw.log_uniform(0.04, 0.35);
+                Response {
+                    gain: gain as f32,
+                    offset: if photons { 0.0 } else { (draw.normal() * 0.1 * gain) as f32 },
+                    read_noise: (gain * noise_photons) as f32,
+                    blur: 0.0,
+                    largest: if photons { 32_000 } else { (draw.pick(&[10_000.0, 32_000.0]) * draw.uniform(0.8, 1.0)) as u32 },
+                }
+            }
+            Kind::Ccd => Response {
+                gain: draw.log_uniform(0.3, 4.0) as f32,
+                offset: draw.pick(&[0.0, 10.0, 10.0, 40.0]),
+                read_noise: draw.log_uniform(0.8, 6.0) as f32,
+                blur: draw.uniform(0.04, 0.22) as f32,
+                largest: draw.pick(&[65_535, 65_535, 30_000]),
+            },
+        }
+    }
+
+    /// The number for `photons`; `bits` make the read noise.
+    #[inline(always)]
+    pub fn number(&self, photons: f32, bits: u32) -> i64 {
+        let mut value = photons * self.gain + self.offset;
+        if self.read_noise > 0.0 {
+            value += self.read_noise * normal(bits);
+        }
+        (value.round() as i64).min(i64::from(self.largest))
+    }
+
+    /// Variance that the readout adds to a pixel, in photons².
+    pub fn read_variance(&self) -> f64 {
+        f64::from(self.read_noise / self.gain).powi(2)
+    }
+
+    /// Variance that the point spread adds to a spot along each axis, pixels².
+    pub fn blur_variance(&self) -> f64 {
+        2.0 * f64::from(self.blur)
+    }
+}
