@@ -52,7 +52,7 @@ impl Scene {
     /// Puts crystals in the beam, as strong as it takes for `wanted` spots to count.
     fn shoot(&mut self, draw: &mut Draw, wanted: u32, matter: Matter, instrument: &Instrument) {
         let geometry = &instrument.geometry;
-        let surplus = draw.log_uniform(1.3, 25.0);
+        let surplus = draw.log_uniform(1.15, 8.0);
         let on_panel = share_of_ring(geometry, instrument).max(0.05);
         let first = Crystal::random(draw, geometry, f64::from(wanted) * surplus / on_panel, D_WATER);
         let crystals = if matter == Matter::Plain && draw.chance(0.15) {
