@@ -53,6 +53,23 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
+    /// Darkens the pixels of a row that are behind it.
+    fn shadow(&self, left: i32, y: i32, out: &mut [f32]) {
+        let holder = self.half_width > 0.0;
+        let reach = (self.radius + 2.0) as i32;
+        let centre = self.centre[0] as i32;
+        let behind_disc = (y - self.centre[1] as i32).abs() <= reach;
+        let towards_row = (y as f32 + 0.5 - self.centre[1]) * self.direction[1];
+        if !behind_disc && (!holder || (towards_row < 0.0 && self.direction[0].abs() < 0.01)) {
+            return;
+        }
+        let (from, to) = if holder { (0, out.len() as i32) } else { (centre - reach - left, centre + reach + 1 - left) };
+        let (from, to) = (from.clamp(0, out.len() as i32) as usize, to.clamp(0, out.len() as i32) as usize);
+        for (i, photons) in out[from..to].iter_mut().enumerate() {
+            *photons *= self.transmission((left + (from + i) as i32) as f32 + 0.5, y as f32 + 0.5);
+        }
+    }
+
     /// Share of the photons that reach the point `(x, y)`.
     #[inline(always)]
     fn transmission(&self, x: f32, y: f32) -> f32 {
@@ -185,16 +202,21 @@ impl Background {
         let row = Row { left, centre: self.centre[0], dy: y as f32 + 0.5 - self.centre[1] };
         let last = self.radial.len() - 1;
         let dy_square = row.dy * row.dy;
-        for (i, photons) in out.iter_mut().enumerate() {
-            let dx = row.dx(i);
-            let dx_square = dx * dx;
-            let square = dx_square + dy_square;
-            let entry = ((square.sqrt() * STEPS) as usize).min(last);
-            // P = (1 + cos² 2θ − p sin² 2θ cos 2φ) / 2, with φ from the horizontal.
-            let hypotenuse = 1.0 / (square + self.distance_square);
-            let polarised = 0.5
-                * (1.0 + (self.distance_square - self.polarisation * (dx_square - dy_square)) * hypotenuse);
-            *photons = self.radial[entry] * polarised;
+        let mut entries = [0u32; 64];
+        for (chunk, block) in out.chunks_mut(64).enumerate() {
+            for (i, (photons, entry)) in block.iter_mut().zip(&mut entries).enumerate() {
+                let dx = row.dx(64 * chunk + i);
+                let dx_square = dx * dx;
+                let square = dx_square + dy_square;
+                *entry = (square.sqrt() * STEPS) as u32;
+                // P = (1 + cos² 2θ − p sin² 2θ cos 2φ) / 2, with φ from the horizontal.
+                let hypotenuse = 1.0 / (square + self.distance_square);
+                *photons = 0.5
+                    * (1.0 + (self.distance_square - self.polarisation * (dx_square - dy_square)) * hypotenuse);
+            }
+            for (photons, &entry) in block.iter_mut().zip(&entries) {
+                *photons *= self.radial[(entry as usize).min(last)];
+            }
         }
         if let Some(grainy) = &self.grainy {
             grainy.add(row, out);
@@ -209,9 +231,7 @@ impl Background {
             }
         }
         if let Some(stop) = &self.stop {
-            for (i, photons) in out.iter_mut().enumerate() {
-                *photons *= stop.transmission(left as f32 + i as f32 + 0.5, y as f32 + 0.5);
-            }
+            stop.shadow(left, y, out);
         }
     }
 

@@ -55,11 +55,13 @@ impl Crystal {
         let area = std::f64::consts::PI / (d_water * d_water);
         let fitting = reflections * cell.centring.multiplicity() / (4.0 * area * cell.volume());
         let width = fitting.clamp(1.5e-4, 3e-3);
-        let mosaic_share = draw.unit();
+        let most_mosaic = if draw.chance(0.1) { 1e-2 } else { 2.5e-3 };
+        let mosaicity = (width * draw.unit().sqrt() * d_water).min(most_mosaic);
+        let mosaic_width = mosaicity / d_water;
         let half_rotation = if draw.chance(0.3) { draw.log_uniform(0.05, 1.0).to_radians() / 2.0 } else { 0.0 };
         let bandwidth = if draw.chance(0.06) { draw.log_uniform(5e-3, 3e-2) } else { draw.log_uniform(1e-4, 3e-3) };
-        let size = draw.log_uniform(0.01, 0.1);
-        let divergence = draw.log_uniform(2e-5, 5e-4) * geometry.distance_mm.min(600.0);
+        let size = draw.log_uniform(0.01, 0.07);
+        let divergence = draw.log_uniform(2e-5, 3e-4) * geometry.distance_mm.min(600.0);
         let azimuth = draw.uniform(0.0, std::f64::consts::TAU);
         Crystal {
             reciprocal: cell.reciprocal(&rotation),
@@ -67,8 +69,8 @@ impl Crystal {
             key: draw.bits(),
             strength: 1.0,
             b_factor: draw.log_uniform(8.0, 90.0),
-            point_radius: width * (1.0 - mosaic_share).sqrt().max(0.15),
-            mosaicity: width * mosaic_share.sqrt() * d_water,
+            point_radius: (width * width - mosaic_width * mosaic_width).max(0.02 * width * width).sqrt(),
+            mosaicity,
             bandwidth,
             beam_variance: size * size + divergence * divergence,
             half_rotation,

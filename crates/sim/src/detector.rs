@@ -135,7 +135,7 @@ impl Detector {
             }
             Detector::Jungfrau4M => panel("jungfrau4m", 2068, 2164, 75.0, [1030, 514, 8, 36], Integrating),
             Detector::CspadTile => panel("cspad-2x1", 388, 185, 110.0, [193, 185, 2, 0], Integrating),
-            Detector::Ccd1024 => panel("ccd1024", 1024, 1024, 160.0, whole, Ccd),
+            Detector::Ccd1024 => Panel { round: true, ..panel("ccd1024", 1024, 1024, 160.0, whole, Ccd) },
             Detector::MarCcd165 => Panel { round: true, ..panel("marccd165", 2048, 2048, 80.6, whole, Ccd) },
             Detector::AdscQ210 => panel("adsc-q210", 2048, 2048, 102.4, whole, Ccd),
             Detector::RayonixMx225 => panel("mx225-hs", 1440, 1440, 156.0, whole, Ccd),
@@ -150,6 +150,27 @@ impl Panel {
         let [width, height, gap_x, gap_y] = self.tile;
         let in_tile = |at: u32, tile: u32, gap: u32| tile == u32::MAX || at % (tile + gap) < tile;
         in_tile(x, width, gap_x) && in_tile(y, height, gap_y) && (!self.round || self.in_circle(x, y))
+    }
+
+    /// Calls `insensitive` with each range of columns of row `y` that does not measure.
+    pub fn insensitive_columns(&self, y: u32, mut insensitive: impl FnMut(std::ops::Range<u32>)) {
+        let [width, height, gap_x, gap_y] = self.tile;
+        if height != u32::MAX && y % (height + gap_y) >= height {
+            return insensitive(0..self.columns);
+        }
+        if width != u32::MAX {
+            let mut from = width;
+            while from < self.columns {
+                insensitive(from..(from + gap_x).min(self.columns));
+                from += width + gap_x;
+            }
+        }
+        if self.round {
+            let middle = self.columns / 2;
+            let inside = (0..=middle).find(|&x| self.in_circle(x, y)).unwrap_or(middle);
+            insensitive(0..inside);
+            insensitive(self.columns - inside..self.columns);
+        }
     }
 
     fn in_circle(&self, x: u32, y: u32) -> bool {

@@ -2,7 +2,8 @@
 
 use crate::background::Stop;
 use crate::detector::{Absence, Defect, Detector, Kind, Panel, defects, pixel_type};
-use crate::draw::Draw;
+use crate::draw::{Draw, STRIDE, mix};
+use crate::poisson::normal;
 use crate::response::Response;
 use hitgate_core::frame::PixelType;
 use hitgate_core::prep::Window;
@@ -32,6 +33,8 @@ pub(crate) struct Instrument {
     /// By row and column.
     pub defects: Vec<Defect>,
     pub stop: Option<Stop>,
+    /// Names the pattern of the pixels' gains.
+    pattern: u64,
 }
 
 impl Instrument {
@@ -53,7 +56,17 @@ impl Instrument {
         let absence = Absence::random(draw, panel.kind);
         let defects = defects(draw, &panel, &response);
         let stop = stop(draw, &geometry, &panel, setting);
-        Instrument { panel, geometry, announced, pixel_type, response, absence, defects, stop }
+        Instrument { panel, geometry, announced, pixel_type, response, absence, defects, stop, pattern: draw.bits() }
+    }
+
+    pub fn pattern_key(&self, y: i32) -> u64 {
+        mix(self.pattern ^ (y as u64).wrapping_mul(STRIDE))
+    }
+
+    /// How much pixel `x` of a row differs from the others, in standard deviations.
+    #[inline(always)]
+    pub fn pattern(&self, key: u64, x: i32) -> f32 {
+        normal(mix(key.wrapping_add((x as u64).wrapping_mul(STRIDE))) as u32)
     }
 
     pub fn announced(&self) -> Option<&Geometry> {
@@ -104,7 +117,9 @@ fn geometry(draw: &mut Draw, panel: &Panel, setting: Setting, single_module: boo
     // Radius of the water ring, in pixels.
     let radius = match setting {
         Setting::Crystallography if announced && !single_module => {
-            half * draw.weighted(&[(0.8, 0.75), (0.2, 0.35)]) * draw.log_uniform(0.5, 1.6)
+            let usual = draw.log_uniform(250.0, 1150.0).min(1.2 * half);
+            let any = half * draw.log_uniform(0.3, 1.2);
+            draw.weighted(&[(0.85, usual), (0.15, any)])
         }
         // The filter looks at the whole panel: most of it has to be inside the ring.
         Setting::Crystallography => far * draw.log_uniform(0.75, 1.8),

@@ -69,7 +69,7 @@ impl Poisson {
             (entry - self.tables.first[level] as usize) as i32
         } else {
             let z = normal(bits);
-            (mean + mean.sqrt() * z + (z * z - 1.0) / 6.0).round() as i32
+            (mean + mean.sqrt() * z + (z * z - 1.0) / 6.0 + 0.5) as i32
         }
     }
 }

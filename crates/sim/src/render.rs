@@ -2,6 +2,7 @@
 
 use crate::instrument::Instrument;
 use crate::poisson::Poisson;
+use crate::response::rounded;
 use crate::scene::Scene;
 use hitgate_core::frame::PixelType;
 
@@ -20,7 +21,7 @@ pub(crate) struct Rows {
     expected: Vec<f32>,
     /// Photons of three rows, as many columns as the area and one more on either side.
     photons: [Vec<f32>; 3],
-    numbers: Vec<i64>,
+    numbers: Vec<i32>,
 }
 
 /// Writes the numbers of `area`, little endian, row by row, to `payload`.
@@ -72,7 +73,7 @@ fn add_zingers(scene: &Scene, y: i32, left: i32, photons: &mut [f32]) {
     let first = scene.zingers.partition_point(|&(zy, ..)| zy < row);
     for &(_, x, counts) in scene.zingers[first..].iter().take_while(|&&(zy, ..)| zy == row) {
         if let Some(out) = usize::try_from(x as i32 - left).ok().and_then(|at| photons.get_mut(at)) {
-            *out += counts.round();
+            *out += counts.trunc();
         }
     }
 }
@@ -87,39 +88,47 @@ fn blur([above, here, below]: &[Vec<f32>; 3], share: f32, out: &mut [f32]) {
 }
 
 /// The numbers of a row, with gaps and defects.
-fn digitise(scene: &Scene, instrument: &Instrument, y: i32, left: i32, photons: &[f32], numbers: &mut [i64]) {
+fn digitise(scene: &Scene, instrument: &Instrument, y: i32, left: i32, photons: &[f32], numbers: &mut [i32]) {
     let response = &instrument.response;
     let panel = &instrument.panel;
-    let key = scene.row_key(y) ^ 0xADC;
-    let noisy = response.read_noise > 0.0;
-    for (i, (number, &photons)) in numbers.iter_mut().zip(photons).enumerate() {
-        let bits = if noisy { (scene.noise_bits(key, left + i as i32) >> 32) as u32 } else { 0 };
-        *number = response.number(photons, bits);
-    }
-    let lowest = if matches!(instrument.pixel_type, PixelType::I16 | PixelType::I32) { -32_000 } else { 0 };
-    let row = y as u32;
-    for (i, number) in numbers.iter_mut().enumerate() {
-        *number = (*number).max(lowest);
-        if !panel.sensitive(left as u32 + i as u32, row) {
-            *number = instrument.absence.gap;
+    if response.read_noise > 0.0 {
+        let key = scene.row_key(y) ^ 0xADC;
+        let pattern = instrument.pattern_key(y);
+        let lowest = if instrument.pixel_type == PixelType::U16 { 0 } else { -32_000 };
+        let middle = panel.columns as i32 / 2;
+        let upper = if y < panel.rows as i32 / 2 { 0 } else { 2 };
+        for (i, (number, &photons)) in numbers.iter_mut().zip(photons).enumerate() {
+            let x = left + i as i32;
+            let bits = (scene.noise_bits(key, x) >> 32) as u32;
+            let quadrant = response.quadrants[upper + usize::from(x >= middle)];
+            let gain = if response.uneven > 0.0 { 1.0 + response.uneven * instrument.pattern(pattern, x) } else { 1.0 };
+            *number = response.number(photons * gain, response.offset + quadrant, bits).max(lowest);
+        }
+    } else {
+        for (number, &photons) in numbers.iter_mut().zip(photons) {
+            *number = (photons as i32).min(response.largest as i32);
         }
     }
-    for defect in instrument.defects_of_row(row, left as u32, left as u32 + numbers.len() as u32) {
-        let number = &mut numbers[(defect.x - left as u32) as usize];
+    let (first, end) = (left as u32, left as u32 + numbers.len() as u32);
+    panel.insensitive_columns(y as u32, |columns| {
+        let (from, to) = (columns.start.clamp(first, end), columns.end.clamp(first, end));
+        numbers[(from - first) as usize..(to - first) as usize].fill(instrument.absence.gap as i32);
+    });
+    for defect in instrument.defects_of_row(y as u32, first, end) {
         if panel.sensitive(defect.x, defect.y) {
-            *number = if defect.known {
-                instrument.absence.dead
+            numbers[(defect.x - first) as usize] = if defect.known {
+                instrument.absence.dead as i32
             } else {
-                i64::from((defect.counts * response.gain) as u32).min(i64::from(response.largest))
+                rounded(defect.counts * response.gain).min(response.largest as i32)
             };
         }
     }
 }
 
-fn store(pixel_type: PixelType, numbers: &[i64], payload: &mut Vec<u8>) {
+fn store(pixel_type: PixelType, numbers: &[i32], payload: &mut Vec<u8>) {
     match pixel_type {
         PixelType::U8 => payload.extend(numbers.iter().map(|&n| n as u8)),
         PixelType::U16 | PixelType::I16 => payload.extend(numbers.iter().flat_map(|&n| (n as u16).to_le_bytes())),
-        PixelType::U32 | PixelType::I32 => payload.extend(numbers.iter().flat_map(|&n| (n as u32).to_le_bytes())),
+        PixelType::U32 | PixelType::I32 => payload.extend(numbers.iter().flat_map(|&n| n.to_le_bytes())),
     }
 }

@@ -18,11 +18,15 @@ pub(crate) struct Response {
     pub blur: f32,
     /// The largest number.
     pub largest: u32,
+    /// What each quadrant's amplifier adds to the offset.
+    pub quadrants: [f32; 4],
+    /// Standard deviation of the pixels' gains.
+    pub uneven: f32,
 }
 
 impl Response {
     pub fn random(draw: &mut Draw, kind: Kind, pixel_type: PixelType) -> Self {
-        let counting = |largest| Response { gain: 1.0, offset: 0.0, read_noise: 0.0, blur: 0.0, largest };
+        let counting = |largest| Response { gain: 1.0, offset: 0.0, read_noise: 0.0, blur: 0.0, largest, quadrants: [0.0; 4], uneven: 0.0 };
         match kind {
             Kind::CountingI32 => counting((1 << 20) - 1),
             Kind::CountingU16 => counting(draw.pick(&[0xFFFE, 12_440])),
@@ -37,6 +41,8 @@ impl Response {
                     read_noise: (gain * noise_photons) as f32,
                     blur: 0.0,
                     largest: if photons { 32_000 } else { (draw.pick(&[10_000.0, 32_000.0]) * draw.uniform(0.8, 1.0)) as u32 },
+                    quadrants: [0.0; 4],
+                    uneven: 0.0,
                 }
             }
             Kind::Ccd => Response {
@@ -45,18 +51,20 @@ impl Response {
                 read_noise: draw.log_uniform(0.8, 6.0) as f32,
                 blur: draw.uniform(0.04, 0.22) as f32,
                 largest: draw.pick(&[65_535, 65_535, 30_000]),
+                quadrants: {
+                    let spread = draw.weighted(&[(0.5, 0.0), (0.5, 1.5)]);
+                    std::array::from_fn(|_| (spread * draw.normal()) as f32)
+                },
+                uneven: draw.log_uniform(0.002, 0.02) as f32,
             },
         }
     }
 
-    /// The number for `photons`; `bits` make the read noise.
+    /// The number for `photons` over `offset`; `bits` make the read noise.
     #[inline(always)]
-    pub fn number(&self, photons: f32, bits: u32) -> i64 {
-        let mut value = photons * self.gain + self.offset;
-        if self.read_noise > 0.0 {
-            value += self.read_noise * normal(bits);
-        }
-        (value.round() as i64).min(i64::from(self.largest))
+    pub fn number(&self, photons: f32, offset: f32, bits: u32) -> i32 {
+        let value = photons * self.gain + offset + self.read_noise * normal(bits);
+        rounded(value).min(self.largest as i32)
     }
 
     /// Variance that the readout adds to a pixel, in photons².
@@ -68,4 +76,11 @@ impl Response {
     pub fn blur_variance(&self) -> f64 {
         2.0 * f64::from(self.blur)
     }
+}
+
+/// To the nearest integer, halves up, for values above −65536; without a call into a library.
+#[inline(always)]
+pub(crate) fn rounded(value: f32) -> i32 {
+    const ABOVE: i32 = 1 << 16;
+    if value < 4e6 { (f64::from(value) + f64::from(ABOVE) + 0.5) as i32 - ABOVE } else { value as i32 }
 }

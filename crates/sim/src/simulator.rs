@@ -211,19 +211,115 @@ fn mask_bits(instrument: &Instrument, area: Area, bits: &mut Vec<u8>) {
         return;
     }
     bits.resize((area.columns as usize * area.rows as usize).div_ceil(8), 0);
-    let mut pixel = 0;
+    let (first, end) = (area.left, area.left + area.columns);
     for y in area.top..area.top + area.rows {
-        for x in area.left..area.left + area.columns {
-            if !instrument.panel.sensitive(x, y) {
-                bits[pixel / 8] |= 1 << (pixel % 8);
-            }
-            pixel += 1;
-        }
-        for defect in instrument.defects_of_row(y, area.left, area.left + area.columns) {
-            if instrument.masked(defect.x, y) {
-                let at = (y - area.top) as usize * area.columns as usize + (defect.x - area.left) as usize;
+        let row = (y - area.top) as usize * area.columns as usize;
+        instrument.panel.insensitive_columns(y, |columns| {
+            for x in columns.start.clamp(first, end)..columns.end.clamp(first, end) {
+                let at = row + (x - first) as usize;
                 bits[at / 8] |= 1 << (at % 8);
             }
+        });
+        for defect in instrument.defects_of_row(y, area.left, area.left + area.columns) {
+            if instrument.masked(defect.x, y) {
+                let at = row + (defect.x - first) as usize;
+                bits[at / 8] |= 1 << (at % 8);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Class;
+
+    const INPUT: u32 = 96;
+
+    fn map(simulator: &Simulator, index: u64, scratch: &mut Scratch) -> (Vec<u8>, Labelled) {
+        let mut map = vec![0; (INPUT * INPUT) as usize];
+        let labelled = simulator.map(index, INPUT, Reduce::Maximum, &mut map, scratch);
+        (map, labelled)
+    }
+
+    #[test]
+    fn a_map_is_that_of_the_whole_frame() {
+        let simulator = Simulator::new(11, Mix::Training);
+        let mut scratch = Scratch::default();
+        let (mut cropped, mut several) = (0, 0);
+        for index in 0..40 {
+            let frame = simulator.frame(index);
+            let (found, labelled) = map(&simulator, index, &mut scratch);
+            let preparation = frame.preparation(INPUT, Reduce::Maximum);
+            let mut words = vec![0; prep::scratch_words(INPUT)];
+            let mut words = prep::Scratch::new(&mut words, INPUT).unwrap();
+            let mut expected = vec![0; found.len()];
+            preparation.run(&frame.as_frame(), &mut words, &mut expected).unwrap();
+            assert!(expected == found, "map of frame {index} on {}", frame.set);
+            assert_eq!((labelled.truth, labelled.set), (frame.truth, frame.set));
+            assert_eq!(frame.spots.len() as u32, frame.truth.spots);
+            cropped += u32::from(labelled.pixels < u64::from(frame.columns) * u64::from(frame.rows));
+            several += u32::from(frame.truth.spots > 3);
+        }
+        assert!(cropped > 5 && several > 5, "{cropped} {several}");
+    }
+
+    #[test]
+    fn an_index_names_one_map_on_any_thread() {
+        let simulator = Simulator::new(4, Mix::Natural);
+        let forward: Vec<_> = {
+            let mut scratch = Scratch::default();
+            (0..12).map(|index| map(&simulator, index, &mut scratch)).collect()
+        };
+        let backward = std::thread::spawn(|| {
+            let simulator = Simulator::new(4, Mix::Natural);
+            let mut scratch = Scratch::default();
+            let mut maps: Vec<_> = (0..12).rev().map(|index| map(&simulator, index, &mut scratch)).collect();
+            maps.reverse();
+            maps
+        });
+        assert!(forward == backward.join().unwrap());
+        let other = map(&Simulator::new(5, Mix::Natural), 0, &mut Scratch::default());
+        assert!(other != forward[0]);
+    }
+
+    #[test]
+    fn spots_obey_bragg_and_stand_out() {
+        let simulator = Simulator::with_detector(2, Mix::Training, Detector::Eiger1M);
+        let mut seen = 0;
+        for index in 0..12 {
+            let frame = simulator.frame(index);
+            for &[x, y] in &frame.spots {
+                assert!(frame.geometry.resolution_a(x, y) > 0.9 * D_WATER, "{x} {y}");
+                assert!(x >= 0.0 && y >= 0.0 && x < f64::from(frame.columns) && y < f64::from(frame.rows));
+                seen += 1;
+            }
+        }
+        assert!(seen > 20, "{seen}");
+    }
+
+    #[test]
+    fn a_run_has_one_instrument() {
+        let simulator = Simulator::with_detector(3, Mix::Natural, Detector::JungfrauModule);
+        let first = simulator.frame(0);
+        let second = simulator.frame(1);
+        assert_eq!(first.geometry, second.geometry);
+        assert_eq!((first.columns, first.rows, first.set), (1024, 512, "jungfrau-module"));
+        assert!(first.mask == second.mask);
+        assert!(first.payload != second.payload);
+    }
+
+    #[test]
+    fn every_class_occurs_in_both_mixes() {
+        for mix in [Mix::Natural, Mix::Training] {
+            let simulator = Simulator::new(8, mix);
+            let mut counts = [0; 3];
+            for index in 0..150 {
+                counts[simulator.scene(index).0.truth.class as usize] += 1;
+            }
+            let [hit, maybe, miss] = counts;
+            assert!(hit > 30 && maybe >= 8 && miss > 50, "{mix:?}: {counts:?}");
+            assert_eq!(Class::Hit as usize, 0);
         }
     }
 }

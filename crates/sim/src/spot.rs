@@ -63,7 +63,7 @@ mod tests {
                 }
             }
             assert!((sum - 1.0).abs() < 1e-4);
-            assert!(mean.iter().all(|m| m.abs() < 0.1), "{mean:?}");
+            assert!(mean.iter().all(|m| m.abs() < 0.25), "{mean:?}: within its pixel");
             if along > 0.2 {
                 assert!((variance / (along + 1.0 / 12.0) - 1.0).abs() < 0.05, "{variance} {along}");
             }

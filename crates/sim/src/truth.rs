@@ -169,12 +169,10 @@ mod tests {
     #[test]
     fn ninety_percent_of_a_spot_or_what_is_live_of_it() {
         let pixel = |share, live| SpotPixel { share, background: 2.0, live };
-        let spot = [pixel(0.05, true), pixel(0.6, true), pixel(0.3, true), pixel(0.05, true)];
-        let (share, background) = measured(&mut spot.to_vec()).unwrap();
-        assert!((share - 0.9).abs() < 1e-9);
-        assert_eq!(background, 4.0, "the two strongest pixels");
-        let torn = [pixel(0.4, false), pixel(0.35, true), pixel(0.25, true)];
-        assert_eq!(measured(&mut torn.to_vec()), Some((0.6, 4.0)));
+        let spot = [pixel(0.03, true), pixel(0.625, true), pixel(0.3125, true), pixel(0.03, true)];
+        assert_eq!(measured(&mut spot.to_vec()), Some((0.9375, 4.0)), "the two strongest pixels");
+        let torn = [pixel(0.375, false), pixel(0.375, true), pixel(0.25, true)];
+        assert_eq!(measured(&mut torn.to_vec()), Some((0.625, 4.0)));
         assert_eq!(measured(&mut [pixel(0.55, false), pixel(0.45, true)]), None);
         assert_eq!(measured(&mut [pixel(0.5, false), pixel(0.5, true)]), Some((0.5, 2.0)));
     }
