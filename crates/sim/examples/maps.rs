@@ -19,7 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "training" => Mix::Training,
         other => return Err(format!("no mix {other}: natural or training").into()),
     };
-    let reduce = if reduce == "mean" { Reduce::Mean } else { Reduce::Maximum };
+    let reduce = if reduce == "mean" {
+        Reduce::Mean
+    } else {
+        Reduce::Maximum
+    };
     let (first, count, input): (u64, u64, u32) = (first.parse()?, count.parse()?, input.parse()?);
     let simulator = Simulator::new(seed.parse()?, mix);
     let mut maps = BufWriter::new(std::fs::File::create(format!("{out}.npy"))?);
@@ -41,8 +45,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .collect();
         for (index, (map, labelled)) in (start..).zip(&made) {
             maps.write_all(map)?;
-            let (class, spots, set) = (labelled.truth.class.name(), labelled.truth.spots, labelled.set);
-            writeln!(labels, r#"{{"index": {index}, "class": "{class}", "spots": {spots}, "set": "{set}"}}"#)?;
+            let (class, spots, set) = (
+                labelled.truth.class.name(),
+                labelled.truth.spots,
+                labelled.set,
+            );
+            writeln!(
+                labels,
+                r#"{{"index": {index}, "class": "{class}", "spots": {spots}, "set": "{set}"}}"#
+            )?;
             pixels += labelled.pixels;
         }
         start = end;
@@ -61,7 +72,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Version 1.0 header of an array of `count × input × input` bytes.
 fn npy_header(count: u64, input: u32) -> Vec<u8> {
-    let mut text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({count}, {input}, {input}), }}");
+    let mut text = format!(
+        "{{'descr': '|u1', 'fortran_order': False, 'shape': ({count}, {input}, {input}), }}"
+    );
     while (10 + text.len() + 1) % 64 != 0 {
         text.push(' ');
     }

@@ -63,8 +63,15 @@ impl Stop {
         if !behind_disc && (!holder || (towards_row < 0.0 && self.direction[0].abs() < 0.01)) {
             return;
         }
-        let (from, to) = if holder { (0, out.len() as i32) } else { (centre - reach - left, centre + reach + 1 - left) };
-        let (from, to) = (from.clamp(0, out.len() as i32) as usize, to.clamp(0, out.len() as i32) as usize);
+        let (from, to) = if holder {
+            (0, out.len() as i32)
+        } else {
+            (centre - reach - left, centre + reach + 1 - left)
+        };
+        let (from, to) = (
+            from.clamp(0, out.len() as i32) as usize,
+            to.clamp(0, out.len() as i32) as usize,
+        );
         for (i, photons) in out[from..to].iter_mut().enumerate() {
             *photons *= self.transmission((left + (from + i) as i32) as f32 + 0.5, y as f32 + 0.5);
         }
@@ -79,8 +86,16 @@ impl Stop {
         let [ux, uy] = self.direction;
         let along = dx * ux + dy * uy;
         let across = (dx * uy - dy * ux).abs();
-        let in_holder = if along > 0.0 { edge(self.half_width - across) } else { 0.0 };
-        let in_holder = if self.half_width > 0.0 { in_holder } else { 0.0 };
+        let in_holder = if along > 0.0 {
+            edge(self.half_width - across)
+        } else {
+            0.0
+        };
+        let in_holder = if self.half_width > 0.0 {
+            in_holder
+        } else {
+            0.0
+        };
         (1.0 - in_disc * (1.0 - self.disc)) * (1.0 - in_holder * (1.0 - self.holder))
     }
 }
@@ -138,9 +153,15 @@ pub(crate) enum Bump {
 impl Bump {
     fn photons(&self, q: f64) -> f64 {
         match *self {
-            Bump::Liquid { at, width, height } => height * (-0.5 * ((q - at) / width).powi(2)).exp(),
+            Bump::Liquid { at, width, height } => {
+                height * (-0.5 * ((q - at) / width).powi(2)).exp()
+            }
             Bump::Air { scale, height } => height * (-q / scale).exp(),
-            Bump::LowAngle { knee, slope, height } => height * (1.0 + (q / knee).powi(2)).powf(-0.5 * slope),
+            Bump::LowAngle {
+                knee,
+                slope,
+                height,
+            } => height * (1.0 + (q / knee).powi(2)).powf(-0.5 * slope),
         }
     }
 }
@@ -152,7 +173,14 @@ impl Recipe {
     }
 
     /// Lays the recipe out for a panel.
-    pub fn lay_out(self, draw: &mut Draw, geometry: &Geometry, columns: u32, rows: u32, stop: Option<Stop>) -> Background {
+    pub fn lay_out(
+        self,
+        draw: &mut Draw,
+        geometry: &Geometry,
+        columns: u32,
+        rows: u32,
+        stop: Option<Stop>,
+    ) -> Background {
         let [cx, cy] = geometry.beam_center_px;
         let far_x = cx.abs().max((f64::from(columns) - cx).abs());
         let far_y = cy.abs().max((f64::from(rows) - cy).abs());
@@ -164,22 +192,29 @@ impl Recipe {
                 let two_theta = (radius / distance).atan();
                 let q = 2.0 * (0.5 * two_theta).sin() / geometry.wavelength_a;
                 let solid_angle = two_theta.cos().powi(3);
-                let direct = self.direct.map_or(0.0, |(height, width)| height * (-0.5 * (radius / width).powi(2)).exp());
+                let direct = self.direct.map_or(0.0, |(height, width)| {
+                    height * (-0.5 * (radius / width).powi(2)).exp()
+                });
                 (self.smooth_at(q) * solid_angle + direct) as f32
             })
             .collect();
         for ring in &self.rings {
             let near = ((ring.radius - 6.0 * ring.width) * f64::from(STEPS)).max(0.0) as usize;
-            let far = (((ring.radius + 6.0 * ring.width) * f64::from(STEPS)).max(0.0) as usize).min(entries);
+            let far = (((ring.radius + 6.0 * ring.width) * f64::from(STEPS)).max(0.0) as usize)
+                .min(entries);
             for (i, photons) in radial.iter_mut().enumerate().take(far).skip(near) {
                 let radius = (i as f64 + 0.5) / f64::from(STEPS);
-                *photons += (ring.height * (-0.5 * ((radius - ring.radius) / ring.width).powi(2)).exp()) as f32;
+                *photons += (ring.height
+                    * (-0.5 * ((radius - ring.radius) / ring.width).powi(2)).exp())
+                    as f32;
             }
         }
         let (rings, spread) = self.grains;
         let grainy = (!rings.is_empty()).then(|| Grainy {
             rings,
-            factors: (0..AZIMUTHS).map(|_| (spread * draw.normal() - 0.5 * spread * spread).exp() as f32).collect(),
+            factors: (0..AZIMUTHS)
+                .map(|_| (spread * draw.normal() - 0.5 * spread * spread).exp() as f32)
+                .collect(),
             key: draw.bits(),
         });
         Background {
@@ -199,7 +234,11 @@ impl Background {
     /// Expected photons of the pixels of row `y` from column `left` on. A pixel's value does not
     /// depend on which others are asked for.
     pub fn row(&self, y: i32, left: i32, out: &mut [f32]) {
-        let row = Row { left, centre: self.centre[0], dy: y as f32 + 0.5 - self.centre[1] };
+        let row = Row {
+            left,
+            centre: self.centre[0],
+            dy: y as f32 + 0.5 - self.centre[1],
+        };
         let last = self.radial.len() - 1;
         let dy_square = row.dy * row.dy;
         let mut entries = [0u32; 64];
@@ -212,7 +251,9 @@ impl Background {
                 // P = (1 + cos² 2θ − p sin² 2θ cos 2φ) / 2, with φ from the horizontal.
                 let hypotenuse = 1.0 / (square + self.distance_square);
                 *photons = 0.5
-                    * (1.0 + (self.distance_square - self.polarisation * (dx_square - dy_square)) * hypotenuse);
+                    * (1.0
+                        + (self.distance_square - self.polarisation * (dx_square - dy_square))
+                            * hypotenuse);
             }
             for (photons, &entry) in block.iter_mut().zip(&entries) {
                 *photons *= self.radial[(entry as usize).min(last)];
@@ -237,7 +278,9 @@ impl Background {
 
     /// Share of the photons that the beam stop lets through to a pixel.
     pub fn transmission(&self, x: i32, y: i32) -> f32 {
-        self.stop.map_or(1.0, |stop| stop.transmission(x as f32 + 0.5, y as f32 + 0.5))
+        self.stop.map_or(1.0, |stop| {
+            stop.transmission(x as f32 + 0.5, y as f32 + 0.5)
+        })
     }
 }
 
@@ -261,11 +304,15 @@ impl Grainy {
         let dy = row.dy;
         for (number, ring) in self.rings.iter().enumerate() {
             let reach = 4.0 * ring.width;
-            let (inner, outer) = ((ring.radius - reach).max(0.0) as f32, (ring.radius + reach) as f32);
+            let (inner, outer) = (
+                (ring.radius - reach).max(0.0) as f32,
+                (ring.radius + reach) as f32,
+            );
             if dy.abs() > outer {
                 continue;
             }
-            let turn = (mix(self.key.wrapping_add((number as u64).wrapping_mul(STRIDE))) >> 40) as usize;
+            let turn =
+                (mix(self.key.wrapping_add((number as u64).wrapping_mul(STRIDE))) >> 40) as usize;
             for (i, photons) in out.iter_mut().enumerate() {
                 let dx = row.dx(i);
                 let square = dx * dx + dy * dy;
@@ -308,12 +355,30 @@ mod tests {
 
     #[test]
     fn a_pixel_does_not_depend_on_its_neighbours() {
-        let geometry =
-            Geometry { wavelength_a: 1.0, distance_mm: 150.0, beam_center_px: [100.3, 80.7], pixel_mm: 0.172 };
-        let ring = Ring { radius: 60.0, width: 2.0, height: 5.0 };
-        let line = Line { normal: [0.6, 0.8], offset: 3.0, width: 4.0, height: 9.0, length: 50.0 };
+        let geometry = Geometry {
+            wavelength_a: 1.0,
+            distance_mm: 150.0,
+            beam_center_px: [100.3, 80.7],
+            pixel_mm: 0.172,
+        };
+        let ring = Ring {
+            radius: 60.0,
+            width: 2.0,
+            height: 5.0,
+        };
+        let line = Line {
+            normal: [0.6, 0.8],
+            offset: 3.0,
+            width: 4.0,
+            height: 9.0,
+            length: 50.0,
+        };
         let recipe = Recipe {
-            smooth: vec![Bump::Liquid { at: 0.3, width: 0.05, height: 4.0 }],
+            smooth: vec![Bump::Liquid {
+                at: 0.3,
+                width: 0.05,
+                height: 4.0,
+            }],
             floor: 1.0,
             rings: vec![ring],
             grains: (vec![ring], 1.0),
@@ -322,7 +387,14 @@ mod tests {
             direct: Some((1e4, 2.0)),
             polarisation: 0.99,
         };
-        let stop = Stop { centre: [101.0, 80.0], radius: 6.0, disc: 0.0, holder: 0.1, direction: [0.0, 1.0], half_width: 2.0 };
+        let stop = Stop {
+            centre: [101.0, 80.0],
+            radius: 6.0,
+            disc: 0.0,
+            holder: 0.1,
+            direction: [0.0, 1.0],
+            half_width: 2.0,
+        };
         let background = recipe.lay_out(&mut Draw::new(1, 1), &geometry, 200, 160, Some(stop));
         let mut whole = vec![0.0; 200];
         let mut part = vec![0.0; 37];

@@ -5,7 +5,11 @@ use crate::draw::Draw;
 pub(crate) type Vector = [f64; 3];
 
 pub(crate) fn cross(a: Vector, b: Vector) -> Vector {
-    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+    [
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    ]
 }
 
 pub(crate) fn dot(a: Vector, b: Vector) -> f64 {
@@ -83,19 +87,34 @@ impl Cell {
             }
             System::Monoclinic => {
                 let beta = draw.uniform(90.0, 118.0);
-                ([a, b, c], [90.0, beta, 90.0], draw.pick(&[Primitive, BaseC]))
+                (
+                    [a, b, c],
+                    [90.0, beta, 90.0],
+                    draw.pick(&[Primitive, BaseC]),
+                )
             }
             System::Orthorhombic => {
-                let centring = draw.weighted(&[(0.7, Primitive), (0.15, BaseC), (0.11, Body), (0.04, Face)]);
+                let centring =
+                    draw.weighted(&[(0.7, Primitive), (0.15, BaseC), (0.11, Body), (0.04, Face)]);
                 ([a, b, c], [90.0; 3], centring)
             }
-            System::Tetragonal => ([a, a, c], [90.0; 3], draw.weighted(&[(0.75, Primitive), (0.25, Body)])),
-            System::Hexagonal => {
-                ([a, a, c], [90.0, 90.0, 120.0], draw.weighted(&[(0.7, Primitive), (0.3, Rhombohedral)]))
-            }
+            System::Tetragonal => (
+                [a, a, c],
+                [90.0; 3],
+                draw.weighted(&[(0.75, Primitive), (0.25, Body)]),
+            ),
+            System::Hexagonal => (
+                [a, a, c],
+                [90.0, 90.0, 120.0],
+                draw.weighted(&[(0.7, Primitive), (0.3, Rhombohedral)]),
+            ),
             System::Cubic => ([a, a, a], [90.0; 3], draw.pick(&[Primitive, Body, Face])),
         };
-        Cell { lengths, angles, centring }
+        Cell {
+            lengths,
+            angles,
+            centring,
+        }
     }
 
     /// a, b, c as vectors, a along x and b in the xy plane.
@@ -105,7 +124,11 @@ impl Cell {
         let cx = beta.cos();
         let cy = (alpha.cos() - beta.cos() * gamma.cos()) / gamma.sin();
         let cz = (1.0 - cx * cx - cy * cy).max(1e-6).sqrt();
-        [[a, 0.0, 0.0], [b * gamma.cos(), b * gamma.sin(), 0.0], [c * cx, c * cy, c * cz]]
+        [
+            [a, 0.0, 0.0],
+            [b * gamma.cos(), b * gamma.sin(), 0.0],
+            [c * cx, c * cy, c * cz],
+        ]
     }
 
     /// In cubic ångström.
@@ -149,9 +172,14 @@ mod tests {
         for centring in [Primitive, BaseC, Body, Face, Rhombohedral] {
             let mut allowed = 0;
             for hkl in 0..12 * 12 * 12 {
-                allowed += i32::from(centring.allows(hkl % 12 - 6, hkl / 12 % 12 - 6, hkl / 144 - 6));
+                allowed +=
+                    i32::from(centring.allows(hkl % 12 - 6, hkl / 12 % 12 - 6, hkl / 144 - 6));
             }
-            assert_eq!(f64::from(allowed) * centring.multiplicity(), 1728.0, "{centring:?}");
+            assert_eq!(
+                f64::from(allowed) * centring.multiplicity(),
+                1728.0,
+                "{centring:?}"
+            );
         }
     }
 }

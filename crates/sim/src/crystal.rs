@@ -58,8 +58,16 @@ impl Crystal {
         let most_mosaic = if draw.chance(0.1) { 1e-2 } else { 2.5e-3 };
         let mosaicity = (width * draw.unit().sqrt() * d_water).min(most_mosaic);
         let mosaic_width = mosaicity / d_water;
-        let half_rotation = if draw.chance(0.3) { draw.log_uniform(0.05, 1.0).to_radians() / 2.0 } else { 0.0 };
-        let bandwidth = if draw.chance(0.06) { draw.log_uniform(5e-3, 3e-2) } else { draw.log_uniform(1e-4, 3e-3) };
+        let half_rotation = if draw.chance(0.3) {
+            draw.log_uniform(0.05, 1.0).to_radians() / 2.0
+        } else {
+            0.0
+        };
+        let bandwidth = if draw.chance(0.06) {
+            draw.log_uniform(5e-3, 3e-2)
+        } else {
+            draw.log_uniform(1e-4, 3e-3)
+        };
         let size = draw.log_uniform(0.01, 0.07);
         let divergence = draw.log_uniform(2e-5, 3e-4) * geometry.distance_mm.min(600.0);
         let azimuth = draw.uniform(0.0, std::f64::consts::TAU);
@@ -69,7 +77,9 @@ impl Crystal {
             key: draw.bits(),
             strength: 1.0,
             b_factor: draw.log_uniform(8.0, 90.0),
-            point_radius: (width * width - mosaic_width * mosaic_width).max(0.02 * width * width).sqrt(),
+            point_radius: (width * width - mosaic_width * mosaic_width)
+                .max(0.02 * width * width)
+                .sqrt(),
             mosaicity,
             bandwidth,
             beam_variance: size * size + divergence * divergence,
@@ -112,11 +122,14 @@ impl Crystal {
                     let discriminant = half * half - (constant - radius * radius) / cc;
                     (discriminant > 0.0).then(|| discriminant.sqrt())
                 };
-                let Some(outer) = root(wavenumber + reach) else { continue };
+                let Some(outer) = root(wavenumber + reach) else {
+                    continue;
+                };
                 let mut visit = |from: f64, to: f64| {
                     for l in from.ceil() as i32..=to.floor() as i32 {
                         let q: Vector = std::array::from_fn(|i| base[i] + c[i] * f64::from(l));
-                        self.reflection([h, k, l], q, geometry, wavenumber, q_max).map(&mut found);
+                        self.reflection([h, k, l], q, geometry, wavenumber, q_max)
+                            .map(&mut found);
                     }
                 };
                 match root(wavenumber - reach) {
@@ -148,7 +161,8 @@ impl Crystal {
             return None;
         }
         let excitation = (out_length - wavenumber).abs();
-        let swept = self.half_rotation * dot(q, crate::cell::cross(self.axis, [0.0, 0.0, 1.0])).abs();
+        let swept =
+            self.half_rotation * dot(q, crate::cell::cross(self.axis, [0.0, 0.0, 1.0])).abs();
         let width = self.width(q_length, 0.0);
         let beyond = (excitation - swept).max(0.0) / width;
         if beyond > 2.0 {
@@ -270,8 +284,12 @@ fn small_turn(angle: f64, draw: &mut Draw) -> [Vector; 3] {
 mod tests {
     use super::*;
 
-    const GEOMETRY: Geometry =
-        Geometry { wavelength_a: 1.0, distance_mm: 150.0, beam_center_px: [1034.6, 1083.2], pixel_mm: 0.075 };
+    const GEOMETRY: Geometry = Geometry {
+        wavelength_a: 1.0,
+        distance_mm: 150.0,
+        beam_center_px: [1034.6, 1083.2],
+        pixel_mm: 0.075,
+    };
 
     #[test]
     fn reflections_lie_where_their_resolution_says() {
@@ -318,6 +336,9 @@ mod tests {
         }
         let mean = sum / n;
         assert!((mean - 1.0).abs() < 0.02, "mean {mean}");
-        assert!((squares / n / (mean * mean) - 2.0).abs() < 0.06, "<I²>/<I>² of an acentric crystal is 2");
+        assert!(
+            (squares / n / (mean * mean) - 2.0).abs() < 0.06,
+            "<I²>/<I>² of an acentric crystal is 2"
+        );
     }
 }

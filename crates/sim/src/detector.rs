@@ -2,8 +2,8 @@
 
 use crate::draw::Draw;
 use crate::response::Response;
-use hitgate_core::prep::MaskValues;
 use hitgate_core::frame::PixelType;
+use hitgate_core::prep::MaskValues;
 
 /// How a detector turns photons into numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,14 +129,37 @@ impl Detector {
             Detector::Eiger1M => panel("eiger1m", 1030, 1065, 75.0, EIGER, CountingU32),
             Detector::Eiger4M => panel("eiger4m", 2070, 2167, 75.0, EIGER, CountingU16),
             Detector::Eiger9M => panel("eiger9m", 3110, 3269, 75.0, EIGER, CountingU32),
-            Detector::Eiger16M => panel("eiger2-16m", 4148, 4362, 75.0, [1028, 512, 12, 38], CountingU32),
-            Detector::JungfrauModule => {
-                Panel { chip: 256, ..panel("jungfrau-module", 1024, 512, 75.0, whole, Integrating) }
+            Detector::Eiger16M => panel(
+                "eiger2-16m",
+                4148,
+                4362,
+                75.0,
+                [1028, 512, 12, 38],
+                CountingU32,
+            ),
+            Detector::JungfrauModule => Panel {
+                chip: 256,
+                ..panel("jungfrau-module", 1024, 512, 75.0, whole, Integrating)
+            },
+            Detector::Jungfrau4M => panel(
+                "jungfrau4m",
+                2068,
+                2164,
+                75.0,
+                [1030, 514, 8, 36],
+                Integrating,
+            ),
+            Detector::CspadTile => {
+                panel("cspad-2x1", 388, 185, 110.0, [193, 185, 2, 0], Integrating)
             }
-            Detector::Jungfrau4M => panel("jungfrau4m", 2068, 2164, 75.0, [1030, 514, 8, 36], Integrating),
-            Detector::CspadTile => panel("cspad-2x1", 388, 185, 110.0, [193, 185, 2, 0], Integrating),
-            Detector::Ccd1024 => Panel { round: true, ..panel("ccd1024", 1024, 1024, 160.0, whole, Ccd) },
-            Detector::MarCcd165 => Panel { round: true, ..panel("marccd165", 2048, 2048, 80.6, whole, Ccd) },
+            Detector::Ccd1024 => Panel {
+                round: true,
+                ..panel("ccd1024", 1024, 1024, 160.0, whole, Ccd)
+            },
+            Detector::MarCcd165 => Panel {
+                round: true,
+                ..panel("marccd165", 2048, 2048, 80.6, whole, Ccd)
+            },
             Detector::AdscQ210 => panel("adsc-q210", 2048, 2048, 102.4, whole, Ccd),
             Detector::RayonixMx225 => panel("mx225-hs", 1440, 1440, 156.0, whole, Ccd),
             Detector::RayonixMx340 => panel("mx340-hs", 1920, 1920, 177.0, whole, Ccd),
@@ -149,7 +172,9 @@ impl Panel {
     pub fn sensitive(&self, x: u32, y: u32) -> bool {
         let [width, height, gap_x, gap_y] = self.tile;
         let in_tile = |at: u32, tile: u32, gap: u32| tile == u32::MAX || at % (tile + gap) < tile;
-        in_tile(x, width, gap_x) && in_tile(y, height, gap_y) && (!self.round || self.in_circle(x, y))
+        in_tile(x, width, gap_x)
+            && in_tile(y, height, gap_y)
+            && (!self.round || self.in_circle(x, y))
     }
 
     /// Calls `insensitive` with each range of columns of row `y` that does not measure.
@@ -167,7 +192,9 @@ impl Panel {
         }
         if self.round {
             let middle = self.columns / 2;
-            let inside = (0..=middle).find(|&x| self.in_circle(x, y)).unwrap_or(middle);
+            let inside = (0..=middle)
+                .find(|&x| self.in_circle(x, y))
+                .unwrap_or(middle);
             insensitive(0..inside);
             insensitive(self.columns - inside..self.columns);
         }
@@ -206,16 +233,30 @@ impl Absence {
     pub fn random(draw: &mut Draw, kind: Kind) -> Self {
         let (gap, dead, largest): (i64, i64, bool) = match kind {
             Kind::CountingI32 => draw.weighted(&[(0.85, (-1, -2, false)), (0.15, (0, 0, false))]),
-            Kind::CountingU16 => draw.weighted(&[(0.8, (0xFFFF, 0xFFFF, true)), (0.2, (0, 0, false))]),
-            Kind::CountingU32 => draw.weighted(&[(0.8, (0xFFFF_FFFF, 0xFFFF_FFFF, true)), (0.2, (0, 0, false))]),
+            Kind::CountingU16 => {
+                draw.weighted(&[(0.8, (0xFFFF, 0xFFFF, true)), (0.2, (0, 0, false))])
+            }
+            Kind::CountingU32 => draw.weighted(&[
+                (0.8, (0xFFFF_FFFF, 0xFFFF_FFFF, true)),
+                (0.2, (0, 0, false)),
+            ]),
             Kind::Integrating | Kind::Ccd => (0, 0, false),
         };
         let declared = (gap < 0 && draw.chance(0.85)) || largest;
         let mut values = MaskValues::new();
         if declared {
-            values.extend(if gap == dead { vec![gap] } else { vec![gap, dead] });
+            values.extend(if gap == dead {
+                vec![gap]
+            } else {
+                vec![gap, dead]
+            });
         }
-        Absence { gap, dead, masked: draw.chance(0.35), values }
+        Absence {
+            gap,
+            dead,
+            masked: draw.chance(0.35),
+            values,
+        }
     }
 }
 
@@ -233,7 +274,11 @@ pub(crate) struct Defect {
 /// Hot and dead pixels of one detector, by row and column, each pixel once.
 pub(crate) fn defects(draw: &mut Draw, panel: &Panel, response: &Response) -> Vec<Defect> {
     let megapixels = f64::from(panel.columns) * f64::from(panel.rows) / 1e6;
-    let per_megapixel = if draw.chance(0.3) { 0.0 } else { draw.log_uniform(0.3, 150.0) };
+    let per_megapixel = if draw.chance(0.3) {
+        0.0
+    } else {
+        draw.log_uniform(0.3, 150.0)
+    };
     let count = (per_megapixel * megapixels).round().min(3000.0) as usize;
     let hottest = f64::from(response.largest).min(1e7) / f64::from(response.gain);
     let hot_share = draw.unit();
@@ -242,7 +287,11 @@ pub(crate) fn defects(draw: &mut Draw, panel: &Panel, response: &Response) -> Ve
         .map(|_| Defect {
             x: draw.below(panel.columns as usize) as u32,
             y: draw.below(panel.rows as usize) as u32,
-            counts: if draw.chance(hot_share) { draw.log_uniform(3.0, hottest) as f32 } else { 0.0 },
+            counts: if draw.chance(hot_share) {
+                draw.log_uniform(3.0, hottest) as f32
+            } else {
+                0.0
+            },
             known: draw.chance(known_share),
         })
         .collect();

@@ -42,7 +42,10 @@ impl Instrument {
         let panel = detector.panel();
         let single_module = matches!(
             detector,
-            Detector::JungfrauModule | Detector::CspadTile | Detector::Pilatus100k | Detector::Eiger500k
+            Detector::JungfrauModule
+                | Detector::CspadTile
+                | Detector::Pilatus100k
+                | Detector::Eiger500k
         );
         let announced = draw.chance(match setting {
             Setting::Crystallography if single_module => 0.12,
@@ -56,7 +59,17 @@ impl Instrument {
         let absence = Absence::random(draw, panel.kind);
         let defects = defects(draw, &panel, &response);
         let stop = stop(draw, &geometry, &panel, setting);
-        Instrument { panel, geometry, announced, pixel_type, response, absence, defects, stop, pattern: draw.bits() }
+        Instrument {
+            panel,
+            geometry,
+            announced,
+            pixel_type,
+            response,
+            absence,
+            defects,
+            stop,
+            pattern: draw.bits(),
+        }
     }
 
     pub fn pattern_key(&self, y: i32) -> u64 {
@@ -74,17 +87,29 @@ impl Instrument {
     }
 
     pub fn window(&self, d_water: f64, input: u32) -> Window {
-        window(self.announced(), self.panel.columns, self.panel.rows, d_water, input).0
+        window(
+            self.announced(),
+            self.panel.columns,
+            self.panel.rows,
+            d_water,
+            input,
+        )
+        .0
     }
 
     pub fn defect(&self, x: u32, y: u32) -> Option<&Defect> {
-        let found = self.defects.binary_search_by_key(&(y, x), |defect| (defect.y, defect.x));
+        let found = self
+            .defects
+            .binary_search_by_key(&(y, x), |defect| (defect.y, defect.x));
         found.ok().map(|i| &self.defects[i])
     }
 
     /// The defects of row `y` in columns `from..to`.
     pub fn defects_of_row(&self, y: u32, from: u32, to: u32) -> &[Defect] {
-        let at = |x: u32| self.defects.partition_point(|defect| (defect.y, defect.x) < (y, x));
+        let at = |x: u32| {
+            self.defects
+                .partition_point(|defect| (defect.y, defect.x) < (y, x))
+        };
         &self.defects[at(from)..at(to)]
     }
 
@@ -100,7 +125,13 @@ impl Instrument {
     }
 }
 
-fn geometry(draw: &mut Draw, panel: &Panel, setting: Setting, single_module: bool, announced: bool) -> Geometry {
+fn geometry(
+    draw: &mut Draw,
+    panel: &Panel,
+    setting: Setting,
+    single_module: bool,
+    announced: bool,
+) -> Geometry {
     let (w, h) = (f64::from(panel.columns), f64::from(panel.rows));
     let wavelength_a = match setting {
         Setting::Powder => draw.log_uniform(0.15, 0.6),
@@ -112,7 +143,8 @@ fn geometry(draw: &mut Draw, panel: &Panel, setting: Setting, single_module: boo
         let spread = draw.weighted(&[(0.75, 0.03), (0.25, 0.2)]);
         [w, h].map(|side| side * (0.5 + spread * draw.uniform(-1.0, 1.0)))
     };
-    let far = (centre[0].abs().max((w - centre[0]).abs())).hypot(centre[1].abs().max((h - centre[1]).abs()));
+    let far = (centre[0].abs().max((w - centre[0]).abs()))
+        .hypot(centre[1].abs().max((h - centre[1]).abs()));
     let half = 0.5 * w.min(h);
     // Radius of the water ring, in pixels.
     let radius = match setting {
@@ -130,7 +162,12 @@ fn geometry(draw: &mut Draw, panel: &Panel, setting: Setting, single_module: boo
     .max(40.0);
     let two_theta = 2.0 * (wavelength_a / (2.0 * 3.4)).asin();
     let distance_mm = radius * panel.pixel_mm / two_theta.tan();
-    Geometry { wavelength_a, distance_mm, beam_center_px: centre, pixel_mm: panel.pixel_mm }
+    Geometry {
+        wavelength_a,
+        distance_mm,
+        beam_center_px: centre,
+        pixel_mm: panel.pixel_mm,
+    }
 }
 
 /// A beam stop as beamlines have them; none where the beam passes beside the panel or above it.
@@ -150,10 +187,21 @@ fn stop(draw: &mut Draw, geometry: &Geometry, panel: &Panel, setting: Setting) -
     } else {
         draw.uniform(0.0, std::f64::consts::TAU)
     };
-    let half_width = if draw.chance(0.6) { radius * draw.log_uniform(0.15, 1.0) } else { 0.0 };
-    let disc = if draw.chance(0.75) { 0.0 } else { draw.log_uniform(1e-3, 0.2) };
+    let half_width = if draw.chance(0.6) {
+        radius * draw.log_uniform(0.15, 1.0)
+    } else {
+        0.0
+    };
+    let disc = if draw.chance(0.75) {
+        0.0
+    } else {
+        draw.log_uniform(1e-3, 0.2)
+    };
     Some(Stop {
-        centre: [(cx + wander * draw.normal()) as f32, (cy + wander * draw.normal()) as f32],
+        centre: [
+            (cx + wander * draw.normal()) as f32,
+            (cy + wander * draw.normal()) as f32,
+        ],
         radius: radius as f32,
         disc: disc as f32,
         holder: draw.uniform(0.0, 0.85) as f32,

@@ -10,14 +10,23 @@ use hitgate_formats::geometry::Geometry;
 /// Resolution at which the level of a background is drawn, 1/ångström.
 const LEVEL_AT: f64 = 0.25;
 
-pub(crate) fn recipe(draw: &mut Draw, matter: Matter, setting: Setting, instrument: &Instrument) -> Recipe {
+pub(crate) fn recipe(
+    draw: &mut Draw,
+    matter: Matter,
+    setting: Setting,
+    instrument: &Instrument,
+) -> Recipe {
     let geometry = &instrument.geometry;
     let level = level(draw, matter, instrument.panel.kind);
     let mut recipe = match setting {
         Setting::SmallAngle => low_angle(draw, level, geometry, instrument),
         _ => solvent(draw, level),
     };
-    recipe.polarisation = if draw.chance(0.9) { 0.99 } else { draw.uniform(0.0, 0.9) };
+    recipe.polarisation = if draw.chance(0.9) {
+        0.99
+    } else {
+        draw.uniform(0.0, 0.9)
+    };
     let size = f64::from(instrument.panel.columns.max(instrument.panel.rows));
     match matter {
         Matter::Plain | Matter::Dark | Matter::LowAngle => {}
@@ -37,7 +46,10 @@ pub(crate) fn recipe(draw: &mut Draw, matter: Matter, setting: Setting, instrume
     }
     let shaded = if matter == Matter::Bars { 0.4 } else { 0.04 };
     if draw.chance(shaded) {
-        let edge = Line { width: draw.log_uniform(2.0, 80.0) as f32, ..line(draw, level, size, false) };
+        let edge = Line {
+            width: draw.log_uniform(2.0, 80.0) as f32,
+            ..line(draw, level, size, false)
+        };
         recipe.shade = Some((edge, draw.uniform(0.1, 0.9) as f32));
     }
     // Next to the stop, or without one, the beam itself is on the panel.
@@ -77,21 +89,34 @@ impl Spread for (f64, f64) {
 
 /// Air, windows and the liquid around crystals, scaled to `level` photons at 4 Å.
 fn solvent(draw: &mut Draw, level: f64) -> Recipe {
-    let mut smooth = vec![
-        Bump::Air { scale: draw.log_uniform(0.05, 0.5), height: draw.log_uniform(0.3, 6.0) },
-    ];
+    let mut smooth = vec![Bump::Air {
+        scale: draw.log_uniform(0.05, 0.5),
+        height: draw.log_uniform(0.3, 6.0),
+    }];
     let water = draw.weighted(&[(0.12, 0.0), (0.88, 1.0)]) * draw.log_uniform(0.2, 5.0);
     let liquid = |at: f64, width: f64, height: f64| Bump::Liquid { at, width, height };
-    smooth.push(liquid(1.0 / draw.uniform(3.05, 3.35), draw.uniform(0.04, 0.075), water));
+    smooth.push(liquid(
+        1.0 / draw.uniform(3.05, 3.35),
+        draw.uniform(0.04, 0.075),
+        water,
+    ));
     smooth.push(liquid(0.46, 0.11, water * draw.uniform(0.3, 0.6)));
     if draw.chance(0.25) {
         // Lipidic cubic phase, grease and oils: chains about 4.5 Å apart.
         let at = 1.0 / draw.uniform(4.2, 5.1);
-        smooth.push(liquid(at, draw.uniform(0.012, 0.035), draw.log_uniform(0.3, 6.0)));
+        smooth.push(liquid(
+            at,
+            draw.uniform(0.012, 0.035),
+            draw.log_uniform(0.3, 6.0),
+        ));
     }
     if draw.chance(0.12) {
         // Vitreous ice.
-        smooth.push(liquid(1.0 / 3.68, draw.uniform(0.012, 0.025), draw.log_uniform(0.5, 4.0)));
+        smooth.push(liquid(
+            1.0 / 3.68,
+            draw.uniform(0.012, 0.025),
+            draw.log_uniform(0.5, 4.0),
+        ));
     }
     if draw.chance(0.2) {
         // Polyimide: a halo at 15 Å and a broad one at 5.4 Å.
@@ -101,9 +126,17 @@ fn solvent(draw: &mut Draw, level: f64) -> Recipe {
     }
     if draw.chance(0.5) {
         let (knee, slope) = (draw.log_uniform(0.003, 0.03), draw.uniform(2.0, 4.0));
-        smooth.push(Bump::LowAngle { knee, slope, height: draw.log_uniform(3.0, 3000.0) });
+        smooth.push(Bump::LowAngle {
+            knee,
+            slope,
+            height: draw.log_uniform(3.0, 3000.0),
+        });
     }
-    let recipe = Recipe { smooth, floor: draw.log_uniform(0.02, 0.6), ..Recipe::default() };
+    let recipe = Recipe {
+        smooth,
+        floor: draw.log_uniform(0.02, 0.6),
+        ..Recipe::default()
+    };
     scaled(recipe, level, LEVEL_AT)
 }
 
@@ -113,7 +146,9 @@ fn scaled(mut recipe: Recipe, level: f64, q: f64) -> Recipe {
     recipe.floor *= factor;
     for bump in &mut recipe.smooth {
         match bump {
-            Bump::Liquid { height, .. } | Bump::Air { height, .. } | Bump::LowAngle { height, .. } => *height *= factor,
+            Bump::Liquid { height, .. }
+            | Bump::Air { height, .. }
+            | Bump::LowAngle { height, .. } => *height *= factor,
         }
     }
     recipe
@@ -122,25 +157,54 @@ fn scaled(mut recipe: Recipe, level: f64, q: f64) -> Recipe {
 /// Particles, slits and an empty beam on a panel far away.
 fn low_angle(draw: &mut Draw, level: f64, geometry: &Geometry, instrument: &Instrument) -> Recipe {
     let edge = 0.5 * f64::from(instrument.panel.columns);
-    let q_edge = 1.0 / geometry.resolution_a(geometry.beam_center_px[0] + edge, geometry.beam_center_px[1]);
+    let q_edge = 1.0
+        / geometry.resolution_a(
+            geometry.beam_center_px[0] + edge,
+            geometry.beam_center_px[1],
+        );
     let mut smooth = Vec::new();
     if draw.chance(0.85) {
         let knee = q_edge * draw.log_uniform(0.01, 0.6);
-        smooth.push(Bump::LowAngle { knee, slope: draw.uniform(1.0, 4.0), height: draw.log_uniform(1.0, 1e4) });
+        smooth.push(Bump::LowAngle {
+            knee,
+            slope: draw.uniform(1.0, 4.0),
+            height: draw.log_uniform(1.0, 1e4),
+        });
     }
     if draw.chance(0.4) {
-        let (at, width) = (q_edge * draw.uniform(0.2, 1.2), q_edge * draw.log_uniform(0.04, 0.4));
-        smooth.push(Bump::Liquid { at, width, height: draw.log_uniform(0.3, 20.0) });
+        let (at, width) = (
+            q_edge * draw.uniform(0.2, 1.2),
+            q_edge * draw.log_uniform(0.04, 0.4),
+        );
+        smooth.push(Bump::Liquid {
+            at,
+            width,
+            height: draw.log_uniform(0.3, 20.0),
+        });
     }
-    let recipe = Recipe { smooth, floor: draw.log_uniform(0.01, 3.0), ..Recipe::default() };
+    let recipe = Recipe {
+        smooth,
+        floor: draw.log_uniform(0.01, 3.0),
+        ..Recipe::default()
+    };
     scaled(recipe, level, 0.7 * q_edge)
 }
 
 /// Rings at the resolutions `lines` with relative heights, on the panel.
-fn rings(geometry: &Geometry, lines: &[(f64, f64)], height: f64, width: f64, broadening: f64) -> Vec<Ring> {
+fn rings(
+    geometry: &Geometry,
+    lines: &[(f64, f64)],
+    height: f64,
+    width: f64,
+    broadening: f64,
+) -> Vec<Ring> {
     let ring = |&(d, relative): &(f64, f64)| {
         let radius = geometry.radius_px(d)?;
-        Some(Ring { radius, width: width.hypot(broadening * radius), height: height * relative })
+        Some(Ring {
+            radius,
+            width: width.hypot(broadening * radius),
+            height: height * relative,
+        })
     };
     lines.iter().filter_map(ring).collect()
 }
@@ -156,8 +220,15 @@ fn add(draw: &mut Draw, recipe: &mut Recipe, rings: Vec<Ring>, grainy: f64) {
 
 /// Hexagonal ice.
 fn ice(draw: &mut Draw, level: f64, geometry: &Geometry, recipe: &mut Recipe) {
-    const LINES: [(f64, f64); 7] =
-        [(3.897, 0.8), (3.669, 1.0), (3.441, 0.7), (2.671, 0.3), (2.249, 0.5), (2.072, 0.35), (1.918, 0.3)];
+    const LINES: [(f64, f64); 7] = [
+        (3.897, 0.8),
+        (3.669, 1.0),
+        (3.441, 0.7),
+        (2.671, 0.3),
+        (2.249, 0.5),
+        (2.072, 0.35),
+        (1.918, 0.3),
+    ];
     let height = level * draw.log_uniform(0.3, 40.0);
     let width = draw.log_uniform(0.1, 0.35) / geometry.pixel_mm;
     let broadening = draw.log_uniform(0.002, 0.012);
@@ -169,9 +240,13 @@ fn ice(draw: &mut Draw, level: f64, geometry: &Geometry, recipe: &mut Recipe) {
 fn salt(draw: &mut Draw, level: f64, geometry: &Geometry, recipe: &mut Recipe) {
     let lines: Vec<(f64, f64)> = if draw.chance(0.5) {
         let repeat = draw.uniform(25.0, 65.0);
-        (1..8).map(|order| (repeat / f64::from(order), 0.5_f64.powi(order - 1))).collect()
+        (1..8)
+            .map(|order| (repeat / f64::from(order), 0.5_f64.powi(order - 1)))
+            .collect()
     } else {
-        (0..3 + draw.below(6)).map(|_| (draw.log_uniform(1.8, 9.0), draw.log_uniform(0.1, 1.0))).collect()
+        (0..3 + draw.below(6))
+            .map(|_| (draw.log_uniform(1.8, 9.0), draw.log_uniform(0.1, 1.0)))
+            .collect()
     };
     let height = level * draw.log_uniform(0.3, 30.0);
     let width = draw.log_uniform(0.1, 0.3) / geometry.pixel_mm;
@@ -187,20 +262,27 @@ fn powder(draw: &mut Draw, level: f64, geometry: &Geometry, size: f64, recipe: &
         // CeO2 and Si: face-centred, all even or all odd.
         0 | 1 => {
             let a = draw.pick(&[5.411, 5.431, 3.92, 4.05]);
-            for squares in [3.0_f64, 4.0, 8.0, 11.0, 12.0, 16.0, 19.0, 20.0, 24.0, 27.0, 32.0, 35.0, 36.0, 40.0] {
+            for squares in [
+                3.0_f64, 4.0, 8.0, 11.0, 12.0, 16.0, 19.0, 20.0, 24.0, 27.0, 32.0, 35.0, 36.0, 40.0,
+            ] {
                 lines.push((a / squares.sqrt(), strength(draw)));
             }
         }
         // LaB6: primitive.
         2 => {
-            for squares in [1.0_f64, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 16.0] {
+            for squares in [
+                1.0_f64, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 16.0,
+            ] {
                 lines.push((4.157 / squares.sqrt(), strength(draw)));
             }
         }
         // Silver behenate: orders of one repeat.
         3 => {
             for order in 1..24 {
-                lines.push((58.38 / f64::from(order), draw.log_uniform(0.3, 1.0) * 0.88_f64.powi(order)));
+                lines.push((
+                    58.38 / f64::from(order),
+                    draw.log_uniform(0.3, 1.0) * 0.88_f64.powi(order),
+                ));
             }
         }
         _ => {
@@ -211,12 +293,22 @@ fn powder(draw: &mut Draw, level: f64, geometry: &Geometry, size: f64, recipe: &
     }
     let height = level * draw.log_uniform(1.0, 300.0);
     let width = draw.log_uniform(0.08, 0.5) / geometry.pixel_mm;
-    let mut found = rings(geometry, &lines, height, width.max(0.6), draw.log_uniform(5e-4, 6e-3));
+    let mut found = rings(
+        geometry,
+        &lines,
+        height,
+        width.max(0.6),
+        draw.log_uniform(5e-4, 6e-3),
+    );
     found.retain(|ring| ring.radius < 1.5 * size);
     if found.is_empty() {
         // The material has no ring on this panel: one that has.
         let first = size * draw.uniform(0.08, 0.4);
-        found.extend((1..9).map(|order| Ring { radius: first * f64::from(order), width: width.max(0.8), height }));
+        found.extend((1..9).map(|order| Ring {
+            radius: first * f64::from(order),
+            width: width.max(0.8),
+            height,
+        }));
     }
     add(draw, recipe, found, 0.15);
 }
@@ -229,9 +321,17 @@ fn line(draw: &mut Draw, level: f64, size: f64, through_beam: bool) -> Line {
         draw.uniform(0.0, std::f64::consts::PI)
     };
     let (width, offset, length) = if through_beam {
-        (draw.log_uniform(1.0, 25.0), 0.0, size * draw.log_uniform(0.05, 1.0))
+        (
+            draw.log_uniform(1.0, 25.0),
+            0.0,
+            size * draw.log_uniform(0.05, 1.0),
+        )
     } else {
-        (size * draw.log_uniform(0.004, 0.15), size * draw.uniform(-0.5, 0.5), size * 10.0)
+        (
+            size * draw.log_uniform(0.004, 0.15),
+            size * draw.uniform(-0.5, 0.5),
+            size * 10.0,
+        )
     };
     Line {
         normal: [angle.cos() as f32, angle.sin() as f32],

@@ -63,10 +63,17 @@ impl Mix {
                 (0.10, Matter::Powder),
                 (0.12, Matter::LowAngle),
             ]);
-            return Plan { matter, spots: None };
+            return Plan {
+                matter,
+                spots: None,
+            };
         }
         let near_the_limits = self == Mix::Training && draw.chance(0.5);
-        let spots = if near_the_limits { draw.uniform(0.5, 20.5) } else { draw.log_uniform(1.0, 500.0) };
+        let spots = if near_the_limits {
+            draw.uniform(0.5, 20.5)
+        } else {
+            draw.log_uniform(1.0, 500.0)
+        };
         let matter = draw.weighted(&[
             (0.82, Matter::Plain),
             (0.05, Matter::Ice),
@@ -75,7 +82,10 @@ impl Mix {
             (0.03, Matter::Bars),
             (0.03, Matter::Dark),
         ]);
-        Plan { matter, spots: Some(spots.round() as u32) }
+        Plan {
+            matter,
+            spots: Some(spots.round() as u32),
+        }
     }
 }
 
@@ -84,10 +94,14 @@ impl Matter {
     pub fn setting(self, draw: &mut Draw) -> Setting {
         match self {
             Matter::LowAngle => Setting::SmallAngle,
-            Matter::Powder => {
-                draw.weighted(&[(0.45, Setting::Powder), (0.35, Setting::SmallAngle), (0.2, Setting::Crystallography)])
+            Matter::Powder => draw.weighted(&[
+                (0.45, Setting::Powder),
+                (0.35, Setting::SmallAngle),
+                (0.2, Setting::Crystallography),
+            ]),
+            Matter::Dark => {
+                draw.weighted(&[(0.3, Setting::SmallAngle), (0.7, Setting::Crystallography)])
             }
-            Matter::Dark => draw.weighted(&[(0.3, Setting::SmallAngle), (0.7, Setting::Crystallography)]),
             _ => Setting::Crystallography,
         }
     }
@@ -95,7 +109,13 @@ impl Matter {
 
 /// A detector as likely as its frames are where crystals are shot.
 pub(crate) fn detector(draw: &mut Draw, setting: Setting) -> Detector {
-    let crystals = |weight: f64, other: f64| if setting == Setting::Crystallography { weight } else { other };
+    let crystals = |weight: f64, other: f64| {
+        if setting == Setting::Crystallography {
+            weight
+        } else {
+            other
+        }
+    };
     draw.weighted(&[
         (crystals(0.03, 0.13), Detector::Pilatus100k),
         (crystals(0.03, 0.1), Detector::Pilatus300k),

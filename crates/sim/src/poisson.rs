@@ -20,7 +20,11 @@ struct Tables {
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let mut tables = Tables { cumulative: Vec::new(), guide: Vec::new(), first: Vec::new() };
+    let mut tables = Tables {
+        cumulative: Vec::new(),
+        guide: Vec::new(),
+        first: Vec::new(),
+    };
     for level in 0..LEVELS {
         let mean = (level as f64 / f64::from(FINENESS)).powi(2);
         let first = tables.cumulative.len();
@@ -61,8 +65,11 @@ impl Poisson {
     #[inline(always)]
     pub fn count(&self, mean: f32, bits: u32, dither: u8) -> i32 {
         if mean < TABLED {
-            let level = (mean.max(0.0).sqrt() * FINENESS + f32::from(dither) * (1.0 / 256.0)) as usize;
-            let mut entry = self.tables.guide[(level << GUIDE_BITS) + (bits >> (32 - GUIDE_BITS)) as usize] as usize;
+            let level =
+                (mean.max(0.0).sqrt() * FINENESS + f32::from(dither) * (1.0 / 256.0)) as usize;
+            let mut entry = self.tables.guide
+                [(level << GUIDE_BITS) + (bits >> (32 - GUIDE_BITS)) as usize]
+                as usize;
             while self.tables.cumulative[entry] < bits {
                 entry += 1;
             }
@@ -83,13 +90,24 @@ pub(crate) fn normal(bits: u32) -> f32 {
     let magnitude = if half >= TAIL {
         let q = 0.5 - half;
         let r = q * q;
-        let above = ((((-39.696_83 * r + 220.946_1) * r - 275.928_5) * r + 138.357_75) * r - 30.664_798) * r + 2.506_628_3;
-        let below = ((((-54.476_1 * r + 161.585_83) * r - 155.698_98) * r + 66.801_31) * r - 13.280_682) * r + 1.0;
+        let above = ((((-39.696_83 * r + 220.946_1) * r - 275.928_5) * r + 138.357_75) * r
+            - 30.664_798)
+            * r
+            + 2.506_628_3;
+        let below = ((((-54.476_1 * r + 161.585_83) * r - 155.698_98) * r + 66.801_31) * r
+            - 13.280_682)
+            * r
+            + 1.0;
         q * above / below
     } else {
         let q = (-2.0 * half.ln()).sqrt();
-        let above = ((((-0.007_784_894 * q - 0.322_396_46) * q - 2.400_758_3) * q - 2.549_732_5) * q + 4.374_664) * q + 2.938_163_9;
-        let below = (((0.007_784_696 * q + 0.322_467_13) * q + 2.445_134_2) * q + 3.754_408_7) * q + 1.0;
+        let above = ((((-0.007_784_894 * q - 0.322_396_46) * q - 2.400_758_3) * q - 2.549_732_5)
+            * q
+            + 4.374_664)
+            * q
+            + 2.938_163_9;
+        let below =
+            (((0.007_784_696 * q + 0.322_467_13) * q + 2.445_134_2) * q + 3.754_408_7) * q + 1.0;
         -above / below
     };
     if bits & 1 == 0 { magnitude } else { -magnitude }
@@ -116,18 +134,28 @@ mod tests {
     fn counts_have_the_mean_and_variance_of_poisson() {
         let poisson = Poisson::new();
         for mean in [0.0, 0.003, 0.1, 0.7, 3.0, 17.3, 63.9, 64.1, 300.0, 40_000.0] {
-            let (found, variance) =
-                moments(|bits| f64::from(poisson.count(mean as f32, bits as u32, (bits >> 32) as u8)));
+            let (found, variance) = moments(|bits| {
+                f64::from(poisson.count(mean as f32, bits as u32, (bits >> 32) as u8))
+            });
             let error = (mean / 400_000.0_f64).sqrt();
-            assert!((found - mean).abs() <= 5.0 * error + 0.002 * mean.min(1.0), "{mean}: mean {found}");
-            assert!((variance - mean).abs() <= 0.02 * mean + 1e-4, "{mean}: variance {variance}");
+            assert!(
+                (found - mean).abs() <= 5.0 * error + 0.002 * mean.min(1.0),
+                "{mean}: mean {found}"
+            );
+            assert!(
+                (variance - mean).abs() <= 0.02 * mean + 1e-4,
+                "{mean}: variance {variance}"
+            );
         }
     }
 
     #[test]
     fn normal_deviates_are_normal() {
         let (mean, variance) = moments(|bits| f64::from(normal((bits >> 20) as u32)));
-        assert!(mean.abs() < 0.008 && (variance - 1.0).abs() < 0.01, "{mean} {variance}");
+        assert!(
+            mean.abs() < 0.008 && (variance - 1.0).abs() < 0.01,
+            "{mean} {variance}"
+        );
         let beyond_2 = moments(|bits| f64::from(u8::from(normal(bits as u32) > 2.0))).0;
         assert!((beyond_2 - 0.02275).abs() < 0.0012, "{beyond_2}");
     }

@@ -25,10 +25,19 @@ pub(crate) struct Rows {
 }
 
 /// Writes the numbers of `area`, little endian, row by row, to `payload`.
-pub(crate) fn render(scene: &Scene, instrument: &Instrument, area: Area, rows: &mut Rows, payload: &mut Vec<u8>) {
+pub(crate) fn render(
+    scene: &Scene,
+    instrument: &Instrument,
+    area: Area,
+    rows: &mut Rows,
+    payload: &mut Vec<u8>,
+) {
     let (left, top) = (area.left as i32, area.top as i32);
     let (width, height) = (area.columns as i32, area.rows as i32);
-    let spots = scene.spots_on(instrument, [left - 1, top - 1, left + width + 1, top + height + 1]);
+    let spots = scene.spots_on(
+        instrument,
+        [left - 1, top - 1, left + width + 1, top + height + 1],
+    );
     let padded = area.columns as usize + 2;
     rows.expected.resize(padded, 0.0);
     for photons in &mut rows.photons {
@@ -57,12 +66,26 @@ pub(crate) fn render(scene: &Scene, instrument: &Instrument, area: Area, rows: &
             let [_, _, below] = &mut rows.photons;
             sample(y + 1, below, &mut rows.expected);
             blur(&rows.photons, instrument.response.blur, &mut rows.expected);
-            digitise(scene, instrument, y, left, &rows.expected[1..padded - 1], &mut rows.numbers);
+            digitise(
+                scene,
+                instrument,
+                y,
+                left,
+                &rows.expected[1..padded - 1],
+                &mut rows.numbers,
+            );
             rows.photons.rotate_left(1);
         } else {
             let [here, ..] = &mut rows.photons;
             sample(y, here, &mut rows.expected);
-            digitise(scene, instrument, y, left, &here[1..padded - 1], &mut rows.numbers);
+            digitise(
+                scene,
+                instrument,
+                y,
+                left,
+                &here[1..padded - 1],
+                &mut rows.numbers,
+            );
         }
         store(instrument.pixel_type, &rows.numbers, payload);
     }
@@ -71,8 +94,14 @@ pub(crate) fn render(scene: &Scene, instrument: &Instrument, area: Area, rows: &
 fn add_zingers(scene: &Scene, y: i32, left: i32, photons: &mut [f32]) {
     let Ok(row) = u32::try_from(y) else { return };
     let first = scene.zingers.partition_point(|&(zy, ..)| zy < row);
-    for &(_, x, counts) in scene.zingers[first..].iter().take_while(|&&(zy, ..)| zy == row) {
-        if let Some(out) = usize::try_from(x as i32 - left).ok().and_then(|at| photons.get_mut(at)) {
+    for &(_, x, counts) in scene.zingers[first..]
+        .iter()
+        .take_while(|&&(zy, ..)| zy == row)
+    {
+        if let Some(out) = usize::try_from(x as i32 - left)
+            .ok()
+            .and_then(|at| photons.get_mut(at))
+        {
             *out += counts.trunc();
         }
     }
@@ -88,21 +117,38 @@ fn blur([above, here, below]: &[Vec<f32>; 3], share: f32, out: &mut [f32]) {
 }
 
 /// The numbers of a row, with gaps and defects.
-fn digitise(scene: &Scene, instrument: &Instrument, y: i32, left: i32, photons: &[f32], numbers: &mut [i32]) {
+fn digitise(
+    scene: &Scene,
+    instrument: &Instrument,
+    y: i32,
+    left: i32,
+    photons: &[f32],
+    numbers: &mut [i32],
+) {
     let response = &instrument.response;
     let panel = &instrument.panel;
     if response.read_noise > 0.0 {
         let key = scene.row_key(y) ^ 0xADC;
         let pattern = instrument.pattern_key(y);
-        let lowest = if instrument.pixel_type == PixelType::U16 { 0 } else { -32_000 };
+        let lowest = if instrument.pixel_type == PixelType::U16 {
+            0
+        } else {
+            -32_000
+        };
         let middle = panel.columns as i32 / 2;
         let upper = if y < panel.rows as i32 / 2 { 0 } else { 2 };
         for (i, (number, &photons)) in numbers.iter_mut().zip(photons).enumerate() {
             let x = left + i as i32;
             let bits = (scene.noise_bits(key, x) >> 32) as u32;
             let quadrant = response.quadrants[upper + usize::from(x >= middle)];
-            let gain = if response.uneven > 0.0 { 1.0 + response.uneven * instrument.pattern(pattern, x) } else { 1.0 };
-            *number = response.number(photons * gain, response.offset + quadrant, bits).max(lowest);
+            let gain = if response.uneven > 0.0 {
+                1.0 + response.uneven * instrument.pattern(pattern, x)
+            } else {
+                1.0
+            };
+            *number = response
+                .number(photons * gain, response.offset + quadrant, bits)
+                .max(lowest);
         }
     } else {
         for (number, &photons) in numbers.iter_mut().zip(photons) {
@@ -111,7 +157,10 @@ fn digitise(scene: &Scene, instrument: &Instrument, y: i32, left: i32, photons: 
     }
     let (first, end) = (left as u32, left as u32 + numbers.len() as u32);
     panel.insensitive_columns(y as u32, |columns| {
-        let (from, to) = (columns.start.clamp(first, end), columns.end.clamp(first, end));
+        let (from, to) = (
+            columns.start.clamp(first, end),
+            columns.end.clamp(first, end),
+        );
         numbers[(from - first) as usize..(to - first) as usize].fill(instrument.absence.gap as i32);
     });
     for defect in instrument.defects_of_row(y as u32, first, end) {
@@ -128,7 +177,11 @@ fn digitise(scene: &Scene, instrument: &Instrument, y: i32, left: i32, photons: 
 fn store(pixel_type: PixelType, numbers: &[i32], payload: &mut Vec<u8>) {
     match pixel_type {
         PixelType::U8 => payload.extend(numbers.iter().map(|&n| n as u8)),
-        PixelType::U16 | PixelType::I16 => payload.extend(numbers.iter().flat_map(|&n| (n as u16).to_le_bytes())),
-        PixelType::U32 | PixelType::I32 => payload.extend(numbers.iter().flat_map(|&n| n.to_le_bytes())),
+        PixelType::U16 | PixelType::I16 => {
+            payload.extend(numbers.iter().flat_map(|&n| (n as u16).to_le_bytes()))
+        }
+        PixelType::U32 | PixelType::I32 => {
+            payload.extend(numbers.iter().flat_map(|&n| n.to_le_bytes()))
+        }
     }
 }

@@ -26,21 +26,41 @@ pub(crate) struct Response {
 
 impl Response {
     pub fn random(draw: &mut Draw, kind: Kind, pixel_type: PixelType) -> Self {
-        let counting = |largest| Response { gain: 1.0, offset: 0.0, read_noise: 0.0, blur: 0.0, largest, quadrants: [0.0; 4], uneven: 0.0 };
+        let counting = |largest| Response {
+            gain: 1.0,
+            offset: 0.0,
+            read_noise: 0.0,
+            blur: 0.0,
+            largest,
+            quadrants: [0.0; 4],
+            uneven: 0.0,
+        };
         match kind {
             Kind::CountingI32 => counting((1 << 20) - 1),
             Kind::CountingU16 => counting(draw.pick(&[0xFFFE, 12_440])),
             Kind::CountingU32 => counting(0xFF_FFFF),
             Kind::Integrating => {
                 let photons = pixel_type == PixelType::I16 && draw.chance(0.7);
-                let gain = if photons { 1.0 } else { draw.log_uniform(5.0, 45.0) };
+                let gain = if photons {
+                    1.0
+                } else {
+                    draw.log_uniform(5.0, 45.0)
+                };
                 let noise_photons = draw.log_uniform(0.04, 0.35);
                 Response {
                     gain: gain as f32,
-                    offset: if photons { 0.0 } else { (draw.normal() * 0.1 * gain) as f32 },
+                    offset: if photons {
+                        0.0
+                    } else {
+                        (draw.normal() * 0.1 * gain) as f32
+                    },
                     read_noise: (gain * noise_photons) as f32,
                     blur: 0.0,
-                    largest: if photons { 32_000 } else { (draw.pick(&[10_000.0, 32_000.0]) * draw.uniform(0.8, 1.0)) as u32 },
+                    largest: if photons {
+                        32_000
+                    } else {
+                        (draw.pick(&[10_000.0, 32_000.0]) * draw.uniform(0.8, 1.0)) as u32
+                    },
                     quadrants: [0.0; 4],
                     uneven: 0.0,
                 }
@@ -82,5 +102,9 @@ impl Response {
 #[inline(always)]
 pub(crate) fn rounded(value: f32) -> i32 {
     const ABOVE: i32 = 1 << 16;
-    if value < 4e6 { (f64::from(value) + f64::from(ABOVE) + 0.5) as i32 - ABOVE } else { value as i32 }
+    if value < 4e6 {
+        (f64::from(value) + f64::from(ABOVE) + 0.5) as i32 - ABOVE
+    } else {
+        value as i32
+    }
 }

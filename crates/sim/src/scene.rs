@@ -30,10 +30,21 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub fn random(draw: &mut Draw, plan: Plan, setting: crate::instrument::Setting, instrument: &Instrument) -> Self {
+    pub fn random(
+        draw: &mut Draw,
+        plan: Plan,
+        setting: crate::instrument::Setting,
+        instrument: &Instrument,
+    ) -> Self {
         let recipe = matter::recipe(draw, plan.matter, setting, instrument);
         let panel = &instrument.panel;
-        let background = recipe.lay_out(draw, &instrument.geometry, panel.columns, panel.rows, instrument.stop);
+        let background = recipe.lay_out(
+            draw,
+            &instrument.geometry,
+            panel.columns,
+            panel.rows,
+            instrument.stop,
+        );
         let mut scene = Scene {
             background,
             crystals: Vec::new(),
@@ -54,7 +65,12 @@ impl Scene {
         let geometry = &instrument.geometry;
         let surplus = draw.log_uniform(1.15, 8.0);
         let on_panel = share_of_ring(geometry, instrument).max(0.05);
-        let first = Crystal::random(draw, geometry, f64::from(wanted) * surplus / on_panel, D_WATER);
+        let first = Crystal::random(
+            draw,
+            geometry,
+            f64::from(wanted) * surplus / on_panel,
+            D_WATER,
+        );
         let crystals = if matter == Matter::Plain && draw.chance(0.15) {
             let more = 1 + draw.below(3);
             let siblings: Vec<Crystal> = (0..more).map(|_| first.sibling(draw)).collect();
@@ -68,7 +84,11 @@ impl Scene {
             crystal.reflections(geometry, D_WATER, |reflection| {
                 if let Some(counts_from) = self.counts_from(&reflection, instrument) {
                     brightest = brightest.max(reflection.intensity);
-                    candidates.push(Candidate { x: reflection.x, y: reflection.y, counts_from });
+                    candidates.push(Candidate {
+                        x: reflection.x,
+                        y: reflection.y,
+                        counts_from,
+                    });
                 }
             });
         }
@@ -79,7 +99,9 @@ impl Scene {
         let wanted = (wanted as usize).min(candidates.len());
         let last = candidates[wanted - 1].counts_from;
         // Anywhere between the last spot that counts and the next that would not.
-        let next = candidates.get(wanted).map_or(last * 1.5, |next| next.counts_from);
+        let next = candidates
+            .get(wanted)
+            .map_or(last * 1.5, |next| next.counts_from);
         let scale = (last + (next - last) * draw.uniform(0.02, 0.98)).min(BRIGHTEST / brightest);
         self.spots = candidates
             .iter()
@@ -98,7 +120,11 @@ impl Scene {
         if !inside(reflection.x, panel.columns) || !inside(reflection.y, panel.rows) {
             return None;
         }
-        let stamp = stamp(reflection, &instrument.geometry, instrument.response.blur_variance());
+        let stamp = stamp(
+            reflection,
+            &instrument.geometry,
+            instrument.response.blur_variance(),
+        );
         let read_variance = instrument.response.read_variance();
         let mut row = vec![0.0; stamp.width];
         let mut pixels = Vec::with_capacity(stamp.shares.len());
@@ -139,20 +165,36 @@ impl Scene {
         let wide = |at: i32, len: u32| u32::try_from(at).is_ok_and(|at| panel.is_wide(at, len));
         let row_factor = if wide(y, panel.rows) { 2.0 } else { 1.0 };
         for (i, photons) in out.iter_mut().enumerate() {
-            *photons *= if wide(left + i as i32, panel.columns) { 2.0 * row_factor } else { row_factor };
+            *photons *= if wide(left + i as i32, panel.columns) {
+                2.0 * row_factor
+            } else {
+                row_factor
+            };
         }
     }
 
     /// The spots that reach rows `top..bottom` and columns `left..right`, laid out by row.
-    pub fn spots_on(&self, instrument: &Instrument, [left, top, right, bottom]: [i32; 4]) -> SpotsByRow {
-        let mut found = SpotsByRow { top, stamps: Vec::new(), by_row: vec![Vec::new(); (bottom - top).max(0) as usize] };
+    pub fn spots_on(
+        &self,
+        instrument: &Instrument,
+        [left, top, right, bottom]: [i32; 4],
+    ) -> SpotsByRow {
+        let mut found = SpotsByRow {
+            top,
+            stamps: Vec::new(),
+            by_row: vec![Vec::new(); (bottom - top).max(0) as usize],
+        };
         let geometry = &instrument.geometry;
         let d_min = corner_resolution(geometry, [left - 40, top - 40, right + 40, bottom + 40]);
         for crystal in &self.crystals {
             crystal.reflections(geometry, d_min, |reflection| {
-                let near = |v: f64, from: i32, to: i32| v > f64::from(from - 60) && v < f64::from(to + 60);
+                let near =
+                    |v: f64, from: i32, to: i32| v > f64::from(from - 60) && v < f64::from(to + 60);
                 let photons = reflection.intensity * self.scale;
-                if photons < 0.02 || !near(reflection.x, left, right) || !near(reflection.y, top, bottom) {
+                if photons < 0.02
+                    || !near(reflection.x, left, right)
+                    || !near(reflection.y, top, bottom)
+                {
                     return;
                 }
                 let stamp = stamp(&reflection, geometry, 0.0);
@@ -169,14 +211,24 @@ impl Scene {
     }
 
     /// Expected photons of the pixels of row `y` from column `left` on.
-    pub fn expected(&self, y: i32, left: i32, spots: &SpotsByRow, instrument: &Instrument, out: &mut [f32]) {
+    pub fn expected(
+        &self,
+        y: i32,
+        left: i32,
+        spots: &SpotsByRow,
+        instrument: &Instrument,
+        out: &mut [f32],
+    ) {
         self.expected_background(y, left, out, instrument);
         for &number in &spots.by_row[(y - spots.top) as usize] {
             let (stamp, photons) = &spots.stamps[number as usize];
             let from = (y - stamp.top) as usize * stamp.width;
             for (i, share) in stamp.shares[from..from + stamp.width].iter().enumerate() {
                 let x = stamp.left + i as i32;
-                if let Some(out) = usize::try_from(x - left).ok().and_then(|at| out.get_mut(at)) {
+                if let Some(out) = usize::try_from(x - left)
+                    .ok()
+                    .and_then(|at| out.get_mut(at))
+                {
                     *out += photons * share * self.background.transmission(x, y);
                 }
             }
@@ -207,13 +259,22 @@ fn stamp(reflection: &Reflection, geometry: &Geometry, blur: f64) -> Stamp {
     let (dx, dy) = (reflection.x - cx, reflection.y - cy);
     let radius = dx.hypot(dy).max(1e-9);
     let direction = [dx / radius, dy / radius];
-    Stamp::new(reflection.x, reflection.y, direction, reflection.radial + blur, reflection.tangential + blur)
+    Stamp::new(
+        reflection.x,
+        reflection.y,
+        direction,
+        reflection.radial + blur,
+        reflection.tangential + blur,
+    )
 }
 
 /// The smallest d on a rectangle `[left, top, right, bottom]`, ångström.
 fn corner_resolution(geometry: &Geometry, [left, top, right, bottom]: [i32; 4]) -> f64 {
     let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
-    corners.map(|(x, y)| geometry.resolution_a(f64::from(x), f64::from(y))).into_iter().fold(f64::INFINITY, f64::min)
+    corners
+        .map(|(x, y)| geometry.resolution_a(f64::from(x), f64::from(y)))
+        .into_iter()
+        .fold(f64::INFINITY, f64::min)
 }
 
 /// The part of the disc inside the water ring that lies on the panel, roughly.
@@ -222,7 +283,10 @@ fn share_of_ring(geometry: &Geometry, instrument: &Instrument) -> f64 {
         return 1.0;
     };
     let [cx, cy] = geometry.beam_center_px;
-    let (columns, rows) = (f64::from(instrument.panel.columns), f64::from(instrument.panel.rows));
+    let (columns, rows) = (
+        f64::from(instrument.panel.columns),
+        f64::from(instrument.panel.rows),
+    );
     const POINTS: usize = 24;
     let mut inside = 0;
     let mut on_panel = 0;
@@ -253,13 +317,20 @@ fn zingers(draw: &mut Draw, instrument: &Instrument) -> Vec<(u32, u32, f32)> {
         return found;
     }
     for _ in 0..(draw.log_uniform(0.2, most) * megapixels).round() as usize {
-        let (mut x, mut y) = (draw.uniform(0.0, f64::from(panel.columns)), draw.uniform(0.0, f64::from(panel.rows)));
+        let (mut x, mut y) = (
+            draw.uniform(0.0, f64::from(panel.columns)),
+            draw.uniform(0.0, f64::from(panel.rows)),
+        );
         let angle = draw.uniform(0.0, std::f64::consts::TAU);
         let photons = draw.log_uniform(3.0, 2000.0);
         let length = draw.weighted(&[(0.6, 1.0), (0.3, 3.0), (0.1, 12.0)]) * draw.uniform(0.7, 1.3);
         for _ in 0..length.round() as usize {
             if x >= 0.0 && y >= 0.0 && x < f64::from(panel.columns) && y < f64::from(panel.rows) {
-                found.push((y as u32, x as u32, (photons * draw.uniform(0.5, 1.0)) as f32));
+                found.push((
+                    y as u32,
+                    x as u32,
+                    (photons * draw.uniform(0.5, 1.0)) as f32,
+                ));
             }
             x += angle.cos();
             y += angle.sin();

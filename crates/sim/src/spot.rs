@@ -35,7 +35,12 @@ impl Stamp {
         let total: f32 = shares.iter().sum();
         let norm = if total > 0.0 { 1.0 / total } else { 0.0 };
         shares.iter_mut().for_each(|share| *share *= norm);
-        Stamp { left, top, width, shares }
+        Stamp {
+            left,
+            top,
+            width,
+            shares,
+        }
     }
 
     /// The rows of the stamp: their y and their shares.
@@ -55,7 +60,10 @@ mod tests {
             let (mut sum, mut mean, mut variance) = (0.0, [0.0; 2], 0.0);
             for (y, row) in stamp.rows() {
                 for (i, &share) in row.iter().enumerate() {
-                    let (dx, dy) = (f64::from(stamp.left + i as i32) + 0.5 - 100.3, f64::from(y) + 0.5 - 50.8);
+                    let (dx, dy) = (
+                        f64::from(stamp.left + i as i32) + 0.5 - 100.3,
+                        f64::from(y) + 0.5 - 50.8,
+                    );
                     sum += f64::from(share);
                     mean[0] += f64::from(share) * dx;
                     mean[1] += f64::from(share) * dy;
@@ -63,9 +71,15 @@ mod tests {
                 }
             }
             assert!((sum - 1.0).abs() < 1e-4);
-            assert!(mean.iter().all(|m| m.abs() < 0.25), "{mean:?}: within its pixel");
+            assert!(
+                mean.iter().all(|m| m.abs() < 0.25),
+                "{mean:?}: within its pixel"
+            );
             if along > 0.2 {
-                assert!((variance / (along + 1.0 / 12.0) - 1.0).abs() < 0.05, "{variance} {along}");
+                assert!(
+                    (variance / (along + 1.0 / 12.0) - 1.0).abs() < 0.05,
+                    "{variance} {along}"
+                );
             }
         }
     }

@@ -43,7 +43,10 @@ pub struct Truth {
 impl Truth {
     /// The truth of a frame with so many counted spots.
     pub const fn of(spots: u32) -> Self {
-        Truth { spots, class: Class::of(spots) }
+        Truth {
+            spots,
+            class: Class::of(spots),
+        }
     }
 }
 
@@ -63,7 +66,9 @@ const APART: f64 = 2.0;
 /// `Z = sqrt(2 [(S + B) ln(1 + S/B) − S])`, the square root of twice the log-likelihood ratio.
 pub fn significance(signal: f64, background: f64) -> f64 {
     let b = background.max(DARKEST);
-    (2.0 * ((signal + b) * (signal / b).ln_1p() - signal)).max(0.0).sqrt()
+    (2.0 * ((signal + b) * (signal / b).ln_1p() - signal))
+        .max(0.0)
+        .sqrt()
 }
 
 /// Photons that a spot needs over `background` to count.
@@ -150,7 +155,11 @@ mod tests {
         assert!((significance(10.0, 10.0) - (2.0_f64 * 3.862_943_611).sqrt()).abs() < 1e-6);
         // Many photons: Z → S / sqrt(B).
         assert!((significance(1000.0, 1e8) - 0.1).abs() < 1e-4);
-        assert_eq!(significance(8.0, 0.0), significance(8.0, 0.01), "a dark background counts as 0.01");
+        assert_eq!(
+            significance(8.0, 0.0),
+            significance(8.0, 0.01),
+            "a dark background counts as 0.01"
+        );
         assert_eq!(significance(0.0, 5.0), 0.0);
     }
 
@@ -168,21 +177,50 @@ mod tests {
 
     #[test]
     fn ninety_percent_of_a_spot_or_what_is_live_of_it() {
-        let pixel = |share, live| SpotPixel { share, background: 2.0, live };
-        let spot = [pixel(0.03, true), pixel(0.625, true), pixel(0.3125, true), pixel(0.03, true)];
-        assert_eq!(measured(&mut spot.to_vec()), Some((0.9375, 4.0)), "the two strongest pixels");
+        let pixel = |share, live| SpotPixel {
+            share,
+            background: 2.0,
+            live,
+        };
+        let spot = [
+            pixel(0.03, true),
+            pixel(0.625, true),
+            pixel(0.3125, true),
+            pixel(0.03, true),
+        ];
+        assert_eq!(
+            measured(&mut spot.to_vec()),
+            Some((0.9375, 4.0)),
+            "the two strongest pixels"
+        );
         let torn = [pixel(0.375, false), pixel(0.375, true), pixel(0.25, true)];
         assert_eq!(measured(&mut torn.to_vec()), Some((0.625, 4.0)));
         assert_eq!(measured(&mut [pixel(0.55, false), pixel(0.45, true)]), None);
-        assert_eq!(measured(&mut [pixel(0.5, false), pixel(0.5, true)]), Some((0.5, 2.0)));
+        assert_eq!(
+            measured(&mut [pixel(0.5, false), pixel(0.5, true)]),
+            Some((0.5, 2.0))
+        );
     }
 
     #[test]
     fn close_spots_count_once() {
-        let at = |x, counts_from| Candidate { x, y: 7.0, counts_from };
-        let kept = apart(vec![at(10.0, 3.0), at(11.9, 1.0), at(14.0, 2.0), at(40.0, 0.5)]);
+        let at = |x, counts_from| Candidate {
+            x,
+            y: 7.0,
+            counts_from,
+        };
+        let kept = apart(vec![
+            at(10.0, 3.0),
+            at(11.9, 1.0),
+            at(14.0, 2.0),
+            at(40.0, 0.5),
+        ]);
         let xs: Vec<f64> = kept.iter().map(|c| c.x).collect();
-        assert_eq!(xs, [40.0, 11.9, 14.0], "10.0 is 1.9 from 11.9; 14.0 is 2.1 from it");
+        assert_eq!(
+            xs,
+            [40.0, 11.9, 14.0],
+            "10.0 is 1.9 from 11.9; 14.0 is 2.1 from it"
+        );
     }
 
     #[test]
