@@ -55,26 +55,39 @@ pub(crate) struct Stop {
 impl Stop {
     /// Darkens the pixels of a row that are behind it.
     fn shadow(&self, left: i32, y: i32, out: &mut [f32]) {
-        let holder = self.half_width > 0.0;
-        let reach = (self.radius + 2.0) as i32;
-        let centre = self.centre[0] as i32;
-        let behind_disc = (y - self.centre[1] as i32).abs() <= reach;
-        let towards_row = (y as f32 + 0.5 - self.centre[1]) * self.direction[1];
-        if !behind_disc && (!holder || (towards_row < 0.0 && self.direction[0].abs() < 0.01)) {
-            return;
-        }
-        let (from, to) = if holder {
-            (0, out.len() as i32)
-        } else {
-            (centre - reach - left, centre + reach + 1 - left)
+        let (from, to) = match (self.disc_columns(y), self.holder_columns(y)) {
+            (Some(disc), Some(holder)) => (disc.0.min(holder.0), disc.1.max(holder.1)),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => return,
         };
-        let (from, to) = (
-            from.clamp(0, out.len() as i32) as usize,
-            to.clamp(0, out.len() as i32) as usize,
-        );
-        for (i, photons) in out[from..to].iter_mut().enumerate() {
-            *photons *= self.transmission((left + (from + i) as i32) as f32 + 0.5, y as f32 + 0.5);
+        let [from, to] =
+            [from, to].map(|x| (x as i32).saturating_sub(left).clamp(0, out.len() as i32) as usize);
+        for (i, photons) in out[from..to.max(from)].iter_mut().enumerate() {
+            let x = (left + (from + i) as i32) as f32 + 0.5;
+            *photons *= self.transmission(x, y as f32 + 0.5);
         }
+    }
+
+    /// Columns of row `y` that hold the disc's part of it.
+    fn disc_columns(&self, y: i32) -> Option<(f32, f32)> {
+        let reach = self.radius + 2.0;
+        let columns = (self.centre[0] - reach, self.centre[0] + reach);
+        ((y as f32 - self.centre[1]).abs() <= reach).then_some(columns)
+    }
+
+    /// Columns of row `y` that hold the holder's part of it.
+    fn holder_columns(&self, y: i32) -> Option<(f32, f32)> {
+        if self.half_width <= 0.0 {
+            return None;
+        }
+        let [ux, uy] = self.direction;
+        let dy = y as f32 + 0.5 - self.centre[1];
+        let reach = self.half_width + 2.0;
+        if uy.abs() < 1e-4 {
+            return Some((f32::MIN, f32::MAX));
+        }
+        let (middle, spread) = (self.centre[0] + dy * ux / uy, reach / uy.abs());
+        Some((middle - spread, middle + spread))
     }
 
     /// Share of the photons that reach the point `(x, y)`.

@@ -227,10 +227,12 @@ fn k_range(along_h: Vector, b: Vector, c: Vector, q_max: f64) -> std::ops::Range
     let step_square = dot(step, step);
     let half = dot(start, step) / step_square;
     let discriminant = half * half - (dot(start, start) - q_max * q_max) / step_square;
-    if discriminant < 0.0 {
-        return 1..=0;
-    }
-    let reach = discriminant.sqrt().min(4000.0);
+    // No such k: an empty range.
+    let reach = if discriminant < 0.0 {
+        -1.0
+    } else {
+        discriminant.sqrt().min(4000.0)
+    };
     (-half - reach).ceil() as i32..=(-half + reach).floor() as i32
 }
 

@@ -3,7 +3,6 @@
 use crate::background::Stop;
 use crate::detector::{Absence, Defect, Detector, Kind, Panel, defects, pixel_type};
 use crate::draw::{Draw, STRIDE, mix};
-use crate::poisson::normal;
 use crate::response::Response;
 use hitgate_core::frame::PixelType;
 use hitgate_core::prep::Window;
@@ -79,7 +78,9 @@ impl Instrument {
     /// How much pixel `x` of a row differs from the others, in standard deviations.
     #[inline(always)]
     pub fn pattern(&self, key: u64, x: i32) -> f32 {
-        normal(mix(key.wrapping_add((x as u64).wrapping_mul(STRIDE))) as u32)
+        let bits = mix(key.wrapping_add((x as u64).wrapping_mul(STRIDE))) as u32 as i32;
+        // Uniform, of variance 1.
+        bits as f32 * (1.732_050_8 / 2_147_483_648.0)
     }
 
     pub fn announced(&self) -> Option<&Geometry> {
@@ -140,7 +141,12 @@ fn geometry(
     let centre = if single_module && setting == Setting::Crystallography && draw.chance(0.75) {
         [draw.uniform(-0.6, 1.6) * w, draw.uniform(-1.2, 2.2) * h]
     } else {
-        let spread = draw.weighted(&[(0.75, 0.03), (0.25, 0.2)]);
+        let spread = match setting {
+            Setting::Crystallography => draw.weighted(&[(0.75, 0.03), (0.25, 0.2)]),
+            Setting::SmallAngle | Setting::Powder => {
+                draw.weighted(&[(0.5, 0.03), (0.2, 0.2), (0.3, 0.6)])
+            }
+        };
         [w, h].map(|side| side * (0.5 + spread * draw.uniform(-1.0, 1.0)))
     };
     let far = (centre[0].abs().max((w - centre[0]).abs()))
@@ -157,7 +163,7 @@ fn geometry(
         Setting::Crystallography => far * draw.log_uniform(0.75, 1.8),
         Setting::SmallAngle if announced => half * draw.log_uniform(1.2, 4.0),
         Setting::SmallAngle => half * draw.log_uniform(2.0, 40.0),
-        Setting::Powder => half * draw.log_uniform(0.25, 1.5),
+        Setting::Powder => half * draw.log_uniform(0.1, 0.8),
     }
     .max(40.0);
     let two_theta = 2.0 * (wavelength_a / (2.0 * 3.4)).asin();

@@ -13,8 +13,8 @@ const GUIDE_BITS: u32 = 6;
 struct Tables {
     /// `P(X <= k)` in units of 2⁻³², the levels one after another; each ends with the largest word.
     cumulative: Vec<u32>,
-    /// For each level and each value of the top bits: the first entry that may hold it.
-    guide: Vec<u32>,
+    /// For each level and each value of the top bits: the first count that may hold it.
+    guide: Vec<u8>,
     /// First entry of each level.
     first: Vec<u32>,
 }
@@ -44,7 +44,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
             while tables.cumulative[entry] < top << (32 - GUIDE_BITS) {
                 entry += 1;
             }
-            tables.guide.push(entry as u32);
+            tables.guide.push((entry - first) as u8);
         }
     }
     tables
@@ -66,14 +66,17 @@ impl Poisson {
     pub fn count(&self, mean: f32, bits: u32, dither: u8) -> i32 {
         if mean < TABLED {
             let level =
-                (mean.max(0.0).sqrt() * FINENESS + f32::from(dither) * (1.0 / 256.0)) as usize;
-            let mut entry = self.tables.guide
-                [(level << GUIDE_BITS) + (bits >> (32 - GUIDE_BITS)) as usize]
-                as usize;
-            while self.tables.cumulative[entry] < bits {
-                entry += 1;
+                (mean.sqrt() * FINENESS + f32::from(dither) * (1.0 / 256.0)) as i32 as usize;
+            let guide = (level << GUIDE_BITS) + (bits >> (32 - GUIDE_BITS)) as usize;
+            let mut count = usize::from(self.tables.guide[guide]);
+            let cumulative = &self.tables.cumulative[self.tables.first[level] as usize..];
+            // Mostly the first entry or the next: no branch to mispredict.
+            count += usize::from(cumulative[count] < bits);
+            count += usize::from(cumulative[count] < bits);
+            while cumulative[count] < bits {
+                count += 1;
             }
-            (entry - self.tables.first[level] as usize) as i32
+            count as i32
         } else {
             let z = normal(bits);
             (mean + mean.sqrt() * z + (z * z - 1.0) / 6.0 + 0.5) as i32
@@ -105,7 +108,7 @@ pub(crate) fn normal(bits: u32) -> f32 {
             * q
             + 4.374_664)
             * q
-            + 2.938_163_9;
+            + 2.938_164;
         let below =
             (((0.007_784_696 * q + 0.322_467_13) * q + 2.445_134_2) * q + 3.754_408_7) * q + 1.0;
         -above / below

@@ -108,11 +108,14 @@ fn add_zingers(scene: &Scene, y: i32, left: i32, photons: &mut [f32]) {
 }
 
 /// Spreads photons to the neighbours along both axes: the phosphor and the taper of a CCD.
-fn blur([above, here, below]: &[Vec<f32>; 3], share: f32, out: &mut [f32]) {
+fn blur([above, centre, below]: &[Vec<f32>; 3], share: f32, out: &mut [f32]) {
     let keep = 1.0 - 2.0 * share;
-    let column = |i: usize| share * (above[i] + below[i]) + keep * here[i];
-    for i in 1..here.len() - 1 {
-        out[i] = share * (column(i - 1) + column(i + 1)) + keep * column(i);
+    let column = |i: usize| share * (above[i] + below[i]) + keep * centre[i];
+    let (mut left, mut here) = (column(0), column(1));
+    for (i, out) in out.iter_mut().enumerate().take(centre.len() - 1).skip(1) {
+        let right = column(i + 1);
+        *out = share * (left + right) + keep * here;
+        (left, here) = (here, right);
     }
 }
 
@@ -140,15 +143,16 @@ fn digitise(
         for (i, (number, &photons)) in numbers.iter_mut().zip(photons).enumerate() {
             let x = left + i as i32;
             let bits = (scene.noise_bits(key, x) >> 32) as u32;
-            let quadrant = response.quadrants[upper + usize::from(x >= middle)];
+            let mut offset = response.offset + response.quadrants[upper + usize::from(x >= middle)];
+            if let Some(ripple) = &response.ripple {
+                offset += ripple.offset(x, y);
+            }
             let gain = if response.uneven > 0.0 {
                 1.0 + response.uneven * instrument.pattern(pattern, x)
             } else {
                 1.0
             };
-            *number = response
-                .number(photons * gain, response.offset + quadrant, bits)
-                .max(lowest);
+            *number = response.number(photons * gain, offset, bits).max(lowest);
         }
     } else {
         for (number, &photons) in numbers.iter_mut().zip(photons) {
@@ -175,13 +179,24 @@ fn digitise(
 }
 
 fn store(pixel_type: PixelType, numbers: &[i32], payload: &mut Vec<u8>) {
+    let start = payload.len();
+    payload.resize(start + numbers.len() * pixel_type.size(), 0);
+    let row = &mut payload[start..];
     match pixel_type {
-        PixelType::U8 => payload.extend(numbers.iter().map(|&n| n as u8)),
+        PixelType::U8 => {
+            for (out, &number) in row.iter_mut().zip(numbers) {
+                *out = number as u8;
+            }
+        }
         PixelType::U16 | PixelType::I16 => {
-            payload.extend(numbers.iter().flat_map(|&n| (n as u16).to_le_bytes()))
+            for (out, &number) in row.chunks_exact_mut(2).zip(numbers) {
+                out.copy_from_slice(&(number as u16).to_le_bytes());
+            }
         }
         PixelType::U32 | PixelType::I32 => {
-            payload.extend(numbers.iter().flat_map(|&n| n.to_le_bytes()))
+            for (out, &number) in row.chunks_exact_mut(4).zip(numbers) {
+                out.copy_from_slice(&number.to_le_bytes());
+            }
         }
     }
 }

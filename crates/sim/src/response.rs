@@ -20,8 +20,37 @@ pub(crate) struct Response {
     pub largest: u32,
     /// What each quadrant's amplifier adds to the offset.
     pub quadrants: [f32; 4],
+    /// Ripples of the offset.
+    pub ripple: Option<Ripple>,
     /// Standard deviation of the pixels' gains.
     pub uneven: f32,
+}
+
+/// Rings in the offset of a CCD, closer the farther out: the moiré of its fibre taper.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ripple {
+    height: f32,
+    centre: [f32; 2],
+    /// Radians per square pixel.
+    chirp: f32,
+}
+
+impl Ripple {
+    fn random(draw: &mut Draw) -> Self {
+        Ripple {
+            height: draw.log_uniform(0.5, 4.0) as f32,
+            centre: [
+                draw.uniform(-500.0, 2500.0) as f32,
+                draw.uniform(-500.0, 2500.0) as f32,
+            ],
+            chirp: draw.log_uniform(1e-4, 3e-3) as f32,
+        }
+    }
+
+    pub fn offset(&self, x: i32, y: i32) -> f32 {
+        let (dx, dy) = (x as f32 - self.centre[0], y as f32 - self.centre[1]);
+        self.height * (self.chirp * (dx * dx + dy * dy)).sin()
+    }
 }
 
 impl Response {
@@ -33,6 +62,7 @@ impl Response {
             blur: 0.0,
             largest,
             quadrants: [0.0; 4],
+            ripple: None,
             uneven: 0.0,
         };
         match kind {
@@ -62,6 +92,7 @@ impl Response {
                         (draw.pick(&[10_000.0, 32_000.0]) * draw.uniform(0.8, 1.0)) as u32
                     },
                     quadrants: [0.0; 4],
+                    ripple: None,
                     uneven: 0.0,
                 }
             }
@@ -75,6 +106,7 @@ impl Response {
                     let spread = draw.weighted(&[(0.5, 0.0), (0.5, 1.5)]);
                     std::array::from_fn(|_| (spread * draw.normal()) as f32)
                 },
+                ripple: draw.chance(0.3).then(|| Ripple::random(draw)),
                 uneven: draw.log_uniform(0.002, 0.02) as f32,
             },
         }
