@@ -54,19 +54,24 @@ impl Crystal {
         // reflections are followed to 2 w on both sides.
         let area = std::f64::consts::PI / (d_water * d_water);
         let fitting = reflections * cell.centring.multiplicity() / (4.0 * area * cell.volume());
-        let width = fitting.clamp(1.5e-4, 3e-3);
-        let most_mosaic = if draw.chance(0.1) { 1e-2 } else { 2.5e-3 };
-        let mosaicity = (width * draw.unit().sqrt() * d_water).min(most_mosaic);
-        let mosaic_width = mosaicity / d_water;
-        let half_rotation = if draw.chance(0.3) {
-            draw.log_uniform(0.05, 1.0).to_radians() / 2.0
+        let thickness = fitting.clamp(2e-5, 3e-3);
+        // A rotation sweeps the sphere over 2/π of its angle on average over the azimuths.
+        let swept = if draw.chance(0.3) {
+            draw.uniform(0.3, 0.9)
         } else {
             0.0
         };
+        let half_rotation = (std::f64::consts::PI * swept * thickness * d_water).min(0.0087);
+        let width = thickness * (1.0 - swept);
+        let most_mosaic = if draw.chance(0.1) { 1e-2 } else { 2.5e-3 };
+        let mosaicity = (width * draw.unit().sqrt() * d_water).min(most_mosaic);
+        let mosaic_width = mosaicity / d_water;
         let bandwidth = if draw.chance(0.06) {
             draw.log_uniform(5e-3, 3e-2)
         } else {
+            // A wider band would be the thickness.
             draw.log_uniform(1e-4, 3e-3)
+                .min(2.0 * width * d_water * d_water)
         };
         let size = draw.log_uniform(0.01, 0.07);
         let divergence = draw.log_uniform(2e-5, 3e-4) * geometry.distance_mm.min(600.0);

@@ -63,7 +63,13 @@ impl Scene {
     /// Puts crystals in the beam, as strong as it takes for `wanted` spots to count.
     fn shoot(&mut self, draw: &mut Draw, wanted: u32, matter: Matter, instrument: &Instrument) {
         let geometry = &instrument.geometry;
-        let surplus = draw.log_uniform(1.15, 8.0);
+        // Most crystals diffract well beyond the water ring: nearly all their reflections inside it
+        // count. The others show the strongest of many.
+        let diffracts_far = draw.chance(0.7);
+        let surplus = match diffracts_far {
+            true => draw.log_uniform(1.03, 1.5),
+            false => draw.log_uniform(1.5, 6.0),
+        };
         let on_panel = share_of_ring(geometry, instrument).max(0.05);
         let first = Crystal::random(
             draw,
