@@ -1,0 +1,347 @@
+//! One frame before its noise: where it is taken, what scatters, which spots count.
+
+use crate::background::Background;
+use crate::crystal::{Crystal, Reflection};
+use crate::draw::{Draw, STRIDE, mix};
+use crate::instrument::Instrument;
+use crate::mix::{Matter, Plan};
+use crate::spot::Stamp;
+use crate::truth::{Candidate, SpotPixel, Truth, apart, measured, photons_needed};
+use crate::{D_WATER, matter};
+use hitgate_formats::geometry::Geometry;
+
+/// The brightest spot, in photons: beyond, only the saturated area would grow.
+const BRIGHTEST: f64 = 3e6;
+
+/// A frame before its noise.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub background: Background,
+    crystals: Vec<Crystal>,
+    /// Photons of a reflection of unit intensity.
+    scale: f64,
+    pub truth: Truth,
+    /// Places of the counted spots, `[x, y]` in pixels.
+    pub spots: Vec<[f64; 2]>,
+    /// Zingers, by row: photons that came as a particle.
+    pub zingers: Vec<(u32, u32, f32)>,
+    /// Names the noise of this frame.
+    pub noise: u64,
+}
+
+impl Scene {
+    pub fn random(
+        draw: &mut Draw,
+        plan: Plan,
+        setting: crate::instrument::Setting,
+        instrument: &Instrument,
+    ) -> Self {
+        let recipe = matter::recipe(draw, plan.matter, setting, instrument);
+        let panel = &instrument.panel;
+        let background = recipe.lay_out(
+            draw,
+            &instrument.geometry,
+            panel.columns,
+            panel.rows,
+            instrument.stop,
+        );
+        let mut scene = Scene {
+            background,
+            crystals: Vec::new(),
+            scale: 0.0,
+            truth: Truth::of(0),
+            spots: Vec::new(),
+            zingers: zingers(draw, instrument),
+            noise: draw.bits(),
+        };
+        if let Some(spots) = plan.spots {
+            scene.shoot(draw, spots, plan.matter, instrument);
+        }
+        scene
+    }
+
+    /// Puts crystals in the beam, as strong as it takes for `wanted` spots to count.
+    fn shoot(&mut self, draw: &mut Draw, wanted: u32, matter: Matter, instrument: &Instrument) {
+        let geometry = &instrument.geometry;
+        // Most crystals diffract well beyond the water ring: nearly all their reflections inside it
+        // count. The others show the strongest of many.
+        let diffracts_far = draw.chance(0.7);
+        let surplus = match diffracts_far {
+            true => draw.log_uniform(1.03, 1.5),
+            false => draw.log_uniform(1.5, 6.0),
+        };
+        let on_panel = share_of_ring(geometry, instrument).max(0.05);
+        let first = Crystal::random(
+            draw,
+            geometry,
+            f64::from(wanted) * surplus / on_panel,
+            D_WATER,
+        );
+        let crystals = if matter == Matter::Plain && draw.chance(0.15) {
+            let more = 1 + draw.below(3);
+            let siblings: Vec<Crystal> = (0..more).map(|_| first.sibling(draw)).collect();
+            [vec![first], siblings].concat()
+        } else {
+            vec![first]
+        };
+        let mut brightest = 0.0_f64;
+        let mut candidates = Vec::new();
+        for crystal in &crystals {
+            crystal.reflections(geometry, D_WATER, |reflection| {
+                if let Some(counts_from) = self.counts_from(&reflection, instrument) {
+                    brightest = brightest.max(reflection.intensity);
+                    candidates.push(Candidate {
+                        x: reflection.x,
+                        y: reflection.y,
+                        counts_from,
+                    });
+                }
+            });
+        }
+        let candidates = apart(candidates);
+        if candidates.is_empty() || brightest <= 0.0 {
+            return;
+        }
+        let wanted = (wanted as usize).min(candidates.len());
+        let last = candidates[wanted - 1].counts_from;
+        // Anywhere between the last spot that counts and the next that would not.
+        let next = candidates
+            .get(wanted)
+            .map_or(last * 1.5, |next| next.counts_from);
+        let scale = (last + (next - last) * draw.uniform(0.02, 0.98)).min(BRIGHTEST / brightest);
+        self.spots = candidates
+            .iter()
+            .take_while(|candidate| candidate.counts_from <= scale)
+            .map(|candidate| [candidate.x, candidate.y])
+            .collect();
+        self.truth = Truth::of(self.spots.len() as u32);
+        self.scale = scale;
+        self.crystals = crystals;
+    }
+
+    /// The scale from which on a spot counts; none where too little of it is on live pixels.
+    fn counts_from(&self, reflection: &Reflection, instrument: &Instrument) -> Option<f64> {
+        let panel = &instrument.panel;
+        let inside = |v: f64, len: u32| v >= 0.0 && v < f64::from(len);
+        if !inside(reflection.x, panel.columns) || !inside(reflection.y, panel.rows) {
+            return None;
+        }
+        let stamp = stamp(
+            reflection,
+            &instrument.geometry,
+            instrument.response.blur_variance(),
+        );
+        let read_variance = instrument.response.read_variance();
+        let mut row = vec![0.0; stamp.width];
+        let mut pixels = Vec::with_capacity(stamp.shares.len());
+        for (y, shares) in stamp.rows() {
+            self.expected_background(y, stamp.left, &mut row, instrument);
+            for (i, (&share, &photons)) in shares.iter().zip(&row).enumerate() {
+                let x = stamp.left + i as i32;
+                pixels.push(SpotPixel {
+                    share: f64::from(share),
+                    background: f64::from(photons) + read_variance,
+                    live: self.live(x, y, instrument),
+                });
+            }
+        }
+        let (share, background) = measured(&mut pixels)?;
+        Some(photons_needed(background) / (share * reflection.intensity).max(1e-300))
+    }
+
+    fn live(&self, x: i32, y: i32, instrument: &Instrument) -> bool {
+        let panel = &instrument.panel;
+        let (Ok(column), Ok(row)) = (u32::try_from(x), u32::try_from(y)) else {
+            return false;
+        };
+        column < panel.columns
+            && row < panel.rows
+            && panel.sensitive(column, row)
+            && instrument.defect(column, row).is_none()
+            && self.background.transmission(x, y) > 0.5
+    }
+
+    /// Expected photons of a row without crystals, wide pixels counted in.
+    fn expected_background(&self, y: i32, left: i32, out: &mut [f32], instrument: &Instrument) {
+        self.background.row(y, left, out);
+        let panel = &instrument.panel;
+        if panel.chip == 0 {
+            return;
+        }
+        let wide = |at: i32, len: u32| u32::try_from(at).is_ok_and(|at| panel.is_wide(at, len));
+        let row_factor = if wide(y, panel.rows) { 2.0 } else { 1.0 };
+        for (i, photons) in out.iter_mut().enumerate() {
+            *photons *= if wide(left + i as i32, panel.columns) {
+                2.0 * row_factor
+            } else {
+                row_factor
+            };
+        }
+    }
+
+    /// The spots that reach rows `top..bottom` and columns `left..right`, laid out by row.
+    pub fn spots_on(
+        &self,
+        instrument: &Instrument,
+        [left, top, right, bottom]: [i32; 4],
+    ) -> SpotsByRow {
+        let mut found = SpotsByRow {
+            top,
+            stamps: Vec::new(),
+            by_row: vec![Vec::new(); (bottom - top).max(0) as usize],
+        };
+        let geometry = &instrument.geometry;
+        let d_min = corner_resolution(geometry, [left - 40, top - 40, right + 40, bottom + 40]);
+        for crystal in &self.crystals {
+            crystal.reflections(geometry, d_min, |reflection| {
+                let near =
+                    |v: f64, from: i32, to: i32| v > f64::from(from - 60) && v < f64::from(to + 60);
+                let photons = reflection.intensity * self.scale;
+                if photons < 0.02
+                    || !near(reflection.x, left, right)
+                    || !near(reflection.y, top, bottom)
+                {
+                    return;
+                }
+                let stamp = stamp(&reflection, geometry, 0.0);
+                let number = found.stamps.len() as u32;
+                for (y, _) in stamp.rows() {
+                    if (top..bottom).contains(&y) {
+                        found.by_row[(y - top) as usize].push(number);
+                    }
+                }
+                found.stamps.push((stamp, photons.min(BRIGHTEST) as f32));
+            });
+        }
+        found
+    }
+
+    /// Expected photons of the pixels of row `y` from column `left` on.
+    pub fn expected(
+        &self,
+        y: i32,
+        left: i32,
+        spots: &SpotsByRow,
+        instrument: &Instrument,
+        out: &mut [f32],
+    ) {
+        self.expected_background(y, left, out, instrument);
+        for &number in &spots.by_row[(y - spots.top) as usize] {
+            let (stamp, photons) = &spots.stamps[number as usize];
+            let from = (y - stamp.top) as usize * stamp.width;
+            for (i, share) in stamp.shares[from..from + stamp.width].iter().enumerate() {
+                let x = stamp.left + i as i32;
+                if let Some(out) = usize::try_from(x - left)
+                    .ok()
+                    .and_then(|at| out.get_mut(at))
+                {
+                    *out += photons * share * self.background.transmission(x, y);
+                }
+            }
+        }
+    }
+
+    /// 64 random bits of the pixel `(x, y)`.
+    #[inline(always)]
+    pub fn noise_bits(&self, row_key: u64, x: i32) -> u64 {
+        mix(row_key.wrapping_add((x as u64).wrapping_mul(STRIDE)))
+    }
+
+    pub fn row_key(&self, y: i32) -> u64 {
+        mix(self.noise ^ mix((y as u64).wrapping_mul(STRIDE) ^ 0x5EED))
+    }
+}
+
+/// Spots of a part of the panel, by row.
+#[derive(Debug)]
+pub(crate) struct SpotsByRow {
+    top: i32,
+    stamps: Vec<(Stamp, f32)>,
+    by_row: Vec<Vec<u32>>,
+}
+
+fn stamp(reflection: &Reflection, geometry: &Geometry, blur: f64) -> Stamp {
+    let [cx, cy] = geometry.beam_center_px;
+    let (dx, dy) = (reflection.x - cx, reflection.y - cy);
+    let radius = dx.hypot(dy).max(1e-9);
+    let direction = [dx / radius, dy / radius];
+    Stamp::new(
+        reflection.x,
+        reflection.y,
+        direction,
+        reflection.radial + blur,
+        reflection.tangential + blur,
+    )
+}
+
+/// The smallest d on a rectangle `[left, top, right, bottom]`, ångström.
+fn corner_resolution(geometry: &Geometry, [left, top, right, bottom]: [i32; 4]) -> f64 {
+    let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
+    corners
+        .map(|(x, y)| geometry.resolution_a(f64::from(x), f64::from(y)))
+        .into_iter()
+        .fold(f64::INFINITY, f64::min)
+}
+
+/// The part of the disc inside the water ring that lies on the panel, roughly.
+fn share_of_ring(geometry: &Geometry, instrument: &Instrument) -> f64 {
+    let Some(radius) = geometry.radius_px(D_WATER) else {
+        return 1.0;
+    };
+    let [cx, cy] = geometry.beam_center_px;
+    let (columns, rows) = (
+        f64::from(instrument.panel.columns),
+        f64::from(instrument.panel.rows),
+    );
+    const POINTS: usize = 24;
+    let mut inside = 0;
+    let mut on_panel = 0;
+    for i in 0..POINTS * POINTS {
+        let at = |k: usize| radius * (2.0 * (k as f64 + 0.5) / POINTS as f64 - 1.0);
+        let (dx, dy) = (at(i % POINTS), at(i / POINTS));
+        if dx.hypot(dy) <= radius {
+            inside += 1;
+            let (x, y) = (cx + dx, cy + dy);
+            on_panel += u32::from((0.0..columns).contains(&x) && (0.0..rows).contains(&y));
+        }
+    }
+    f64::from(on_panel) / f64::from(inside.max(1))
+}
+
+/// Particles that hit the sensor: short tracks.
+fn zingers(draw: &mut Draw, instrument: &Instrument) -> Vec<(u32, u32, f32)> {
+    use crate::detector::Kind;
+    let panel = &instrument.panel;
+    let megapixels = f64::from(panel.columns) * f64::from(panel.rows) / 1e6;
+    let (chance, most) = match panel.kind {
+        Kind::Ccd => (0.6, 40.0),
+        Kind::Integrating => (0.3, 6.0),
+        _ => (0.2, 2.0),
+    };
+    let mut found = Vec::new();
+    if !draw.chance(chance) {
+        return found;
+    }
+    for _ in 0..(draw.log_uniform(0.2, most) * megapixels).round() as usize {
+        let (mut x, mut y) = (
+            draw.uniform(0.0, f64::from(panel.columns)),
+            draw.uniform(0.0, f64::from(panel.rows)),
+        );
+        let angle = draw.uniform(0.0, std::f64::consts::TAU);
+        let photons = draw.log_uniform(3.0, 2000.0);
+        let length = draw.weighted(&[(0.6, 1.0), (0.3, 3.0), (0.1, 12.0)]) * draw.uniform(0.7, 1.3);
+        for _ in 0..length.round() as usize {
+            if x >= 0.0 && y >= 0.0 && x < f64::from(panel.columns) && y < f64::from(panel.rows) {
+                found.push((
+                    y as u32,
+                    x as u32,
+                    (photons * draw.uniform(0.5, 1.0)) as f32,
+                ));
+            }
+            x += angle.cos();
+            y += angle.sin();
+        }
+    }
+    found.sort_by_key(|&(y, x, _)| (y, x));
+    found
+}

@@ -1,0 +1,398 @@
+//! Seed and index → frame, or map.
+
+use crate::detector::Detector;
+use crate::draw::{Draw, mix};
+use crate::instrument::{Instrument, Setting};
+use crate::mix::{Mix, detector};
+use crate::render::{Area, Rows, render};
+use crate::scene::Scene;
+use crate::{D_WATER, Truth};
+use hitgate_core::frame::{Frame, FrameHeader, PixelType};
+use hitgate_core::prep::{self, Mask, MaskValues, Preparation, Reduce, Window};
+use hitgate_formats::geometry::Geometry;
+use std::borrow::Cow;
+
+/// Makes labelled frames: frame `index` is a function of the seed, the mix, the detector and the
+/// index, whatever thread asks for it and in whatever order.
+#[derive(Debug)]
+pub struct Simulator {
+    seed: u64,
+    mix: Mix,
+    /// The one instrument of a run on a fixed detector.
+    fixed: Option<Instrument>,
+}
+
+/// A frame and what is true of it.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    /// Pixels along a row.
+    pub columns: u32,
+    /// Rows.
+    pub rows: u32,
+    /// How a pixel is stored.
+    pub pixel_type: PixelType,
+    /// `rows × columns` numbers, row by row, little endian.
+    pub payload: Vec<u8>,
+    /// Where the frame was taken.
+    pub geometry: Geometry,
+    /// The geometry that the filter is told; none where it has to look at the whole panel.
+    pub announced: Option<Geometry>,
+    /// One bit a pixel, set where the pixel is excluded; empty excludes none.
+    pub mask: Vec<u8>,
+    /// Numbers that stand for "no measurement".
+    pub mask_values: MaskValues,
+    /// The largest number that is a measurement.
+    pub saturation: u32,
+    /// What is true of it.
+    pub truth: Truth,
+    /// The detector's name.
+    pub set: &'static str,
+    /// Places of the counted spots, `[x, y]` in pixels; pixel `i` covers `[i, i + 1)`.
+    pub spots: Vec<[f64; 2]>,
+}
+
+/// What is true of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// What is true of the frame.
+    pub truth: Truth,
+    /// The detector's name.
+    pub set: &'static str,
+    /// Pixels that were simulated for the map.
+    pub pixels: u64,
+}
+
+/// Memory that a thread keeps between maps.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    rows: Rows,
+    payload: Vec<u8>,
+    mask: Vec<u8>,
+    words: Vec<u32>,
+}
+
+impl Simulator {
+    /// Frames of all detectors.
+    pub fn new(seed: u64, mix: Mix) -> Self {
+        Simulator {
+            seed,
+            mix,
+            fixed: None,
+        }
+    }
+
+    /// Frames of one detector at one place: geometry, mask, defects and beam stop are the same on
+    /// all of them, as in a run.
+    pub fn with_detector(seed: u64, mix: Mix, detector: Detector) -> Self {
+        let mut draw = Draw::new(self::mix(seed ^ 0xDE7E_C702), u64::MAX);
+        let instrument = Instrument::random(&mut draw, detector, Setting::Crystallography);
+        Simulator {
+            seed,
+            mix,
+            fixed: Some(instrument),
+        }
+    }
+
+    /// Frame `index` before its noise, and the instrument that takes it.
+    fn scene(&self, index: u64) -> (Scene, Cow<'_, Instrument>) {
+        let mut draw = Draw::new(self.seed, index);
+        let plan = self.mix.plan(&mut draw);
+        let (setting, instrument) = match &self.fixed {
+            Some(fixed) => (Setting::Crystallography, Cow::Borrowed(fixed)),
+            None => {
+                let setting = match plan.spots {
+                    Some(_) => Setting::Crystallography,
+                    None => plan.matter.setting(&mut draw),
+                };
+                let detector = detector(&mut draw, setting);
+                (
+                    setting,
+                    Cow::Owned(Instrument::random(&mut draw, detector, setting)),
+                )
+            }
+        };
+        (
+            Scene::random(&mut draw, plan, setting, &instrument),
+            instrument,
+        )
+    }
+
+    /// Frame `index` as its detector would store it.
+    pub fn frame(&self, index: u64) -> Simulated {
+        let (scene, instrument) = self.scene(index);
+        let panel = &instrument.panel;
+        let area = Area {
+            left: 0,
+            top: 0,
+            columns: panel.columns,
+            rows: panel.rows,
+        };
+        let mut payload = Vec::new();
+        render(
+            &scene,
+            &instrument,
+            area,
+            &mut Rows::default(),
+            &mut payload,
+        );
+        let mut bits = Vec::new();
+        mask_bits(&instrument, area, &mut bits);
+        Simulated {
+            columns: panel.columns,
+            rows: panel.rows,
+            pixel_type: instrument.pixel_type,
+            payload,
+            geometry: instrument.geometry,
+            announced: instrument.announced().copied(),
+            mask: bits,
+            mask_values: instrument.absence.values.clone(),
+            saturation: instrument.saturation(),
+            truth: scene.truth,
+            set: panel.name,
+            spots: scene.spots,
+        }
+    }
+
+    /// The map of frame `index`, `input × input` bytes: what the preparation makes of the whole
+    /// frame, from the pixels of the window alone. A map without a valid pixel is zero.
+    pub fn map(
+        &self,
+        index: u64,
+        input: u32,
+        reduce: Reduce,
+        map: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Labelled {
+        let (scene, instrument) = self.scene(index);
+        let window = instrument.window(D_WATER, input);
+        let area = on_panel(&window, instrument.panel.columns, instrument.panel.rows);
+        render(
+            &scene,
+            &instrument,
+            area,
+            &mut scratch.rows,
+            &mut scratch.payload,
+        );
+        mask_bits(&instrument, area, &mut scratch.mask);
+        let preparation = Preparation {
+            columns: area.columns,
+            rows: area.rows,
+            pixel_type: instrument.pixel_type,
+            window: Window {
+                left: window.left - area.left as i32,
+                top: window.top - area.top as i32,
+                ..window
+            },
+            reduce,
+            saturation: instrument.saturation(),
+            mask: Mask::new(&scratch.mask, area.columns, area.rows).unwrap_or(Mask::NONE),
+            mask_values: instrument.absence.values.clone(),
+        };
+        let header = FrameHeader::new(area.rows as u16, area.columns as u16, instrument.pixel_type);
+        let frame = Frame {
+            header,
+            pixel_type: instrument.pixel_type,
+            payload: &scratch.payload,
+        };
+        scratch.words.resize(prep::scratch_words(input), 0);
+        let made = prep::Scratch::new(&mut scratch.words, input)
+            .map(|mut words| preparation.run(&frame, &mut words, map));
+        if !matches!(made, Some(Ok(_))) {
+            map.fill(0);
+        }
+        Labelled {
+            truth: scene.truth,
+            set: instrument.panel.name,
+            pixels: u64::from(area.columns) * u64::from(area.rows),
+        }
+    }
+}
+
+impl Simulated {
+    /// How the filter prepares this frame, for a network of this input.
+    pub fn preparation(&self, input: u32, reduce: Reduce) -> Preparation<'_> {
+        let (window, _) = hitgate_formats::geometry::window(
+            self.announced.as_ref(),
+            self.columns,
+            self.rows,
+            D_WATER,
+            input,
+        );
+        Preparation {
+            columns: self.columns,
+            rows: self.rows,
+            pixel_type: self.pixel_type,
+            window,
+            reduce,
+            saturation: self.saturation,
+            mask: Mask::new(&self.mask, self.columns, self.rows).unwrap_or(Mask::NONE),
+            mask_values: self.mask_values.clone(),
+        }
+    }
+
+    /// The frame as the path sees it.
+    pub fn as_frame(&self) -> Frame<'_> {
+        let header = FrameHeader::new(self.rows as u16, self.columns as u16, self.pixel_type);
+        Frame {
+            header,
+            pixel_type: self.pixel_type,
+            payload: &self.payload,
+        }
+    }
+}
+
+/// The part of the window that lies on the panel; a single pixel where none does.
+fn on_panel(window: &Window, columns: u32, rows: u32) -> Area {
+    let span = |first: i32, len: u32| {
+        let end = i64::from(first) + i64::from(window.side());
+        let start = i64::from(first).clamp(0, i64::from(len) - 1);
+        (
+            start as u32,
+            (end.clamp(start + 1, i64::from(len)) - start) as u32,
+        )
+    };
+    let (left, columns) = span(window.left, columns);
+    let (top, rows) = span(window.top, rows);
+    Area {
+        left,
+        top,
+        columns,
+        rows,
+    }
+}
+
+/// The mask of an area; empty where the instrument has none.
+fn mask_bits(instrument: &Instrument, area: Area, bits: &mut Vec<u8>) {
+    bits.clear();
+    if !instrument.absence.masked {
+        return;
+    }
+    bits.resize((area.columns as usize * area.rows as usize).div_ceil(8), 0);
+    let (first, end) = (area.left, area.left + area.columns);
+    for y in area.top..area.top + area.rows {
+        let row = (y - area.top) as usize * area.columns as usize;
+        instrument.panel.insensitive_columns(y, |columns| {
+            for x in columns.start.clamp(first, end)..columns.end.clamp(first, end) {
+                let at = row + (x - first) as usize;
+                bits[at / 8] |= 1 << (at % 8);
+            }
+        });
+        for defect in instrument.defects_of_row(y, area.left, area.left + area.columns) {
+            if instrument.masked(defect.x, y) {
+                let at = row + (defect.x - first) as usize;
+                bits[at / 8] |= 1 << (at % 8);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Class;
+
+    const INPUT: u32 = 96;
+
+    fn map(simulator: &Simulator, index: u64, scratch: &mut Scratch) -> (Vec<u8>, Labelled) {
+        let mut map = vec![0; (INPUT * INPUT) as usize];
+        let labelled = simulator.map(index, INPUT, Reduce::Maximum, &mut map, scratch);
+        (map, labelled)
+    }
+
+    #[test]
+    fn a_map_is_that_of_the_whole_frame() {
+        let simulator = Simulator::new(11, Mix::Training);
+        let mut scratch = Scratch::default();
+        let (mut cropped, mut several) = (0, 0);
+        for index in 0..40 {
+            let frame = simulator.frame(index);
+            let (found, labelled) = map(&simulator, index, &mut scratch);
+            let preparation = frame.preparation(INPUT, Reduce::Maximum);
+            let mut words = vec![0; prep::scratch_words(INPUT)];
+            let mut words = prep::Scratch::new(&mut words, INPUT).unwrap();
+            let mut expected = vec![0; found.len()];
+            preparation
+                .run(&frame.as_frame(), &mut words, &mut expected)
+                .unwrap();
+            assert!(expected == found, "map of frame {index} on {}", frame.set);
+            assert_eq!((labelled.truth, labelled.set), (frame.truth, frame.set));
+            assert_eq!(frame.spots.len() as u32, frame.truth.spots);
+            cropped +=
+                u32::from(labelled.pixels < u64::from(frame.columns) * u64::from(frame.rows));
+            several += u32::from(frame.truth.spots > 3);
+        }
+        assert!(cropped > 5 && several > 5, "{cropped} {several}");
+    }
+
+    #[test]
+    fn an_index_names_one_map_on_any_thread() {
+        let simulator = Simulator::new(4, Mix::Natural);
+        let forward: Vec<_> = {
+            let mut scratch = Scratch::default();
+            (0..12)
+                .map(|index| map(&simulator, index, &mut scratch))
+                .collect()
+        };
+        let backward = std::thread::spawn(|| {
+            let simulator = Simulator::new(4, Mix::Natural);
+            let mut scratch = Scratch::default();
+            let mut maps: Vec<_> = (0..12)
+                .rev()
+                .map(|index| map(&simulator, index, &mut scratch))
+                .collect();
+            maps.reverse();
+            maps
+        });
+        assert!(forward == backward.join().unwrap());
+        let other = map(&Simulator::new(5, Mix::Natural), 0, &mut Scratch::default());
+        assert!(other != forward[0]);
+    }
+
+    #[test]
+    fn spots_obey_bragg_and_stand_out() {
+        let simulator = Simulator::with_detector(2, Mix::Training, Detector::Eiger1M);
+        let mut seen = 0;
+        for index in 0..12 {
+            let frame = simulator.frame(index);
+            for &[x, y] in &frame.spots {
+                assert!(frame.geometry.resolution_a(x, y) > 0.9 * D_WATER, "{x} {y}");
+                assert!(
+                    x >= 0.0
+                        && y >= 0.0
+                        && x < f64::from(frame.columns)
+                        && y < f64::from(frame.rows)
+                );
+                seen += 1;
+            }
+        }
+        assert!(seen > 20, "{seen}");
+    }
+
+    #[test]
+    fn a_run_has_one_instrument() {
+        let simulator = Simulator::with_detector(3, Mix::Natural, Detector::JungfrauModule);
+        let first = simulator.frame(0);
+        let second = simulator.frame(1);
+        assert_eq!(first.geometry, second.geometry);
+        assert_eq!(
+            (first.columns, first.rows, first.set),
+            (1024, 512, "jungfrau-module")
+        );
+        assert!(first.mask == second.mask);
+        assert!(first.payload != second.payload);
+    }
+
+    #[test]
+    fn every_class_occurs_in_both_mixes() {
+        for mix in [Mix::Natural, Mix::Training] {
+            let simulator = Simulator::new(8, mix);
+            let mut counts = [0; 3];
+            for index in 0..150 {
+                counts[simulator.scene(index).0.truth.class as usize] += 1;
+            }
+            let [hit, maybe, miss] = counts;
+            assert!(hit > 30 && maybe >= 5 && miss > 50, "{mix:?}: {counts:?}");
+            assert_eq!(Class::Hit as usize, 0);
+        }
+    }
+}
