@@ -28,7 +28,7 @@ mod truth;
 pub use detector::Detector;
 pub use mix::Mix;
 pub use simulator::{Labelled, Scratch, Simulated, Simulator};
-pub use truth::{Class, Truth, significance};
+pub use truth::{Truth, significance};
 
 /// Resolution of the water ring, ångström: spots count at a larger d.
 pub const D_WATER: f64 = 3.4;

@@ -289,7 +289,7 @@ fn mask_bits(instrument: &Instrument, area: Area, bits: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Class;
+    use hitgate_core::verdict::Class;
 
     const INPUT: u32 = 96;
 

@@ -1,35 +1,6 @@
 //! When a spot counts, and what the count makes of a frame.
 
-/// What a frame is, by its number of counted spots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Ten spots or more.
-    Hit,
-    /// Four to nine.
-    Maybe,
-    /// Three or fewer.
-    Miss,
-}
-
-impl Class {
-    /// The class of a frame with so many counted spots.
-    pub const fn of(spots: u32) -> Self {
-        match spots {
-            0..=3 => Class::Miss,
-            4..=9 => Class::Maybe,
-            _ => Class::Hit,
-        }
-    }
-
-    /// As in truth files: `hit`, `maybe`, `miss`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Class::Hit => "hit",
-            Class::Maybe => "maybe",
-            Class::Miss => "miss",
-        }
-    }
-}
+use hitgate_core::verdict::Class;
 
 /// What is true of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +16,7 @@ impl Truth {
     pub const fn of(spots: u32) -> Self {
         Truth {
             spots,
-            class: Class::of(spots),
+            class: Class::of_spots(spots),
         }
     }
 }
@@ -225,7 +196,7 @@ mod tests {
 
     #[test]
     fn classes_at_their_limits() {
-        let classes = [0, 3, 4, 9, 10, 500].map(|n| Class::of(n).name());
+        let classes = [0, 3, 4, 9, 10, 500].map(|n| Class::of_spots(n).name());
         assert_eq!(classes, ["miss", "miss", "maybe", "maybe", "hit", "hit"]);
     }
 }
