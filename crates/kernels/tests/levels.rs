@@ -8,9 +8,13 @@ mod layers;
 use std::io::Write;
 
 use hitgate_kernels::Level;
+use layers::On;
 
 /// The level called `name`; without it on this machine, `None`, unless it was expected.
-fn level(name: &str) -> Option<Level> {
+fn on(name: &str) -> Option<On> {
+    if name == "wide" {
+        return Some(On::Wide);
+    }
     let level = Level::by_name(name);
     let expected = std::env::var("EXPECT_LEVELS").unwrap_or_default();
     if let Err(reason) = level {
@@ -19,7 +23,7 @@ fn level(name: &str) -> Option<Level> {
             "EXPECT_LEVELS names {name}, but {reason}"
         );
     }
-    level.ok()
+    level.ok().map(On::Level)
 }
 
 macro_rules! stamp {
@@ -29,42 +33,42 @@ macro_rules! stamp {
 
             #[test]
             fn stem_equals_oracle() {
-                let Some(level) = super::level(stringify!($level)) else { return };
-                named(layers::STEM_SHAPES, |shape| layers::stem(level, shape));
-                property(|shape| layers::stem(level, shape));
+                let Some(on) = super::on(stringify!($level)) else { return };
+                named(layers::STEM_SHAPES, |shape| layers::stem(on, shape));
+                property(|shape| layers::stem(on, shape));
             }
 
             #[test]
             fn depthwise_equals_oracle() {
-                let Some(level) = super::level(stringify!($level)) else { return };
-                named(layers::DEPTHWISE_SHAPES, |shape| layers::depthwise(level, shape));
-                property(|shape| layers::depthwise(level, shape));
+                let Some(on) = super::on(stringify!($level)) else { return };
+                named(layers::DEPTHWISE_SHAPES, |shape| layers::depthwise(on, shape));
+                property(|shape| layers::depthwise(on, shape));
             }
 
             #[test]
             fn pointwise_equals_oracle() {
-                let Some(level) = super::level(stringify!($level)) else { return };
-                named(layers::POINTWISE_SHAPES, |shape| layers::pointwise(level, shape));
-                property(|shape| layers::pointwise(level, shape));
+                let Some(on) = super::on(stringify!($level)) else { return };
+                named(layers::POINTWISE_SHAPES, |shape| layers::pointwise(on, shape));
+                property(|shape| layers::pointwise(on, shape));
             }
 
             #[test]
             fn pool_and_dense_equal_oracle() {
-                let Some(level) = super::level(stringify!($level)) else { return };
-                named(layers::POOL_SHAPES, |shape| layers::pool_and_dense(level, shape));
-                property(|shape| layers::pool_and_dense(level, shape));
+                let Some(on) = super::on(stringify!($level)) else { return };
+                named(layers::POOL_SHAPES, |shape| layers::pool_and_dense(on, shape));
+                property(|shape| layers::pool_and_dense(on, shape));
             }
 
             #[test]
             fn requantizing_equals_oracle_at_every_edge() {
-                let Some(level) = super::level(stringify!($level)) else { return };
-                layers::requantize(level);
+                let Some(on) = super::on(stringify!($level)) else { return };
+                layers::requantize(on);
             }
         }
     )*};
 }
 
-stamp!(scalar avx2 avx512vnni);
+stamp!(scalar avx2 avx512vnni wide);
 
 /// Written past the test harness, which would keep a passing test's output.
 #[test]
@@ -82,7 +86,7 @@ fn levels_that_ran() {
     }
     let ran: Vec<_> = Level::NAMES
         .into_iter()
-        .filter(|name| level(name).is_some())
+        .filter(|name| on(name).is_some())
         .collect();
     let lacks: Vec<_> = Level::NAMES
         .into_iter()

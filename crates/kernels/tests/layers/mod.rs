@@ -1,11 +1,45 @@
 //! One layer at a time, on one level, against the oracle.
 
+mod wide;
+
 use std::ops::RangeInclusive;
 
 use hitgate_kernels::{Level, Map, MapMut, Op, Packed, Shape, Simd, pack, patch_len};
 use hitgate_testkit::oracle::{self, Tensor};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+
+/// Where a layer runs.
+#[derive(Clone, Copy)]
+pub enum On {
+    /// On a level of this machine.
+    Level(Level),
+    /// In plain loops, sixteen channels a register.
+    Wide,
+}
+
+impl On {
+    fn run<O: Op>(self, op: O) -> O::Output {
+        match self {
+            On::Level(level) => level.run(op),
+            On::Wide => op.run(wide::Wide),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            On::Level(level) => level.name(),
+            On::Wide => wide::Wide::NAME,
+        }
+    }
+
+    fn lanes(self) -> usize {
+        match self {
+            On::Level(level) => level.lanes(),
+            On::Wide => wide::Wide::N,
+        }
+    }
+}
 
 /// What one case is made of; a layer uses what it needs.
 #[derive(Clone, Copy, Debug)]
@@ -196,9 +230,9 @@ fn dirty(shape: Shape) -> Vec<u8> {
 }
 
 /// Asserts that `bytes` is exactly `want`, framed and padded.
-fn assert_map(want: &Tensor, channels: usize, bytes: &[u8], case: Case, level: Level) {
+fn assert_map(want: &Tensor, channels: usize, bytes: &[u8], case: Case, on: On) {
     let (_, framed) = framed(want, channels);
-    assert!(framed == bytes, "{}: {case:?}", level.name());
+    assert!(framed == bytes, "{}: {case:?}", on.name());
 }
 
 struct Stem<'a>(Map<'a>, Packed<'a>, MapMut<'a>);
@@ -210,8 +244,8 @@ impl Op for Stem<'_> {
     }
 }
 
-pub fn stem(level: Level, case: Case) {
-    let (channels, lanes) = (1 + (case.inputs - 1) % 4, level.lanes());
+pub fn stem(on: On, case: Case) {
+    let (channels, lanes) = (1 + (case.inputs - 1) % 4, on.lanes());
     let mut numbers = case.numbers();
     let input = numbers.tensor(case.height, case.width, channels);
     let weights = numbers.weights(case.outputs * channels * 9);
@@ -233,12 +267,12 @@ pub fn stem(level: Level, case: Case) {
     let (shape, bytes) = framed(&input, channels);
     let out_shape = shape.strided(2, outputs);
     let mut out = dirty(out_shape);
-    level.run(Stem(
+    on.run(Stem(
         Map::new(shape, &bytes),
         layer,
         MapMut::new(out_shape, &mut out),
     ));
-    assert_map(&want, outputs, &out, case, level);
+    assert_map(&want, outputs, &out, case, on);
 }
 
 struct Depthwise<'a>(Map<'a>, usize, Packed<'a>, &'a mut [u8]);
@@ -254,8 +288,8 @@ impl Op for Depthwise<'_> {
     }
 }
 
-pub fn depthwise(level: Level, case: Case) {
-    let (channels, lanes) = (case.inputs, level.lanes());
+pub fn depthwise(on: On, case: Case) {
+    let (channels, lanes) = (case.inputs, on.lanes());
     let mut numbers = case.numbers();
     let input = numbers.tensor(case.height, case.width, channels);
     let weights = numbers.weights(channels * 9);
@@ -274,7 +308,7 @@ pub fn depthwise(level: Level, case: Case) {
 
     let (shape, bytes) = framed(&input, width);
     let mut out = vec![0xAA; want.height * want.width * width];
-    level.run(Depthwise(
+    on.run(Depthwise(
         Map::new(shape, &bytes),
         case.stride,
         layer,
@@ -285,7 +319,7 @@ pub fn depthwise(level: Level, case: Case) {
         .chunks_exact(channels)
         .flat_map(|pixel| padded(pixel, width, 0))
         .collect();
-    assert!(want == out, "{}: {case:?}", level.name());
+    assert!(want == out, "{}: {case:?}", on.name());
 }
 
 struct Pointwise<'a>(&'a [u8], usize, Packed<'a>, MapMut<'a>);
@@ -300,8 +334,8 @@ impl Op for Pointwise<'_> {
     }
 }
 
-pub fn pointwise(level: Level, case: Case) {
-    let lanes = level.lanes();
+pub fn pointwise(on: On, case: Case) {
+    let lanes = on.lanes();
     let mut numbers = case.numbers();
     let input = numbers.tensor(case.height, case.width, case.inputs);
     let weights = numbers.weights(case.outputs * case.inputs);
@@ -342,13 +376,13 @@ pub fn pointwise(level: Level, case: Case) {
         channels: outputs,
     };
     let mut out = dirty(shape);
-    level.run(Pointwise(
+    on.run(Pointwise(
         &pixels,
         inputs,
         layer,
         MapMut::new(shape, &mut out),
     ));
-    assert_map(&want, outputs, &out, case, level);
+    assert_map(&want, outputs, &out, case, on);
 }
 
 struct PoolAndDense<'a>(Map<'a>, &'a [f32], &'a [i8], [i32; 3]);
@@ -362,7 +396,7 @@ impl Op for PoolAndDense<'_> {
     }
 }
 
-pub fn pool_and_dense(level: Level, case: Case) {
+pub fn pool_and_dense(on: On, case: Case) {
     let channels = case.inputs;
     let mut numbers = case.numbers();
     let input = numbers.tensor(case.height, case.width, channels);
@@ -374,22 +408,17 @@ pub fn pool_and_dense(level: Level, case: Case) {
     let bias = [1, -2, 3].map(|x| x * 100_000);
     let want = oracle::pool(&input, &scale);
 
-    let width = pack::padded(channels, level.lanes());
+    let width = pack::padded(channels, on.lanes());
     let (shape, bytes) = framed(&input, width);
     let rows: Vec<i8> = weights
         .chunks_exact(channels)
         .flat_map(|row| padded(row, width, 0))
         .collect();
     let scale = padded(&scale, width, 1.0);
-    let (features, logits) = level.run(PoolAndDense(Map::new(shape, &bytes), &scale, &rows, bias));
-    assert_eq!(
-        features,
-        padded(&want, width, 0),
-        "{}: {case:?}",
-        level.name()
-    );
+    let (features, logits) = on.run(PoolAndDense(Map::new(shape, &bytes), &scale, &rows, bias));
+    assert_eq!(features, padded(&want, width, 0), "{}: {case:?}", on.name());
     let want = oracle::dense(&want, &weights, &bias);
-    assert_eq!(logits.map(i64::from), want, "{}: {case:?}", level.name());
+    assert_eq!(logits.map(i64::from), want, "{}: {case:?}", on.name());
 }
 
 struct Requantize(i32, f32);
@@ -404,7 +433,7 @@ impl Op for Requantize {
 }
 
 /// Sums and scales at which a rounding, a clamp or a conversion could go wrong.
-pub fn requantize(level: Level) {
+pub fn requantize(on: On) {
     // 2²⁴ + 1 and its neighbours are where i32 → f32 starts to round.
     let edges = [
         0,
@@ -435,12 +464,12 @@ pub fn requantize(level: Level) {
     for sum in edges.into_iter().flat_map(|sum| [sum, -sum, -sum - 1]) {
         for scale in scales {
             let want = oracle::requantize(i64::from(sum), scale);
-            let got = level.run(Requantize(sum, scale));
+            let got = on.run(Requantize(sum, scale));
             assert_eq!(
                 got,
-                vec![want; level.lanes()],
+                vec![want; on.lanes()],
                 "{}: {sum} times {scale:e}",
-                level.name()
+                on.name()
             );
         }
     }
