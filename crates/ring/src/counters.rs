@@ -13,24 +13,42 @@ pub(crate) struct Block<const N: usize> {
     pub copies_at: usize,
 }
 
-/// How often a reader tries again when the writer steps the version under it.
-const ATTEMPTS: u32 = 64;
+/// The block's one writer.
+pub(crate) struct Publisher<const N: usize> {
+    block: Block<N>,
+    version: u32,
+}
 
-impl<const N: usize> Block<N> {
-    /// Publishes `values` as one. Only the owner of the block's lines may call this.
-    pub fn publish(&self, region: &Region<'_>, values: &[u64; N]) {
-        let version = region.control(self.version_at);
-        let next = version.load(Ordering::Relaxed).wrapping_add(1);
+/// How often a reader tries again when the writer steps the version under it.
+const ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 64 };
+
+impl<const N: usize> Publisher<N> {
+    /// Publishes `values` as one.
+    pub fn publish(&mut self, region: &Region<'_>, values: &[u64; N]) {
+        let next = self.version.wrapping_add(1);
         // Whoever sees one of the stores below must also see the version that retired this copy.
         fence(Ordering::Release);
         for (i, value) in values.iter().enumerate() {
-            let at = self.value_at(next, i);
+            let at = self.block.value_at(next, i);
             region.control(at).store(*value as u32, Ordering::Relaxed);
             region
                 .control(at + 4)
                 .store((*value >> 32) as u32, Ordering::Relaxed);
         }
-        version.store(next, Ordering::Release);
+        region
+            .control(self.block.version_at)
+            .store(next, Ordering::Release);
+        self.version = next;
+    }
+}
+
+impl<const N: usize> Block<N> {
+    /// Becomes the block's writer, and says where the one before it stopped.
+    pub fn take_over(self, region: &Region<'_>) -> (Publisher<N>, [u64; N]) {
+        let version = region.control(self.version_at).load(Ordering::Acquire);
+        let values = core::array::from_fn(|i| region.control_u64(self.value_at(version, i)));
+        let block = self;
+        (Publisher { block, version }, values)
     }
 
     /// The block as it was at one instant; `None` if the writer kept publishing meanwhile.
@@ -48,12 +66,6 @@ impl<const N: usize> Block<N> {
             }
         }
         None
-    }
-
-    /// The block when nobody else writes it.
-    pub fn own(&self, region: &Region<'_>) -> [u64; N] {
-        let version = region.control(self.version_at).load(Ordering::Acquire);
-        core::array::from_fn(|i| region.control_u64(self.value_at(version, i)))
     }
 
     fn value_at(&self, version: u32, i: usize) -> usize {

@@ -1,6 +1,7 @@
 //! The end that takes slots, and gives them back.
 
 use crate::cache::{CacheHooks, Coherent};
+use crate::counters::Publisher;
 use crate::error::{AttachError, RingError};
 use crate::layout::{CONSUMER_COUNTERS, Layout, PATH_COUNTERS, RECORD_LEN, at};
 use crate::lent::Lent;
@@ -18,6 +19,7 @@ use core::ops::Range;
 /// writer never stores to a slot that the head has not passed.
 pub struct Reader<'m> {
     region: Region<'m>,
+    counters: Publisher<CONSUMER_COUNTERS>,
     hooks: &'m dyn CacheHooks,
     /// Position up to which slots came back; its low half is the head that the writer sees.
     returned: u64,
@@ -50,15 +52,16 @@ impl<'m> Reader<'m> {
         let head = region.control(at::HEAD).load(Ordering::Acquire);
         let source = region.monitor().source().unwrap_or_default();
         let returned = position_of_head(head, source.produced, region.layout().slots())?;
-        let counters = CONSUMER.own(&region);
+        let (counters, values) = CONSUMER.take_over(&region);
         let mut path = [0; PATH_COUNTERS];
-        path.copy_from_slice(&counters[..PATH_COUNTERS]);
+        path.copy_from_slice(&values[..PATH_COUNTERS]);
         let mut reader = Reader {
             region,
+            counters,
             hooks: &Coherent,
             returned,
             next: returned,
-            waits: counters[PATH_COUNTERS + 2],
+            waits: values[PATH_COUNTERS + 2],
             waiting: false,
             path,
             source,
@@ -152,14 +155,11 @@ impl<'m> Reader<'m> {
     /// Publishes the path's counters for other processes, with the ring's own, as one block.
     pub fn publish(&mut self, path: &[u64; PATH_COUNTERS]) {
         self.path = *path;
-        let mut counters = [0; CONSUMER_COUNTERS];
-        counters[..PATH_COUNTERS].copy_from_slice(path);
-        counters[PATH_COUNTERS..PATH_COUNTERS + 3].copy_from_slice(&[
-            self.next,
-            self.returned,
-            self.waits,
-        ]);
-        CONSUMER.publish(&self.region, &counters);
+        let mut values = [0; CONSUMER_COUNTERS];
+        values[..PATH_COUNTERS].copy_from_slice(path);
+        let own = [self.next, self.returned, self.waits];
+        values[PATH_COUNTERS..PATH_COUNTERS + own.len()].copy_from_slice(&own);
+        self.counters.publish(&self.region, &values);
     }
 
     /// The path's counters as last published, by this reader or the one before it.
@@ -264,7 +264,7 @@ impl<'m> Reader<'m> {
 
     fn note_wait(&mut self, waiting: bool) {
         if waiting && !self.waiting {
-            self.waits += 1;
+            self.waits = self.waits.saturating_add(1);
         }
         self.waiting = waiting;
     }

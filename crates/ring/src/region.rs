@@ -31,6 +31,9 @@ pub(crate) const CONSUMER: Block<CONSUMER_COUNTERS> = Block {
     copies_at: at::CONSUMER_COUNTERS,
 };
 
+/// Words of a record; in a model so few that all their mixtures can be tried.
+const RECORD_WORDS: usize = if cfg!(loom) { 4 } else { RECORD_LEN / 4 };
+
 /// Which end of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -256,7 +259,12 @@ impl<'m> Region<'m> {
         number.store(0, Ordering::Relaxed);
         // Whoever sees a word of this record must also see that its number is gone.
         fence(Ordering::Release);
-        for (i, word) in record.chunks_exact(4).enumerate().skip(2) {
+        for (i, word) in record
+            .chunks_exact(4)
+            .enumerate()
+            .take(RECORD_WORDS)
+            .skip(2)
+        {
             let value = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
             self.record_word(offset + 4 * i)
                 .store(value, Ordering::Relaxed);
@@ -274,7 +282,7 @@ impl<'m> Region<'m> {
             return None;
         }
         let mut record = [0; RECORD_LEN];
-        for (i, bytes) in record.chunks_exact_mut(4).enumerate() {
+        for (i, bytes) in record.chunks_exact_mut(4).enumerate().take(RECORD_WORDS) {
             let word = self.record_word(offset + 4 * i).load(Ordering::Relaxed);
             bytes.copy_from_slice(&word.to_le_bytes());
         }

@@ -1,5 +1,6 @@
 //! The end that fills slots.
 
+use crate::counters::Publisher;
 use crate::error::{AttachError, RingError};
 use crate::layout::{Layout, PRODUCER_COUNTERS, SLOT_BODY_OFFSET, SLOT_SEQ_OFFSET, at};
 use crate::monitor::{Monitor, State};
@@ -13,6 +14,7 @@ use crate::sync::Ordering;
 /// writer's, where `head` is what the reader published; it stores to no other slot.
 pub struct Writer<'m> {
     region: Region<'m>,
+    counters: Publisher<PRODUCER_COUNTERS>,
     /// Position of the next frame; also the number of frames produced.
     tail: u64,
     /// Low half of the head when it was last looked at: it can only have moved on since.
@@ -30,7 +32,7 @@ pub struct Slot<'w, 'm> {
 
 impl<'m> Writer<'m> {
     pub(crate) fn new(region: Region<'m>) -> Result<Self, AttachError> {
-        let [mut tail, stalls, lost, _] = PRODUCER.own(&region);
+        let (counters, [mut tail, stalls, lost, _]) = PRODUCER.take_over(&region);
         let head = region.control(at::HEAD).load(Ordering::Acquire);
         let contradiction = AttachError::Positions {
             produced: tail,
@@ -46,8 +48,9 @@ impl<'m> Writer<'m> {
         if (tail as u32).wrapping_sub(head) > region.layout().slots() {
             return Err(contradiction);
         }
-        let writer = Writer {
+        let mut writer = Writer {
             region,
+            counters,
             tail,
             head,
             stalls,
@@ -136,14 +139,14 @@ impl<'m> Writer<'m> {
     fn count_stall(&mut self) {
         if !self.stalled {
             self.stalled = true;
-            self.stalls += 1;
+            self.stalls = self.stalls.saturating_add(1);
             self.publish_counters();
         }
     }
 
-    fn publish_counters(&self) {
-        let counters: [u64; PRODUCER_COUNTERS] = [self.tail, self.stalls, self.lost, 0];
-        PRODUCER.publish(&self.region, &counters);
+    fn publish_counters(&mut self) {
+        let values = [self.tail, self.stalls, self.lost, 0];
+        self.counters.publish(&self.region, &values);
     }
 
     fn set_state(&self, state: State) {

@@ -1,5 +1,7 @@
 //! The credit policy, one property a test.
 
+#![cfg(not(loom))]
+
 mod common;
 
 use common::{record, ring};
