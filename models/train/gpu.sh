@@ -18,26 +18,26 @@ fi
 deadline=$(($(date +%s) + LIMIT))
 mkdir -p "$WORK/train" "$WORK/val" "$OUT"
 
-# shards FOLDER COUNT FIRST_SEED: files of SHARD maps; a file gets its name when it is whole.
+# shards FOLDER COUNT SEED MIX: files of SHARD maps; a file gets its name when it is whole.
 shards() {
     n=0
     while [ $((n * SHARD)) -lt "$2" ] && [ "$(date +%s)" -lt "$deadline" ]; do
         name=$1/$(printf %05d "$n")
         if [ ! -e "$name.npy" ]; then
-            "$HITGATE" dataset "$name.part" --count "$SHARD" --seed "$(($3 + n))" --input "$INPUT"
-            mv "$name.part.jsonl" "$name.jsonl"
-            mv "$name.part.npy" "$name.npy"
+            "$HITGATE" dataset "$name-part" --maps "$SHARD" --first $((n * SHARD)) --seed "$3" --mix "$4" --input "$INPUT"
+            mv "$name-part.jsonl" "$name.jsonl"
+            mv "$name-part.npy" "$name.npy"
         fi
         n=$((n + 1))
     done
 }
-# Seeds below a million are for training, from a million on for validation; no test uses either range.
-shards "$WORK/val" "$VAL_MAPS" 1000000
-shards "$WORK/train" "$MAPS" 100000
+# Seed 1 is for training, 1000 for validation; `hitgate eval` takes another.
+shards "$WORK/val" "$VAL_MAPS" 1000 natural
+shards "$WORK/train" "$MAPS" 1 training
 
 left=$((deadline - $(date +%s)))
 [ "$left" -gt 30 ] || { echo "simulated up to the limit of $LIMIT s: run again to go on"; exit 3; }
-timeout --signal=TERM "$left" "$PYTHON" "$here/train.py" --data "$WORK/train/*.npy" --val "$WORK/val/*.npy" \
+timeout --signal=TERM "$left" "$PYTHON" "$here/train.py" --data "$WORK/train/[0-9]*[0-9].npy" --val "$WORK/val/[0-9]*[0-9].npy" \
     --input "$INPUT" --width "$WIDTH" --minutes "$MINUTES" --batch "$BATCH" --readers 6 --out "$WORK/run" --resume \
     || [ $? -eq 124 ]
 cp "$WORK/run/model.onnx" "$WORK/run/temperature.json" "$WORK/run/history.jsonl" "$WORK/run/checkpoint.pt" "$OUT"

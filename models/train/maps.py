@@ -19,7 +19,7 @@ class Maps:
     shards: list
     starts: np.ndarray
     classes: np.ndarray
-    sets: np.ndarray
+    spots: np.ndarray
 
     def __len__(self):
         return len(self.classes)
@@ -47,14 +47,14 @@ def open_maps(patterns: list[str], side: int) -> Maps:
     paths = sorted({Path(name) for pattern in patterns for name in glob.glob(pattern)})
     if not paths:
         raise SystemExit(f"no file matches {' '.join(patterns)}: give the .npy files of `hitgate dataset`")
-    shards, classes, sets = [], [], []
+    shards, classes, spots = [], [], []
     for path in paths:
         maps, labels = open_shard(path, side)
         shards.append(maps)
         classes += [CLASSES.index(label["class"]) for label in labels]
-        sets += [label.get("set", "") for label in labels]
+        spots += [label["spots"] for label in labels]
     starts = np.concatenate([[0], np.cumsum([len(maps) for maps in shards])[:-1]])
-    return Maps(shards, starts, np.array(classes, np.int64), np.array(sets))
+    return Maps(shards, starts, np.array(classes, np.int64), np.array(spots, np.float32))
 
 
 def open_shard(path: Path, side: int):
@@ -72,6 +72,8 @@ def open_shard(path: Path, side: int):
     unknown = {label["class"] for label in labels} - set(CLASSES)
     if unknown:
         raise SystemExit(f"{sidecar}: class {unknown.pop()!r} found, one of {', '.join(CLASSES)} wanted")
+    if any(label["spots"] is None for label in labels):
+        raise SystemExit(f"{sidecar}: frames without a spot count cannot be trained on: leave them out")
     return maps, labels
 
 
@@ -94,13 +96,13 @@ class Mixture:
         self.orders = {}
 
     def batch(self, step: int):
-        """Maps u8 [batch, channels, side, side], turned or mirrored at random, and their classes i64 [batch]."""
+        """Maps u8 [batch, channels, side, side], turned or mirrored at random, their classes i64 and spots f32 [batch]."""
         picks = np.concatenate([self._pick(c, step) for c in range(len(CLASSES))])
         rng = np.random.default_rng((self.seed, 1, step))
         maps = self.maps.read(picks)
         for one, turn in zip(maps, rng.integers(8, size=len(maps))):
             one[:] = turned(one, turn)
-        return maps, self.maps.classes[picks]
+        return maps, self.maps.classes[picks], self.maps.spots[picks]
 
     def _pick(self, c: int, step: int) -> np.ndarray:
         first = step * self.counts[c]

@@ -33,7 +33,11 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 
 
 
 class MobileNetV1(nn.Module):
-    """Maps f32 [n, channels, size, size] in 0..=1 to logits [n, 3], in the order of CLASSES."""
+    """Maps f32 [n, channels, size, size] in 0..=1 to logits [n, 3], in the order of CLASSES.
+
+    A second head, for training alone, guesses log2(1 + spots): a class says little about 300 spots, a count says
+    what to look for.
+    """
 
     def __init__(self, width: float, channels: int = 1):
         super().__init__()
@@ -47,9 +51,18 @@ class MobileNetV1(nn.Module):
             )
             wide = outputs
         self.head = nn.Linear(wide, len(CLASSES))
+        self.count = nn.Linear(wide, 1)
 
-    def forward(self, maps):
+    def features(self, maps):
         x = self.stem(maps)
         for block in self.blocks:
             x = block(x)
-        return self.head(x.mean((2, 3)))
+        return x.mean((2, 3))
+
+    def forward(self, maps):
+        return self.head(self.features(maps))
+
+    def with_count(self, maps):
+        """Logits, and log2(1 + spots) [n]."""
+        features = self.features(maps)
+        return self.head(features), self.count(features)[:, 0]

@@ -39,6 +39,7 @@ def arguments() -> argparse.Namespace:
     add("--rate", type=float, default=2e-3, help="peak learning rate at batch 64; scaled by the root of the batch")
     add("--decay", type=float, default=0.02, help="weight decay of dense and 1 x 1 weights")
     add("--ordinal", type=float, default=0.5, help="weight of the two-class loss, hit or maybe against miss")
+    add("--count", type=float, default=0.3, help="weight of guessing log2(1 + spots), which only training does")
     add("--smooth", type=float, default=0.02, help="label smoothing")
     add("--average", type=float, default=0.999, help="decay of the averaged weights, which are what is exported")
     add("--report-every", type=int, default=25_600, metavar="MAPS", help="maps between two reports and checkpoints")
@@ -153,7 +154,7 @@ class Run:
         self.mixture = Mixture(self.train, args.batch, args.mix, args.seed)
         model = MobileNetV1(args.width, self.train.channels)
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.forward = torch.compile(self.model) if args.compile else self.model
+        self.forward = torch.compile(self.model.with_count) if args.compile else self.model.with_count
         self.average = Average(self.model, args.average)
         self.peak = args.rate * (args.batch / 64) ** 0.5
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, args.decay), lr=self.peak)
@@ -170,7 +171,7 @@ class Run:
 
     def recipe(self) -> dict:
         """The settings that a resumed run must share with the one that it goes on from."""
-        names = ("width", "input", "batch", "mix", "rate", "decay", "ordinal", "smooth", "average", "seed")
+        names = ("width", "input", "batch", "mix", "rate", "decay", "ordinal", "count", "smooth", "average", "seed")
         return {name: getattr(self.args, name) for name in names} | {"maps": len(self.train)}
 
     def restore(self):
@@ -206,16 +207,17 @@ class Run:
                 yield ahead.popleft().result()
                 ahead.append(pool.submit(self.mixture.batch, next(steps)))
 
-    def learn(self, maps: np.ndarray, classes: np.ndarray) -> torch.Tensor:
+    def learn(self, maps: np.ndarray, classes: np.ndarray, spots: np.ndarray) -> torch.Tensor:
         """One optimizer step; the loss stays on the device, so that a GPU is not waited for."""
         share = rate(self.clock.progress(self.step))
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * share
-        targets = torch.from_numpy(classes).to(self.device)
+        classes, spots = torch.from_numpy(classes).to(self.device), torch.from_numpy(spots).to(self.device)
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         with half:
-            logits = self.forward(as_input(maps, self.device))
-        loss = loss_of(logits.float(), targets, self.args.ordinal, self.args.smooth)
+            logits, count = self.forward(as_input(maps, self.device))
+        loss = loss_of(logits.float(), classes, self.args.ordinal, self.args.smooth)
+        loss = loss + self.args.count * functional.smooth_l1_loss(count.float(), torch.log2(1 + spots))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -267,10 +269,10 @@ class Run:
         self.model.train()
         interval = max(1, self.args.report_every // self.args.batch)
         losses, since = [], time.monotonic()
-        for maps, classes in self.batches():
+        for batch in self.batches():
             done = self.clock.progress(self.step) >= 1.0
             if not done:
-                losses.append(self.learn(maps, classes))
+                losses.append(self.learn(*batch))
             if losses and (done or stop or self.step % interval == 0):
                 speed = len(losses) * self.args.batch / (time.monotonic() - since)
                 self.report(float(torch.stack(losses).mean()), speed)
