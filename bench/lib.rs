@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Criterion benches: `cargo bench -p hitgate-bench`. They also run once each as tests.

@@ -1,1 +1,82 @@
-fn main() {}
+//! hitgate: filters X-ray detector frames at the source.
+
+mod commands;
+mod feeder;
+mod filter;
+mod frames;
+mod judge;
+mod model;
+mod module;
+mod open;
+mod progress;
+mod report;
+mod ring_path;
+mod screener;
+mod simulation;
+mod sink;
+mod tally;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Filters X-ray detector frames at the source: hits go on, misses are dropped, every frame is
+/// accounted for.
+///
+/// Without a command it runs the demo: an emulated detector fills a ring in memory, a quantized
+/// MobileNet-V1 says hit, maybe or miss, and the summary says what was kept and why.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(commands::demo::DemoArgs),
+    Screen(commands::screen::ScreenArgs),
+    Feed(commands::feed::FeedArgs),
+    Run(commands::run::RunArgs),
+    Bench(commands::bench::BenchArgs),
+    Simulate(commands::simulate::SimulateArgs),
+    Dataset(commands::dataset::DatasetArgs),
+    Import(commands::import::ImportArgs),
+    Eval(commands::eval::EvalArgs),
+    Inspect(commands::inspect::InspectArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let command = cli
+        .command
+        .unwrap_or_else(|| Command::Demo(commands::demo::DemoArgs::default()));
+    let outcome = match &command {
+        Command::Demo(args) => commands::demo::run(args),
+        Command::Screen(args) => commands::screen::run(args),
+        Command::Feed(args) => commands::feed::run(args),
+        Command::Run(args) => commands::run::run(args),
+        Command::Bench(args) => commands::bench::run(args),
+        Command::Simulate(args) => commands::simulate::run(args),
+        Command::Dataset(args) => commands::dataset::run(args),
+        Command::Import(args) => commands::import::run(args),
+        Command::Eval(args) => commands::eval::run(args),
+        Command::Inspect(args) => commands::inspect::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hitgate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether whoever read our output has seen enough, as `head` has.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -65,7 +65,10 @@ impl fmt::Display for CpuError {
                 f.write_str("the model takes several channels, the preparation makes one")
             }
             CpuError::Preparation(i) => {
-                write!(f, "preparation {i} is not the one that the model was trained with")
+                write!(
+                    f,
+                    "preparation {i} is not the one that the model was trained with"
+                )
             }
         }
     }
@@ -78,7 +81,12 @@ impl<'m> Cpu<'m> {
     pub fn memory(model: &Model<'_>, level: Level) -> Needs {
         let Memory { packed, arena } = Plan::memory(model, level);
         let input = model.input();
-        Needs { packed, arena, map: input.bytes(), scratch: scratch_words(input.size) }
+        Needs {
+            packed,
+            arena,
+            map: input.bytes(),
+            scratch: scratch_words(input.size),
+        }
     }
 
     /// Packs the model for the level. `preparations[i]` prepares the frames of module `i`.
@@ -127,10 +135,17 @@ impl<'m> Cpu<'m> {
         };
         let prepared_at = now_ns();
         let score = prepared.and_then(|_| {
-            let logits = self.plan.infer(&mut self.arena, self.map).map_err(|_| Fault::Backend)?;
+            let logits = self
+                .plan
+                .infer(&mut self.arena, self.map)
+                .map_err(|_| Fault::Backend)?;
             Ok(Score::from_logits(logits, self.scale))
         });
-        Scored { score, prep_ns: prepared_at - started, net_ns: now_ns() - prepared_at }
+        Scored {
+            score,
+            prep_ns: prepared_at - started,
+            net_ns: now_ns() - prepared_at,
+        }
     }
 }
 
@@ -142,6 +157,10 @@ impl Backend for Cpu<'_> {
         frames: &[Frame<'_>],
         now_ns: &impl Fn() -> u64,
     ) -> heapless::Vec<Scored, MAX_BATCH> {
-        frames.iter().take(MAX_BATCH).map(|frame| self.score_one(frame, now_ns)).collect()
+        frames
+            .iter()
+            .take(MAX_BATCH)
+            .map(|frame| self.score_one(frame, now_ns))
+            .collect()
     }
 }

@@ -275,11 +275,13 @@ pub enum Fault {
     NoValidPixel,
     /// The backend failed.
     Backend,
+    /// There are no pedestals and gains for the frame's storage cell.
+    UnknownCell,
 }
 
 impl Fault {
     /// Every fault, in the order of its bits in a record.
-    pub const ALL: [Fault; 14] = [
+    pub const ALL: [Fault; 15] = [
         Fault::Short,
         Fault::Magic,
         Fault::Version,
@@ -294,6 +296,7 @@ impl Fault {
         Fault::Shape,
         Fault::NoValidPixel,
         Fault::Backend,
+        Fault::UnknownCell,
     ];
 
     /// The fault's bit in the reasons of a record: from bit 16 in the order of [`Fault::ALL`].
@@ -321,6 +324,9 @@ impl fmt::Display for Fault {
             Fault::Shape => "the frame has another shape or pixel type than configured",
             Fault::NoValidPixel => "every pixel of the window is excluded",
             Fault::Backend => "the backend failed",
+            Fault::UnknownCell => {
+                "no pedestals and gains are configured for the frame's storage cell"
+            }
         })
     }
 }

@@ -1,10 +1,12 @@
 //! A frame → a map: the counts of a window, reduced to `input × input` cells of 0..=127.
 //!
 //! One definition in integers, the same in training, on CPUs and on GPUs: crop to the window,
-//! reduce each block of pixels to one cell, equalize the histogram of the cells (Hui et al. 2023,
-//! with the grey levels 0..=127). Each pixel is read once.
+//! reduce each block of pixels to one cell, then either equalize the histogram of the cells (Hui et
+//! al. 2023, with the grey levels 0..=127) or take them in units of the local noise. Each pixel is
+//! read once.
 
-use crate::frame::{Fault, Frame, PixelType};
+use crate::correct::Correction;
+use crate::frame::{Fault, Frame, NO_CELL, PixelType};
 
 /// The square of pixels that the network sees: `input` blocks a side, `block` pixels each.
 /// It may reach over the panel's edge; what is off the panel is excluded.
@@ -62,22 +64,25 @@ impl Window {
     }
 }
 
-/// How the valid pixels of a block become one cell.
+/// How counts become a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reduce {
-    /// `min(65535, max)`.
+    /// The largest count of a block, `min(65535, max)`; equalized over the map.
     Maximum = 0,
-    /// In 1/16 count: `min(65535, (16 sum + n/2) / n)`.
+    /// The mean count in 1/16, `min(65535, (16 sum + n/2) / n)`; equalized over the map.
     Mean = 1,
+    /// The largest count of a block, in units of the noise about its neighbourhood.
+    Contrast = 2,
 }
 
 impl Reduce {
-    /// The reduction that a model file's number names.
+    /// The number that a model file names it by.
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             0 => Some(Reduce::Maximum),
             1 => Some(Reduce::Mean),
+            2 => Some(Reduce::Contrast),
             _ => None,
         }
     }
@@ -128,6 +133,8 @@ pub struct Preparation<'m> {
     pub mask: Mask<'m>,
     /// Excluded values.
     pub mask_values: MaskValues,
+    /// Pedestals and gains of raw u16 words, by storage cell; empty where pixels are counts.
+    pub corrections: &'m [Correction<'m>],
 }
 
 /// What a map was made of, beside the map itself.
@@ -199,24 +206,72 @@ impl Preparation<'_> {
         {
             return Err(Fault::Shape);
         }
-        match self.pixel_type {
-            PixelType::U8 => self.reduce_as::<u8>(frame.payload, scratch.cells),
-            PixelType::U16 => self.reduce_as::<u16>(frame.payload, scratch.cells),
-            PixelType::U32 => self.reduce_as::<u32>(frame.payload, scratch.cells),
-            PixelType::I16 => self.reduce_as::<i16>(frame.payload, scratch.cells),
-            PixelType::I32 => self.reduce_as::<i32>(frame.payload, scratch.cells),
+        match (self.correction(frame)?, self.pixel_type) {
+            (Some(correction), _) => self.correct(correction, frame.payload, scratch.cells),
+            (None, PixelType::U8) => self.reduce_counts::<u8>(frame.payload, scratch.cells),
+            (None, PixelType::U16) => self.reduce_counts::<u16>(frame.payload, scratch.cells),
+            (None, PixelType::U32) => self.reduce_counts::<u32>(frame.payload, scratch.cells),
+            (None, PixelType::I16) => self.reduce_counts::<i16>(frame.payload, scratch.cells),
+            (None, PixelType::I32) => self.reduce_counts::<i32>(frame.payload, scratch.cells),
         }
-        equalize(scratch, map)
-    }
-
-    fn reduce_as<P: Pixel>(&self, payload: &[u8], cells: &mut [u32]) {
         match self.reduce {
-            Reduce::Maximum => self.reduce::<P, Maximum>(payload, cells),
-            Reduce::Mean => self.reduce::<P, Mean>(payload, cells),
+            Reduce::Maximum | Reduce::Mean => equalize(scratch, map),
+            Reduce::Contrast => contrast(scratch, self.window.input as usize, map),
         }
     }
 
-    fn reduce<P: Pixel, C: Cell>(&self, payload: &[u8], cells: &mut [u32]) {
+    /// The correction of the frame's storage cell, where pixels are raw words.
+    fn correction(&self, frame: &Frame<'_>) -> Result<Option<&Correction<'_>>, Fault> {
+        if self.corrections.is_empty() {
+            return Ok(None);
+        }
+        let cell = match frame.header.cell_id {
+            NO_CELL => 0,
+            cell => usize::from(cell),
+        };
+        let correction = self.corrections.get(cell).ok_or(Fault::UnknownCell)?;
+        match self.pixel_type {
+            PixelType::U16 => Ok(Some(correction)),
+            _ => Err(Fault::Shape),
+        }
+    }
+
+    fn correct(&self, correction: &Correction<'_>, payload: &[u8], cells: &mut [u32]) {
+        self.reduce_as(u16::SIZE, payload, cells, |i, bytes| {
+            Some(correction.count(i, u16::load(bytes))?.min(self.saturation))
+        });
+    }
+
+    fn reduce_counts<P: Pixel>(&self, payload: &[u8], cells: &mut [u32]) {
+        let excluded = Excluded::<P>::new(&self.mask_values);
+        self.reduce_as(P::SIZE, payload, cells, |_, bytes| {
+            let pixel = P::load(bytes);
+            (!excluded.has(pixel)).then(|| pixel.count().min(self.saturation))
+        });
+    }
+
+    fn reduce_as(
+        &self,
+        size: usize,
+        payload: &[u8],
+        cells: &mut [u32],
+        count: impl Fn(usize, &[u8]) -> Option<u32>,
+    ) {
+        match self.reduce {
+            Reduce::Maximum | Reduce::Contrast => self.reduce::<Maximum>(size, payload, cells, count),
+            Reduce::Mean => self.reduce::<Mean>(size, payload, cells, count),
+        }
+    }
+
+    /// Reduces each block to its cell; `count` takes a pixel's place and bytes to its count, and
+    /// excludes it with `None`.
+    fn reduce<C: Cell>(
+        &self,
+        size: usize,
+        payload: &[u8],
+        cells: &mut [u32],
+        count: impl Fn(usize, &[u8]) -> Option<u32>,
+    ) {
         let Window {
             left,
             top,
@@ -224,18 +279,19 @@ impl Preparation<'_> {
             input,
         } = self.window;
         let columns = self.columns as usize;
-        let excluded = Excluded::<P>::new(&self.mask_values);
         cells.fill(INVALID);
         for (v, ys) in Window::blocks(top, block, input, self.rows) {
             for (u, xs) in Window::blocks(left, block, input, self.columns) {
                 let mut cell = C::default();
                 for y in ys.clone() {
                     let first = y * columns + xs.start;
-                    let row = &payload[first * P::SIZE..(first + xs.len()) * P::SIZE];
-                    for (x, bytes) in row.chunks_exact(P::SIZE).enumerate() {
-                        let pixel = P::load(bytes);
-                        if !self.mask.excludes(first + x) && !excluded.has(pixel) {
-                            cell.add(pixel.count().min(self.saturation));
+                    let row = &payload[first * size..(first + xs.len()) * size];
+                    for (x, bytes) in row.chunks_exact(size).enumerate() {
+                        if self.mask.excludes(first + x) {
+                            continue;
+                        }
+                        if let Some(count) = count(first + x, bytes) {
+                            cell.add(count);
                         }
                     }
                 }
@@ -375,6 +431,117 @@ fn equalize(scratch: &mut Scratch<'_>, map: &mut [u8]) -> Result<Statistics, Fau
     Ok(found)
 }
 
+/// Cells on each side that a cell's neighbourhood reaches: 11 x 11 with the cell itself.
+const REACH: usize = 5;
+/// The level of a cell that is as bright as its neighbourhood.
+const LEVEL_OF_BACKGROUND: i64 = 24;
+/// Levels for one mean absolute deviation.
+const LEVELS_PER_DEVIATION: i64 = 8;
+
+/// `24 + floor(8 d V / Σ|d|)`, clamped to 1..=127; an invalid cell gives 0.
+///
+/// `y = isqrt(512 (8 cell + 3))` is `64 √(cell + 3/8)`, whose noise does not depend on the counts
+/// (Anscombe 1948); `d` is `y` less the mean of the valid `y` of its neighbourhood, rounded. The
+/// unit, the mean of `|d|` over the `V` valid cells, takes out the gain of the detector.
+fn contrast(scratch: &mut Scratch<'_>, input: usize, map: &mut [u8]) -> Result<Statistics, Fault> {
+    let Scratch { histogram, cells } = scratch;
+    let mut found = Statistics::default();
+    for cell in cells.iter_mut().filter(|cell| **cell != INVALID) {
+        found.valid_cells += 1;
+        found.zero_cells += u32::from(*cell == 0);
+        found.largest = found.largest.max(*cell);
+        found.sum += u64::from(*cell);
+        *cell = (512 * (8 * *cell + 3)).isqrt();
+    }
+    if found.valid_cells == 0 {
+        return Err(Fault::NoValidPixel);
+    }
+    let mut columns = Columns::new(histogram, input);
+    let mut deviations = 0i64;
+    columns.deviations(cells, |_, d| deviations += i64::from(d.abs()));
+    map.fill(0);
+    let unit = deviations.max(1);
+    let scale = LEVELS_PER_DEVIATION * i64::from(found.valid_cells);
+    columns.deviations(cells, |i, d| {
+        let level = LEVEL_OF_BACKGROUND + (i64::from(d) * scale).div_euclid(unit);
+        map[i] = level.clamp(1, i64::from(MAP_MAX)) as u8;
+    });
+    columns.clear();
+    Ok(found)
+}
+
+/// Sums of the valid cells in each column of a band of rows.
+struct Columns<'m> {
+    sums: &'m mut [u32],
+    counts: &'m mut [u32],
+}
+
+impl<'m> Columns<'m> {
+    /// In borrowed words, of which there are more than two rows.
+    fn new(words: &'m mut [u32], input: usize) -> Self {
+        let (sums, rest) = words.split_at_mut(input);
+        Columns { sums, counts: &mut rest[..input] }
+    }
+
+    fn clear(&mut self) {
+        self.sums.fill(0);
+        self.counts.fill(0);
+    }
+
+    /// Tells place and deviation from the neighbourhood of every valid cell.
+    fn deviations(&mut self, cells: &[u32], mut tell: impl FnMut(usize, i32)) {
+        let input = self.sums.len();
+        self.clear();
+        for row in cells.chunks_exact(input).take(REACH) {
+            self.enter(row);
+        }
+        for (y, row) in cells.chunks_exact(input).enumerate() {
+            if let Some(below) = cells.chunks_exact(input).nth(y + REACH) {
+                self.enter(below);
+            }
+            if let Some(above) = y.checked_sub(REACH + 1) {
+                self.leave(&cells[above * input..(above + 1) * input]);
+            }
+            let (mut sum, mut count) = (0, 0);
+            for x in 0..REACH.min(input) {
+                sum += self.sums[x];
+                count += self.counts[x];
+            }
+            for (x, &cell) in row.iter().enumerate() {
+                if let (Some(s), Some(n)) = (self.sums.get(x + REACH), self.counts.get(x + REACH)) {
+                    sum += s;
+                    count += n;
+                }
+                if let Some(left) = x.checked_sub(REACH + 1) {
+                    sum -= self.sums[left];
+                    count -= self.counts[left];
+                }
+                if cell != INVALID {
+                    tell(y * input + x, cell as i32 - ((sum + count / 2) / count) as i32);
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, row: &[u32]) {
+        for ((sum, count), &cell) in self.sums.iter_mut().zip(&mut *self.counts).zip(row) {
+            if cell != INVALID {
+                *sum += cell;
+                *count += 1;
+            }
+        }
+    }
+
+    fn leave(&mut self, row: &[u32]) {
+        for ((sum, count), &cell) in self.sums.iter_mut().zip(&mut *self.counts).zip(row) {
+            if cell != INVALID {
+                *sum -= cell;
+                *count -= 1;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -398,6 +565,7 @@ mod tests {
             saturation: u32::MAX,
             mask: Mask::NONE,
             mask_values: MaskValues::new(),
+            corrections: &[],
         }
     }
 
@@ -526,6 +694,77 @@ mod tests {
             map(&preparation(1, 1, PixelType::U8, far), &[1]),
             Err(Fault::NoValidPixel)
         );
+    }
+
+    /// The definition in plain loops.
+    fn contrast_by_definition(cells: &[Option<u32>], input: usize) -> Vec<u8> {
+        let y = |x: i64, r: i64| {
+            let inside = (0..input as i64).contains(&x) && (0..input as i64).contains(&r);
+            let cell = if inside { cells[(r * input as i64 + x) as usize] } else { None };
+            cell.map(|cell| i64::from((512 * (8 * cell + 3)).isqrt()))
+        };
+        let d: Vec<Option<i64>> = (0..cells.len() as i64)
+            .map(|i| {
+                let (x, r) = (i % input as i64, i / input as i64);
+                let near: Vec<i64> = (-5..=5).flat_map(|v| (-5..=5).filter_map(move |u| y(x + u, r + v))).collect();
+                let n = near.len() as i64;
+                y(x, r).map(|y| y - (near.iter().sum::<i64>() + n / 2) / n)
+            })
+            .collect();
+        let valid = d.iter().flatten().count() as i64;
+        let sum = d.iter().flatten().map(|d| d.abs()).sum::<i64>().max(1);
+        d.iter().map(|d| d.map_or(0, |d| (24 + (8 * d * valid).div_euclid(sum)).clamp(1, 127) as u8)).collect()
+    }
+
+    #[test]
+    fn contrast_is_its_definition() {
+        for (input, masked) in [(1u32, false), (4, true), (11, false), (12, true), (29, true)] {
+            let window = Window { left: 0, top: 0, block: 1, input };
+            let mut p = preparation(input, input, PixelType::U16, window);
+            p.reduce = Reduce::Contrast;
+            if masked {
+                p.mask_values.push(3).unwrap();
+            }
+            let counts: Vec<u16> = (0..input * input)
+                .map(|i| match i.wrapping_mul(2_654_435_761) >> 24 {
+                    0..=3 => 60_000,
+                    n => (n % 7) as u16,
+                })
+                .collect();
+            let payload: Vec<u8> = counts.iter().flat_map(|c| c.to_le_bytes()).collect();
+            let cells: Vec<_> = counts.iter().map(|&c| (!masked || c != 3).then_some(u32::from(c))).collect();
+            let (map, _) = map(&p, &payload).unwrap();
+            assert_eq!(map, contrast_by_definition(&cells, input as usize), "{input}");
+        }
+    }
+
+    #[test]
+    fn a_flat_frame_has_the_level_of_its_background() {
+        let window = Window { left: 0, top: 0, block: 1, input: 3 };
+        let mut p = preparation(3, 3, PixelType::U8, window);
+        p.reduce = Reduce::Contrast;
+        assert_eq!(map(&p, &[9; 9]).unwrap().0, [24; 9]);
+    }
+
+    #[test]
+    fn raw_words_are_corrected_by_their_cell() {
+        use half::f16;
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: 2,
+        };
+        let (dark, gain) = ([4000; 4], [f16::ONE; 4]);
+        let cells = [Correction::new([&dark; 3], [&gain; 3], 4).unwrap()];
+        let mut p = preparation(2, 2, PixelType::U16, window);
+        p.corrections = &cells;
+        let words: [u16; 4] = [1000, 1002, 1001, 0b10 << 14];
+        let payload: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let (_, found) = map(&p, &payload).unwrap();
+        assert_eq!((found.valid_cells, found.largest, found.sum), (3, 32, 48));
+        p.pixel_type = PixelType::I16;
+        assert_eq!(map(&p, &payload), Err(Fault::Shape));
     }
 
     #[test]

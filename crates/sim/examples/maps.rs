@@ -19,10 +19,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "training" => Mix::Training,
         other => return Err(format!("no mix {other}: natural or training").into()),
     };
-    let reduce = if reduce == "mean" {
-        Reduce::Mean
-    } else {
-        Reduce::Maximum
+    let reduce = match reduce.as_str() {
+        "mean" => Reduce::Mean,
+        "contrast" => Reduce::Contrast,
+        _ => Reduce::Maximum,
     };
     let (first, count, input): (u64, u64, u32) = (first.parse()?, count.parse()?, input.parse()?);
     let simulator = Simulator::new(seed.parse()?, mix);

@@ -187,6 +187,7 @@ impl Simulator {
             saturation: instrument.saturation(),
             mask: Mask::new(&scratch.mask, area.columns, area.rows).unwrap_or(Mask::NONE),
             mask_values: instrument.absence.values.clone(),
+            corrections: &[],
         };
         let header = FrameHeader::new(area.rows as u16, area.columns as u16, instrument.pixel_type);
         let frame = Frame {
@@ -227,6 +228,7 @@ impl Simulated {
             saturation: self.saturation,
             mask: Mask::new(&self.mask, self.columns, self.rows).unwrap_or(Mask::NONE),
             mask_values: self.mask_values.clone(),
+            corrections: &[],
         }
     }
 

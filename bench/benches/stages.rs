@@ -1,0 +1,69 @@
+//! Preparation, network and simulator, each alone, on every level of this machine.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hitgate_core::net::{Arena, Model, Plan};
+use hitgate_core::prep::{Reduce, Scratch, scratch_words};
+use hitgate_kernels::Level;
+use hitgate_sim::{Detector, Mix, Simulator};
+
+static MODEL: &[u8] = include_bytes!("../../models/mobilenet-v1-025-224/model.hgm");
+const INPUT: u32 = 224;
+
+fn network(c: &mut Criterion) {
+    let model = Model::parse(MODEL).expect("the committed model is sound");
+    let map = model.golden().map;
+    let mut group = c.benchmark_group("network, width 0.25");
+    group.throughput(Throughput::Elements(model.multiply_adds()));
+    for level in Level::all_available() {
+        let memory = Plan::memory(&model, level);
+        let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
+        let plan = Plan::new(&model, level, &mut packed).expect("the memory is as asked for");
+        let mut arena = Arena::new(&mut arena);
+        group.bench_function(level.name(), |b| {
+            b.iter(|| plan.infer(&mut arena, black_box(map)).expect("the map fits"));
+        });
+    }
+    group.finish();
+}
+
+fn preparation(c: &mut Criterion) {
+    let mut group = c.benchmark_group("preparation");
+    for detector in [Detector::JungfrauModule, Detector::Eiger1M] {
+        let frame = Simulator::with_detector(1, Mix::Natural, detector).frame(1);
+        let preparation = frame.preparation(INPUT, Reduce::Maximum);
+        let mut words = vec![0; scratch_words(INPUT)];
+        let mut scratch = Scratch::new(&mut words, INPUT).expect("the memory is as asked for");
+        let mut map = vec![0; (INPUT * INPUT) as usize];
+        group.throughput(Throughput::Bytes(frame.payload.len() as u64));
+        group.bench_function(detector.name(), |b| {
+            b.iter(|| preparation.run(black_box(&frame.as_frame()), &mut scratch, &mut map));
+        });
+    }
+    group.finish();
+}
+
+/// Throughput in pixels: the design asks for 40 Mpx/s a core.
+fn simulator(c: &mut Criterion) {
+    let mut group = c.benchmark_group("simulator, maps");
+    group.sample_size(20);
+    for detector in [Detector::Eiger1M, Detector::Eiger4M] {
+        let simulator = Simulator::with_detector(1, Mix::Natural, detector);
+        let mut scratch = hitgate_sim::Scratch::default();
+        let mut map = vec![0; (INPUT * INPUT) as usize];
+        let made = simulator.map(0, INPUT, Reduce::Maximum, &mut map, &mut scratch);
+        group.throughput(Throughput::Elements(made.pixels));
+        let mut index = 0;
+        group.bench_function(detector.name(), |b| {
+            b.iter(|| {
+                index += 1;
+                simulator.map(index % 16, INPUT, Reduce::Maximum, &mut map, &mut scratch)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, network, preparation, simulator);
+criterion_main!(benches);

@@ -1,0 +1,12 @@
+//! One file a verb.
+
+pub mod bench;
+pub mod dataset;
+pub mod demo;
+pub mod eval;
+pub mod feed;
+pub mod import;
+pub mod inspect;
+pub mod run;
+pub mod screen;
+pub mod simulate;

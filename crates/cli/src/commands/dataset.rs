@@ -1,0 +1,117 @@
+//! `hitgate dataset`: prepared maps with labels, for training.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use hitgate_core::prep::Reduce;
+use hitgate_formats::write::NpyStack;
+use hitgate_sim::{Detector, Scratch, Simulator};
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::progress::Progress;
+use crate::simulation::{MixArg, detector};
+
+/// Simulate prepared maps for training: OUT.npy and OUT.jsonl
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hitgate dataset train --maps 30000 --seed 1 --mix training
+  hitgate dataset validation --maps 4000 --seed 1000
+
+OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees; OUT.jsonl has a
+line a map: index, class, spots, set. No frame is stored on the way, and only the pixels that the
+window needs are simulated.")]
+pub struct DatasetArgs {
+    /// Where to write, without extension
+    out: PathBuf,
+    /// Maps to make
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    maps: u64,
+    /// Number of the first map
+    #[arg(long, value_name = "I", default_value_t = 0)]
+    first: u64,
+    /// Seed
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    seed: u64,
+    /// Which frames, and how often
+    #[arg(long, value_enum, default_value_t = MixArg::Natural)]
+    mix: MixArg,
+    /// One detector with one geometry; all of them if left out
+    #[arg(long, value_name = "DETECTOR", value_parser = detector)]
+    detector: Option<Detector>,
+    /// Cells along the side of a map
+    #[arg(long, value_name = "CELLS", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    input: u32,
+    /// How a block of pixels becomes a cell
+    #[arg(long, value_enum, default_value_t = ReduceArg::Max)]
+    reduce: ReduceArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ReduceArg {
+    /// The largest count
+    Max,
+    /// The mean count
+    Mean,
+}
+
+/// Maps that are made at a time, before they are written in order.
+const BATCH: u64 = 256;
+
+/// Runs the command.
+pub fn run(args: &DatasetArgs) -> Result<()> {
+    let simulator = match args.detector {
+        Some(detector) => Simulator::with_detector(args.seed, args.mix.into(), detector),
+        None => Simulator::new(args.seed, args.mix.into()),
+    };
+    let reduce = match args.reduce {
+        ReduceArg::Max => Reduce::Maximum,
+        ReduceArg::Mean => Reduce::Mean,
+    };
+    let labels_path = args.out.with_extension("jsonl");
+    let maps_path = args.out.with_extension("npy");
+    let mut maps = NpyStack::create(&maps_path, args.input, args.input)?;
+    let unwritable = || format!("cannot write {}", labels_path.display());
+    let mut labels = BufWriter::new(File::create(&labels_path).with_context(unwritable)?);
+    let progress = Progress::start("simulating", args.maps);
+    let start = std::time::Instant::now();
+    let (mut counts, mut pixels) = ([0u64; 3], 0u64);
+    let end = args.first + args.maps;
+    for first in (args.first..end).step_by(BATCH as usize) {
+        let made: Vec<_> = (first..end.min(first + BATCH))
+            .into_par_iter()
+            .map_init(Scratch::default, |scratch, index| {
+                let mut map = vec![0; (args.input as usize).pow(2)];
+                let label = simulator.map(index, args.input, reduce, &mut map, scratch);
+                progress.advance();
+                (label, map)
+            })
+            .collect();
+        for (index, (label, map)) in (first - args.first..).zip(made) {
+            maps.push(&map)?;
+            let line = json!({
+                "index": index, "class": label.truth.class.name(), "spots": label.truth.spots, "set": label.set,
+            });
+            writeln!(labels, "{line}").with_context(unwritable)?;
+            counts[label.truth.class as usize] += 1;
+            pixels += label.pixels;
+        }
+    }
+    labels.flush().with_context(unwritable)?;
+    let written = maps.finish()?;
+    progress.clear();
+    let [hits, maybes, misses] = counts;
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{written} maps of {0} x {0} in {1}: {hits} hit, {maybes} maybe, {misses} miss; {2:.1} s, {3:.0} Mpx/s",
+        args.input,
+        maps_path.display(),
+        seconds,
+        pixels as f64 / seconds / 1e6
+    );
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! `hitgate import`: ONNX → a quantized model file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use hitgate_core::verdict::Class;
+use hitgate_formats::{FrameFile, Pixels};
+use hitgate_import::import::{Imported, Options, import};
+use hitgate_import::parity::Parity;
+use hitgate_import::scores::Maps;
+use hitgate_import::thresholds::Target;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::report;
+
+/// Quantize an ONNX MobileNet-V1 into a model file, and compare the two
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  hitgate import runs/w025/model.onnx --calibration train.npy --validation validation.npy \\
+      --temperature 1.1 -o model.hgm
+
+Maps come from `hitgate dataset`: NAME.npy with NAME.jsonl beside it. Activation ranges come from
+the calibration maps; thresholds are set, and integer and float compared, on the validation maps.")]
+pub struct ImportArgs {
+    /// The network, as models/train exports it
+    onnx: PathBuf,
+    /// Maps to calibrate on
+    #[arg(long, value_name = "MAPS.npy", required = true)]
+    calibration: PathBuf,
+    /// Labelled maps to set thresholds and to compare on
+    #[arg(long, value_name = "MAPS.npy", required = true)]
+    validation: PathBuf,
+    /// The model file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// What divides the logits, as training fitted it
+    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    temperature: f32,
+    /// Recall of hits on the validation maps that the model's own threshold is set by
+    #[arg(long, value_name = "RECALL", default_value_t = 0.99)]
+    recall: f64,
+    /// Maps to calibrate on, spread over those given
+    #[arg(long, value_name = "N", default_value_t = 192)]
+    calibration_maps: usize,
+    /// Seed of the training data, for the record
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    seed: u64,
+    /// A line on where the model comes from, for the record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    text: String,
+    /// One JSON object in place of the tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &ImportArgs) -> Result<()> {
+    if !(0.0..=1.0).contains(&args.recall) {
+        bail!(
+            "a recall of {} is none: a number from 0 to 1 is needed",
+            args.recall
+        );
+    }
+    let calibration = Labelled::read(&args.calibration)?;
+    let validation = Labelled::read(&args.validation)?;
+    let options = Options {
+        temperature: args.temperature,
+        target: Target::Hits(args.recall),
+        calibration_maps: args.calibration_maps,
+        seed: args.seed,
+        text: args.text.clone(),
+        ..Options::new(calibration.side)
+    };
+    let imported = import(
+        &args.onnx,
+        calibration.maps()?,
+        validation.maps()?,
+        &options,
+    )
+    .with_context(|| format!("cannot import {}", args.onnx.display()))?;
+    std::fs::write(&args.output, &imported.hgm)
+        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    if args.json {
+        println!(
+            "{}",
+            json!({
+                "parity": imported.parity,
+                "parity_at_half": imported.parity_at_half,
+                "points": imported.points,
+                "confusion": imported.confusion,
+            })
+        );
+    } else {
+        print(&imported, &args.output);
+    }
+    Ok(())
+}
+
+/// Maps and their classes.
+struct Labelled {
+    levels: Vec<u8>,
+    classes: Vec<Class>,
+    side: usize,
+}
+
+/// The part of a label line that is needed here.
+#[derive(Deserialize)]
+struct Label {
+    class: String,
+}
+
+impl Labelled {
+    fn read(path: &Path) -> Result<Self> {
+        let mut file = FrameFile::open(path)?;
+        let mut levels = Vec::new();
+        let mut side = 0;
+        for index in 0..file.frames() {
+            let image = file.read(index)?;
+            let Pixels::U8(map) = image.pixels else {
+                bail!(
+                    "{}: maps are u8, as `hitgate dataset` writes them",
+                    path.display()
+                );
+            };
+            if image.columns != image.rows {
+                bail!(
+                    "{}: a map of {} x {} is not square",
+                    path.display(),
+                    image.columns,
+                    image.rows
+                );
+            }
+            side = image.columns as usize;
+            levels.extend_from_slice(&map);
+        }
+        let labels = path.with_extension("jsonl");
+        let text = std::fs::read_to_string(&labels)
+            .with_context(|| format!("cannot read the labels {}", labels.display()))?;
+        let class = |(number, line): (usize, &str)| {
+            let at = || format!("{} line {}", labels.display(), number + 1);
+            let label: Label = serde_json::from_str(line).with_context(at)?;
+            let class = Class::ALL
+                .into_iter()
+                .find(|class| class.name() == label.class);
+            class.with_context(|| {
+                format!(
+                    "{}: class `{}` is none of hit, maybe, miss",
+                    at(),
+                    label.class
+                )
+            })
+        };
+        let classes = text
+            .lines()
+            .enumerate()
+            .map(class)
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Labelled {
+            levels,
+            classes,
+            side,
+        })
+    }
+
+    fn maps(&self) -> Result<Maps<'_>> {
+        match Maps::new(&self.levels, &self.classes, self.side * self.side) {
+            Some(maps) => Ok(maps),
+            None => bail!(
+                "{} labels for {} bytes of maps of {1}: one line a map is needed",
+                self.classes.len(),
+                self.side * self.side
+            ),
+        }
+    }
+}
+
+fn print(imported: &Imported, output: &Path) {
+    println!(
+        "model      {}, {}",
+        output.display(),
+        report::bytes(imported.hgm.len() as u64)
+    );
+    parity("at the model's threshold", &imported.parity);
+    parity("at the paper's threshold", &imported.parity_at_half);
+    println!("operating points, by the integer network on the validation maps");
+    for point in &imported.points {
+        let filtered = &point.filtered;
+        println!(
+            "  {:<20} t {:.4}  hits kept {}/{}  hits or maybes kept {}/{}  misses dropped {}/{}",
+            format!("{:?}", point.target),
+            report::probability(point.threshold),
+            filtered.hits_kept.k,
+            filtered.hits_kept.n,
+            filtered.wanted_kept.k,
+            filtered.wanted_kept.n,
+            filtered.misses_dropped.k,
+            filtered.misses_dropped.n,
+        );
+    }
+}
+
+fn parity(at: &str, parity: &Parity) {
+    let of = |share: hitgate_import::metrics::Share| {
+        format!(
+            "{:.2} % ({}/{})",
+            100.0 * share.fraction(),
+            share.k,
+            share.n
+        )
+    };
+    println!("integer against float, {at} {:.4}", parity.threshold);
+    println!(
+        "  equal verdicts {}, {} wanted frames lost, {} gained",
+        of(parity.verdicts_equal),
+        parity.lost,
+        parity.gained
+    );
+    println!("  equal classes  {}", of(parity.classes_equal));
+    if let (Some(float), Some(integer)) = (parity.auc_float, parity.auc_integer) {
+        println!("  area under the ROC curve: float {float:.4}, integer {integer:.4}");
+    }
+    println!(
+        "  P(hit) + P(maybe) differs by {:.4} in the mean, {:.4} at most",
+        parity.mean_difference, parity.largest_difference
+    );
+    for worst in parity.worst.iter().take(5) {
+        println!(
+            "    map {:>5}, a {}: float {:.4}, integer {:.4}",
+            worst.index, worst.truth, worst.float, worst.integer
+        );
+    }
+}

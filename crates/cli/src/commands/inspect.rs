@@ -1,0 +1,225 @@
+//! `hitgate inspect`: what is in a model, a ring, a frame file, this machine.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use hitgate_core::accounts::Accounts;
+use hitgate_core::net::{Model, format};
+use hitgate_formats::FrameFile;
+use hitgate_formats::geometry::window;
+use hitgate_host::{HostError, MonotonicClock, Ring};
+use hitgate_kernels::Level;
+use hitgate_ring::AttachError;
+
+use crate::{model, report};
+
+/// Show what is in a model, a ring, a file of frames, or this machine
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hitgate inspect                          # the model built in, and the CPU levels of this machine
+  hitgate inspect model.hgm
+  hitgate inspect /dev/shm/hitgate.ring    # also while it is in use
+  hitgate inspect frame_00001.cbf.gz")]
+pub struct InspectArgs {
+    /// A model (.hgm), a ring, or a file of frames
+    what: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &InspectArgs) -> Result<()> {
+    let Some(path) = &args.what else {
+        levels();
+        return show_model(model::EMBEDDED, None);
+    };
+    let mut start = [0; 8];
+    let mut file =
+        std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let read = file
+        .read(&mut start)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if start[..read] == format::MAGIC {
+        return show_model(&model::bytes(Some(path))?, Some(path));
+    }
+    match Ring::open(path) {
+        Ok(ring) => show_ring(&ring),
+        Err(HostError::Attach {
+            source: AttachError::NotARing,
+            ..
+        }) => show_frames(path),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn levels() {
+    let here: Vec<_> = Level::all_available().map(Level::name).collect();
+    println!(
+        "levels     {} (of {})",
+        here.join(", "),
+        Level::NAMES.join(", ")
+    );
+}
+
+fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
+    let model = model::parse(bytes, path)?;
+    let input = model.input();
+    let name = path.map_or("built in".into(), |path| path.display().to_string());
+    println!(
+        "model      {name}, {}, crc {:08x}",
+        report::bytes(bytes.len() as u64),
+        crc32fast::hash(bytes)
+    );
+    println!(
+        "input      {0} x {0} x {1}, {2:?} of each block, window to {3:.1} Å",
+        input.size, input.channels, input.reduce, input.d_water
+    );
+    println!(
+        "network    {:.1} million multiply-adds",
+        model.multiply_adds() as f64 / 1e6
+    );
+    println!("threshold  {:.4}", report::probability(model.threshold()));
+    for point in model.operating_points() {
+        let ((kept, hits), (dropped, misses)) = (point.hits_kept, point.misses_dropped);
+        println!(
+            "  {:<12} t {:.4}  hits kept {kept}/{hits} (at least {:.4}, 95 %)  misses dropped {dropped}/{misses}",
+            point.name,
+            report::probability(point.threshold),
+            point.recall_bound,
+        );
+    }
+    let exact = golden(&model)?;
+    println!(
+        "golden     {}",
+        if exact {
+            "exact on every level of this machine"
+        } else {
+            "✗ NOT EXACT: do not use this model here"
+        }
+    );
+    let provenance = model.provenance();
+    println!(
+        "from       seed {}, {}",
+        provenance.seed,
+        provenance.text.trim()
+    );
+    anyhow::ensure!(exact, "the golden vector is not reproduced");
+    Ok(())
+}
+
+/// Whether each level of this machine gives the golden vector's exact answer.
+fn golden(model: &Model<'_>) -> Result<bool> {
+    let golden = model.golden();
+    for level in Level::all_available() {
+        if infer(model, level, golden.map)? != golden.logits {
+            return Ok(false);
+        }
+    }
+    Ok(model.score(golden.logits) == golden.score)
+}
+
+fn infer(model: &Model<'_>, level: Level, map: &[u8]) -> Result<[i32; 3]> {
+    use hitgate_core::net::{Arena, Plan};
+    let memory = Plan::memory(model, level);
+    let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
+    let plan = Plan::new(model, level, &mut packed)?;
+    Ok(plan.infer(&mut Arena::new(&mut arena), map)?)
+}
+
+fn show_ring(ring: &Ring) -> Result<()> {
+    let layout = ring.layout();
+    println!(
+        "ring       {} slots of {}, {} records, session {:x}",
+        layout.slots(),
+        report::bytes(u64::from(layout.stride())),
+        layout.records(),
+        ring.session()
+    );
+    let monitor = ring.monitor()?;
+    let now_ms = MonotonicClock.now_ms();
+    let age = |heartbeat_ms: u32| f64::from(now_ms.wrapping_sub(heartbeat_ms)) / 1e3;
+    if let Some(source) = monitor.source() {
+        println!(
+            "source     {:?}, last sign of life {:.1} s ago, {} frames, {} stalls, {} lost",
+            source.state,
+            age(source.heartbeat_ms),
+            source.produced,
+            source.stalls,
+            source.lost_at_source
+        );
+    }
+    if let Some(consumer) = monitor.consumer() {
+        println!(
+            "filter     {:?}, last sign of life {:.1} s ago, {} judged, {} slots back, {} waits for the link",
+            consumer.state,
+            age(consumer.heartbeat_ms),
+            consumer.taken,
+            consumer.returned,
+            consumer.waits
+        );
+        print!(
+            "{}",
+            report::accounts(&Accounts::from_counters(&consumer.path))
+        );
+    }
+    Ok(())
+}
+
+fn show_frames(path: &Path) -> Result<()> {
+    let mut file = FrameFile::open(path)?;
+    println!("file       {:?}, {} frames", file.kind(), file.frames());
+    let image = file.read(0)?;
+    let element = image
+        .pixels
+        .pixel_type()
+        .map_or("f32", crate::module::pixel_type_name);
+    println!(
+        "frame      {} x {} pixels, {element}",
+        image.columns, image.rows
+    );
+    let metadata = file.metadata();
+    println!(
+        "detector   {}",
+        metadata.detector.as_deref().unwrap_or("not named")
+    );
+    match &metadata.geometry {
+        None => {
+            println!("geometry   none: the whole frame is looked at (give NAME.json, or flags)")
+        }
+        Some(g) => println!(
+            "geometry   wavelength {:.4} Å, distance {:.2} mm, beam at ({:.2}, {:.2}), pixel {:.4} mm",
+            g.wavelength_a, g.distance_mm, g.beam_center_px[0], g.beam_center_px[1], g.pixel_mm
+        ),
+    }
+    let model = model::parse(model::EMBEDDED, None)?;
+    let input = model::input(&model);
+    let (window, placed) = window(
+        metadata.geometry.as_ref(),
+        image.columns,
+        image.rows,
+        input.d_water,
+        input.size,
+    );
+    println!(
+        "window     {0} x {0} pixels from ({1}, {2}), blocks of {3} x {3}{4}",
+        window.side(),
+        window.left,
+        window.top,
+        window.block,
+        if placed.is_some() {
+            ""
+        } else {
+            ": the whole frame"
+        }
+    );
+    println!(
+        "mask       {} pixels, values {:?}",
+        metadata.mask.as_ref().map_or(0, |m| m.count()),
+        metadata.mask_values
+    );
+    if let Some(saturation) = metadata.saturation {
+        println!("saturation {saturation}");
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! `hitgate screen`: classify the frames in files.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::filter::FilterArgs;
+use crate::model;
+use crate::open::DescribeArgs;
+use crate::report::{class_word, probability};
+use crate::screener::{Judged, Screener};
+
+/// Classify the frames in files: one line a frame
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hitgate screen frame_00001.cbf.gz run.h5
+  hitgate screen run.h5:/entry/data/data --format lst -o hits.lst   # for CrystFEL
+  hitgate screen module.npy --distance 150 --wavelength 1.3 --beam-center 512,256 --pixel 0.075
+
+Reads CBF, HDF5/NeXus (bitshuffle-LZ4 too), TIFF, MarCCD, SMV, NPY, each also as .gz, and what
+`hitgate run --keep` wrote. Geometry comes from the file, else from NAME.json beside it, else from
+flags; without any the whole frame is looked at and the line says \"geometry\": \"none\".
+Exits with 1 when a frame could not be read.")]
+pub struct ScreenArgs {
+    /// Files of frames; FILE:DATASET names a dataset in an HDF5 file
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
+    format: Format,
+    /// Write to this file, which appears once it is whole
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    describe: DescribeArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON object a frame
+    Jsonl,
+    /// Comma-separated, with a header
+    Csv,
+    /// `file //index` of the kept frames, for indexing programs
+    Lst,
+}
+
+impl Format {
+    fn header(self) -> Option<&'static str> {
+        (self == Format::Csv)
+            .then_some("file,index,p_hit,p_maybe,p_miss,class,keep,reason,latency_us,geometry")
+    }
+
+    fn line(self, judged: &Judged<'_>) -> Option<String> {
+        let Judged {
+            file,
+            index,
+            record,
+            geometry,
+        } = judged;
+        let keep = record.verdict().keeps();
+        let geometry = if *geometry { "file" } else { "none" };
+        let [p_hit, p_maybe, p_miss] =
+            [record.p_hit, record.p_maybe, record.p_miss].map(probability);
+        let latency_us = f64::from(record.latency_ns) / 1e3;
+        let reason = record.verdict().reason();
+        match self {
+            Format::Jsonl => Some(
+                json!({
+                    "file": file, "index": index,
+                    "p_hit": p_hit, "p_maybe": p_maybe, "p_miss": p_miss,
+                    "class": class_word(record), "keep": keep, "reason": reason,
+                    "latency_us": latency_us, "geometry": geometry,
+                })
+                .to_string(),
+            ),
+            Format::Csv => {
+                let file = match file.contains([',', '"', '\n']) {
+                    true => format!("\"{}\"", file.replace('"', "\"\"")),
+                    false => (*file).to_string(),
+                };
+                let class = record.class().map_or("", |class| class.name());
+                Some(format!(
+                    "{file},{index},{p_hit},{p_maybe},{p_miss},{class},{keep},{reason},{latency_us},{geometry}"
+                ))
+            }
+            Format::Lst => keep.then(|| format!("{file} //{index}")),
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &ScreenArgs) -> Result<()> {
+    let bytes = model::bytes(args.filter.model.as_deref())?;
+    let screener = Screener {
+        model: model::parse(&bytes, args.filter.model.as_deref())?,
+        model_bytes: &bytes,
+        describe: &args.describe,
+        filter: &args.filter,
+    };
+    match &args.output {
+        None => screen(&screener, args, &mut std::io::stdout().lock()),
+        Some(path) => {
+            let mut partial = path.as_os_str().to_owned();
+            partial.push(".part");
+            let partial = PathBuf::from(partial);
+            let place = || format!("cannot write {}", path.display());
+            let mut file = BufWriter::new(File::create(&partial).with_context(place)?);
+            let screened = screen(&screener, args, &mut file);
+            let written = file.flush().and_then(|()| std::fs::rename(&partial, path));
+            written.with_context(place).inspect_err(|_| {
+                let _ = std::fs::remove_file(&partial);
+            })?;
+            screened
+        }
+    }
+}
+
+fn screen(screener: &Screener<'_>, args: &ScreenArgs, out: &mut impl Write) -> Result<()> {
+    let unwritable = "cannot write the output";
+    if let Some(header) = args.format.header() {
+        writeln!(out, "{header}").context(unwritable)?;
+    }
+    let mut unreadable = 0;
+    for path in &args.files {
+        unreadable += screener.file(path, &mut |judged| match args.format.line(judged) {
+            Some(line) => writeln!(out, "{line}").context(unwritable),
+            None => Ok(()),
+        })?;
+    }
+    if unreadable > 0 {
+        bail!(
+            "{unreadable} of the files or frames could not be read; the others are in the output"
+        );
+    }
+    Ok(())
+}

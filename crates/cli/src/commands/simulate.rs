@@ -1,0 +1,118 @@
+//! `hitgate simulate`: labelled detector frames.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use hitgate_core::verdict::Class;
+use hitgate_formats::sidecar::Sidecar;
+use hitgate_formats::truth::{self, Truth};
+use hitgate_formats::write::{write_cbf, write_npy};
+use hitgate_sim::{Detector, Simulated, Simulator};
+use rayon::prelude::*;
+
+use crate::progress::Progress;
+use crate::simulation::{MixArg, detector, detectors, image, metadata};
+
+/// Simulate labelled detector frames
+#[derive(Args, Debug)]
+#[command(after_help = format!("\
+Examples:
+  hitgate simulate frames --frames 20 --detector eiger-4m
+  hitgate eval --truth frames/truth.jsonl
+
+Writes miniCBF files (which dials.import reads) or NPY files with a JSON sidecar, and truth.jsonl:
+class and counted spots of each frame. Frame i of a seed is the same on every machine.
+
+Detectors: {}", detectors()))]
+pub struct SimulateArgs {
+    /// Folder to write into
+    folder: PathBuf,
+    /// Frames to simulate
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    frames: u64,
+    /// Number of the first frame
+    #[arg(long, value_name = "I", default_value_t = 0)]
+    first: u64,
+    /// Seed
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    seed: u64,
+    /// Which frames, and how often
+    #[arg(long, value_enum, default_value_t = MixArg::Natural)]
+    mix: MixArg,
+    /// One detector with one geometry; all of them, each frame another, if left out
+    #[arg(long, value_name = "DETECTOR", value_parser = detector)]
+    detector: Option<Detector>,
+    /// File format
+    #[arg(long, value_enum, default_value_t = Format::Cbf)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// miniCBF; pixels that are excluded by a mask are written as -2
+    Cbf,
+    /// NPY with a JSON sidecar
+    Npy,
+}
+
+/// Runs the command.
+pub fn run(args: &SimulateArgs) -> Result<()> {
+    std::fs::create_dir_all(&args.folder)
+        .with_context(|| format!("cannot make the folder {}", args.folder.display()))?;
+    let simulator = match args.detector {
+        Some(detector) => Simulator::with_detector(args.seed, args.mix.into(), detector),
+        None => Simulator::new(args.seed, args.mix.into()),
+    };
+    let progress = Progress::start("simulating", args.frames);
+    let lines = (args.first..args.first + args.frames)
+        .into_par_iter()
+        .map(|index| {
+            let frame = simulator.frame(index);
+            let name = write(&args.folder, index, &frame, args.format)?;
+            progress.advance();
+            Ok(Truth {
+                file: name,
+                index: 0,
+                class: match frame.truth.class {
+                    Class::Hit => truth::Class::Hit,
+                    Class::Maybe => truth::Class::Maybe,
+                    Class::Miss => truth::Class::Miss,
+                },
+                spots: Some(frame.truth.spots),
+                set: frame.set.into(),
+            })
+        })
+        .collect::<Result<Vec<_>>>();
+    progress.clear();
+    let lines = lines?;
+    truth::write(&args.folder.join("truth.jsonl"), &lines)?;
+    println!(
+        "{} frames and truth.jsonl in {}",
+        lines.len(),
+        args.folder.display()
+    );
+    Ok(())
+}
+
+fn write(folder: &Path, index: u64, frame: &Simulated, format: Format) -> Result<String> {
+    let metadata = metadata(frame);
+    let image = image(frame);
+    let (name, written) = match format {
+        Format::Cbf => {
+            let name = format!("frame_{index:06}.cbf");
+            let written = write_cbf(&folder.join(&name), &image, &metadata);
+            (name, written)
+        }
+        Format::Npy => {
+            let name = format!("frame_{index:06}.npy");
+            let path = folder.join(&name);
+            let sidecar = path.with_extension("json");
+            let written =
+                write_npy(&path, &image).and_then(|()| Sidecar::from(&metadata).write(&sidecar));
+            (name, written)
+        }
+    };
+    written?;
+    Ok(name)
+}

@@ -1,0 +1,247 @@
+//! What the filter must know of a module before its first frame: shape, geometry, mask.
+//!
+//! Real detectors answer this from a configuration service; here it is a small JSON file beside the
+//! ring, `RING.json`, which `feed` writes and `run` reads.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use hitgate_core::frame::PixelType;
+use hitgate_core::prep::{Mask, MaskValues, Preparation, Reduce};
+use hitgate_formats::geometry::{Geometry, window};
+use hitgate_formats::sidecar::Sidecar;
+use serde::{Deserialize, Serialize};
+
+/// One module: the frames that carry its number are all of this kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Module {
+    /// Columns of a frame.
+    pub columns: u32,
+    /// Rows of a frame.
+    pub rows: u32,
+    /// `u8`, `u16`, `u32`, `i16` or `i32`.
+    pub pixel_type: String,
+    /// Geometry and response.
+    #[serde(flatten)]
+    pub about: Sidecar,
+    /// Excluded pixels as runs of `[first, count]`, counted row by row.
+    #[serde(default)]
+    pub excluded: Vec<[u32; 2]>,
+}
+
+const PIXEL_TYPES: [(&str, PixelType); 5] = [
+    ("u8", PixelType::U8),
+    ("u16", PixelType::U16),
+    ("u32", PixelType::U32),
+    ("i16", PixelType::I16),
+    ("i32", PixelType::I32),
+];
+
+/// The name of a pixel type, as in `u16`.
+pub fn pixel_type_name(pixel_type: PixelType) -> &'static str {
+    PIXEL_TYPES
+        .iter()
+        .find(|(_, t)| *t == pixel_type)
+        .map_or("", |(name, _)| name)
+}
+
+/// What a model asks of the preparation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Input {
+    /// Cells along the side of a map.
+    pub size: u32,
+    /// Resolution of the water ring, in ångström.
+    pub d_water: f64,
+    /// How a block becomes a cell.
+    pub reduce: Reduce,
+}
+
+/// A module with its mask unpacked and its window placed, ready to lend a [`Preparation`].
+pub struct Prepared {
+    module: Module,
+    pixel_type: PixelType,
+    mask: Vec<u8>,
+    /// The geometry that placed the window; `None` where the whole panel is the window.
+    pub geometry: Option<Geometry>,
+    input: Input,
+}
+
+impl Module {
+    /// Bytes of a frame.
+    pub fn frame_bytes(&self) -> Result<usize> {
+        Ok(self.columns as usize * self.rows as usize * self.pixel_type()?.size())
+    }
+
+    /// How a pixel is stored.
+    pub fn pixel_type(&self) -> Result<PixelType> {
+        match PIXEL_TYPES
+            .iter()
+            .find(|(name, _)| *name == self.pixel_type)
+        {
+            Some((_, pixel_type)) => Ok(*pixel_type),
+            None => bail!(
+                "pixel type `{}` is none of u8, u16, u32, i16, i32: correct `pixel_type` in the module's description",
+                self.pixel_type
+            ),
+        }
+    }
+
+    /// Unpacks the mask and places the window.
+    pub fn prepare(&self, input: Input) -> Result<Prepared> {
+        let pixels = u64::from(self.columns) * u64::from(self.rows);
+        if !(1..=1 << 30).contains(&pixels) || self.columns > 0xFFFF || self.rows > 0xFFFF {
+            bail!(
+                "a frame of {} x {} pixels: both sides must be 1 to 65535",
+                self.columns,
+                self.rows
+            );
+        }
+        let (_, geometry) = window(
+            self.about.geometry().as_ref(),
+            self.columns,
+            self.rows,
+            input.d_water,
+            input.size,
+        );
+        Ok(Prepared {
+            pixel_type: self.pixel_type()?,
+            mask: unpack(&self.excluded, pixels)?,
+            geometry,
+            input,
+            module: self.clone(),
+        })
+    }
+}
+
+impl Prepared {
+    /// The preparation of this module's frames.
+    pub fn preparation(&self) -> Result<Preparation<'_>> {
+        let Module {
+            columns,
+            rows,
+            ref about,
+            ..
+        } = self.module;
+        let (window, _) = window(
+            self.geometry.as_ref(),
+            columns,
+            rows,
+            self.input.d_water,
+            self.input.size,
+        );
+        let mask_values = about.mask_values.as_deref().unwrap_or_default();
+        let Ok(mask_values) = MaskValues::from_slice(mask_values) else {
+            bail!(
+                "{} mask values: at most 8 are looked for; put the others into a mask",
+                mask_values.len()
+            );
+        };
+        Ok(Preparation {
+            columns,
+            rows,
+            pixel_type: self.pixel_type,
+            window,
+            reduce: self.input.reduce,
+            saturation: about.saturation.unwrap_or(u32::MAX),
+            mask: Mask::new(&self.mask, columns, rows).unwrap_or(Mask::NONE),
+            mask_values,
+            corrections: &[],
+        })
+    }
+}
+
+/// Runs of excluded pixels, from one bit a pixel.
+pub fn runs(mask: &hitgate_formats::Mask) -> Vec<[u32; 2]> {
+    let mut runs: Vec<[u32; 2]> = Vec::new();
+    for pixel in (0..mask.columns * mask.rows).filter(|&pixel| mask.excludes(pixel as usize)) {
+        match runs.last_mut() {
+            Some([first, count]) if *first + *count == pixel => *count += 1,
+            _ => runs.push([pixel, 1]),
+        }
+    }
+    runs
+}
+
+/// One bit a pixel, from runs; nothing at all where nothing is excluded.
+fn unpack(runs: &[[u32; 2]], pixels: u64) -> Result<Vec<u8>> {
+    if runs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut bits = vec![0; pixels.div_ceil(8) as usize];
+    for &[first, count] in runs {
+        if u64::from(first) + u64::from(count) > pixels {
+            bail!("excluded run [{first}, {count}] reaches beyond the {pixels} pixels of a frame");
+        }
+        for pixel in first..first + count {
+            bits[pixel as usize / 8] |= 1 << (pixel % 8);
+        }
+    }
+    Ok(bits)
+}
+
+/// Where the description of a ring's, or of a slots file's, modules lies: `NAME.json`.
+pub fn description_path(of: &Path) -> PathBuf {
+    let mut name = of.as_os_str().to_owned();
+    name.push(".json");
+    PathBuf::from(name)
+}
+
+/// Writes the modules beside the ring.
+pub fn write(of: &Path, modules: &[Module]) -> Result<()> {
+    let path = description_path(of);
+    let text = serde_json::to_string(modules)?;
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Reads the modules of a ring.
+pub fn read(of: &Path) -> Result<Vec<Module>> {
+    let path = description_path(of);
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "cannot read {}, which describes the modules (`hitgate feed` writes it)",
+            path.display()
+        )
+    })?;
+    let modules: Vec<Module> = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a list of module descriptions", path.display()))?;
+    if modules.is_empty() {
+        bail!("{} describes no module", path.display());
+    }
+    Ok(modules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_survives_its_runs() {
+        let mut mask = hitgate_formats::Mask::none(7, 5);
+        for pixel in [0, 1, 2, 9, 34] {
+            mask.bits[pixel / 8] |= 1 << (pixel % 8);
+        }
+        let runs = runs(&mask);
+        assert_eq!(runs, [[0, 3], [9, 1], [34, 1]]);
+        assert_eq!(unpack(&runs, 35).unwrap(), mask.bits);
+        assert!(unpack(&[[34, 2]], 35).is_err());
+    }
+
+    #[test]
+    fn a_module_survives_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = folder.path().join("ring");
+        let module = Module {
+            columns: 3,
+            rows: 2,
+            pixel_type: "i16".into(),
+            about: Sidecar {
+                distance_mm: Some(150.0),
+                mask_values: Some(vec![-1]),
+                ..Sidecar::default()
+            },
+            excluded: vec![[1, 2]],
+        };
+        write(&ring, std::slice::from_ref(&module)).unwrap();
+        assert_eq!(read(&ring).unwrap(), [module]);
+    }
+}

@@ -1,0 +1,102 @@
+//! What a run adds up to: latencies by stage, and verdicts against the truth.
+
+use hdrhistogram::Histogram;
+use hitgate_core::link::Record;
+use hitgate_core::pipeline::{Node, Stages};
+use hitgate_core::verdict::Class;
+use hitgate_host::MonotonicClock;
+
+/// The stages that latencies are kept for.
+pub const STAGES: [&str; 5] = ["header", "prep", "net", "verdict", "path"];
+
+/// Latencies of each stage, in ns.
+pub struct Latencies {
+    stages: [Histogram<u64>; STAGES.len()],
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        // Three digits from 1 ns to a minute; the path allocates nothing while it runs.
+        let stage =
+            || Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds are in order");
+        Latencies {
+            stages: std::array::from_fn(|_| stage()),
+        }
+    }
+}
+
+impl Latencies {
+    /// Enters one frame.
+    pub fn add(&mut self, record: &Record, stages: &Stages) {
+        let path = u64::from(record.latency_ns);
+        let Stages {
+            header_ns,
+            prep_ns,
+            net_ns,
+            verdict_ns,
+        } = *stages;
+        for (stage, ns) in self
+            .stages
+            .iter_mut()
+            .zip([header_ns, prep_ns, net_ns, verdict_ns, path])
+        {
+            stage.saturating_record(ns);
+        }
+    }
+
+    /// Name and latencies of each stage.
+    pub fn stages(&self) -> impl Iterator<Item = (&'static str, &Histogram<u64>)> {
+        STAGES.into_iter().zip(&self.stages)
+    }
+}
+
+/// Label against verdict: rows hit, maybe, miss; columns kept, dropped, and class by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Agreement {
+    /// Kept frames by label.
+    pub kept: [u64; 3],
+    /// Frames by label.
+    pub of: [u64; 3],
+    /// Frames by label (row) and class of the network (column).
+    pub classes: [[u64; 3]; 3],
+}
+
+impl Agreement {
+    /// Enters one frame.
+    pub fn add(&mut self, label: Class, record: &Record) {
+        let row = label as usize;
+        self.of[row] += 1;
+        self.kept[row] += u64::from(record.verdict().keeps());
+        if let Some(class) = record.class() {
+            self.classes[row][class as usize] += 1;
+        }
+    }
+}
+
+/// The readout node of the command line: a clock, and a look at every frame.
+pub struct Watched<F> {
+    /// Latencies so far.
+    pub latencies: Latencies,
+    seen: F,
+}
+
+impl<F: FnMut(&Record)> Watched<F> {
+    /// A node that calls `seen` for every frame.
+    pub fn new(seen: F) -> Self {
+        Watched {
+            latencies: Latencies::default(),
+            seen,
+        }
+    }
+}
+
+impl<F: FnMut(&Record)> Node for Watched<F> {
+    fn now_ns(&self) -> u64 {
+        MonotonicClock.now_ns()
+    }
+
+    fn judged(&mut self, record: &Record, stages: &Stages) {
+        self.latencies.add(record, stages);
+        (self.seen)(record);
+    }
+}

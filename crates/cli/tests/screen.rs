@@ -1,0 +1,159 @@
+//! `hitgate screen` and its neighbours as a user meets them: on whole files, and on broken ones.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn hitgate() -> Command {
+    Command::cargo_bin("hitgate").expect("the program is built")
+}
+
+fn bundled(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("demo").join(name)
+}
+
+const EIGER: &str = "eiger4m_dls.h5";
+const BLANK: &str = "blank_pilatus300k.cbf.gz";
+
+fn lines(output: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(output).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+/// What the command says when it fails: one sentence on standard error, nothing that panicked.
+fn complaint(command: &mut Command) -> String {
+    let output = command.output().expect("the program runs");
+    assert!(!output.status.success(), "{command:?} should fail");
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+#[test]
+fn a_line_a_frame_with_the_keys_of_the_contract() {
+    let output = hitgate().arg("screen").arg(bundled(EIGER)).arg(bundled(BLANK)).assert().success();
+    let lines = lines(&output.get_output().stdout);
+    assert_eq!(lines.len(), 2);
+    for line in &lines {
+        for key in ["file", "index", "p_hit", "p_maybe", "p_miss", "class", "keep", "reason", "latency_us"] {
+            assert!(!line[key].is_null(), "{key} of {line}");
+        }
+    }
+    assert_eq!(lines[0]["geometry"], "file");
+}
+
+#[test]
+fn every_level_gives_the_same_lines_apart_from_the_latency() {
+    let of = |level: &str| {
+        let mut command = hitgate();
+        command.args(["screen", "--isa", level]).arg(bundled(EIGER)).arg(bundled(BLANK));
+        let mut lines = lines(&command.assert().success().get_output().stdout);
+        for line in &mut lines {
+            line["latency_us"] = Value::Null;
+        }
+        lines
+    };
+    let scalar = of("scalar");
+    for level in hitgate_kernels::Level::all_available().map(hitgate_kernels::Level::name) {
+        assert_eq!(of(level), scalar, "{level}");
+    }
+}
+
+#[test]
+fn other_formats_and_an_output_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("hits.lst");
+    hitgate()
+        .args(["screen", "--format", "lst", "--threshold", "0", "-o"])
+        .arg(&out)
+        .arg(bundled(EIGER))
+        .assert()
+        .success();
+    let expected = format!("{} //0\n", bundled(EIGER).display());
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), expected);
+
+    let csv = hitgate().args(["screen", "--format", "csv"]).arg(bundled(BLANK)).assert().success();
+    let text = String::from_utf8(csv.get_output().stdout.clone()).unwrap();
+    assert_eq!(text.lines().count(), 2);
+    assert_eq!(text.lines().next().unwrap().split(',').count(), text.lines().nth(1).unwrap().split(',').count());
+}
+
+#[test]
+fn unreadable_files_are_named_and_do_not_hide_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(bundled(EIGER)).unwrap();
+    let cut = folder.path().join("cut.h5");
+    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let foreign = folder.path().join("foreign.cbf");
+    std::fs::write(&foreign, "this is no detector frame").unwrap();
+    let missing = folder.path().join("missing.h5");
+    for bad in [&cut, &foreign, &missing] {
+        let mut command = hitgate();
+        let output = command.arg("screen").arg(bad).arg(bundled(BLANK)).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(lines(&output.stdout).len(), 1, "the other file is judged");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&bad.display().to_string()) && !said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn a_broken_model_is_refused_with_its_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.hgm");
+    let model = std::fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mobilenet-v1-025-224/model.hgm"),
+    )
+    .unwrap();
+    let mut flipped = model.clone();
+    flipped[model.len() / 2] ^= 1;
+    let mut newer = model.clone();
+    newer[8] = 99;
+    for (bytes, word) in [(&model[..model.len() - 100], "bytes"), (&flipped, "CRC"), (&newer, "version"), (&b"GIF89a"[..], "model")] {
+        std::fs::write(&path, bytes).unwrap();
+        let mut command = hitgate();
+        let said = complaint(command.args(["screen", "--model"]).arg(&path).arg(bundled(BLANK)));
+        assert!(said.to_lowercase().contains(&word.to_lowercase()) && said.contains("model.hgm"), "{said}");
+    }
+}
+
+#[test]
+fn likely_mistakes_are_answered_in_a_sentence() {
+    let said = complaint(hitgate().args(["screen", "--isa", "sse2"]).arg(bundled(BLANK)));
+    assert!(said.contains("scalar"), "{said}");
+    let said = complaint(hitgate().args(["screen", "--threshold", "7"]).arg(bundled(BLANK)));
+    assert!(said.contains("0 to 1"), "{said}");
+    let said = complaint(hitgate().args(["screen", "--mask"]).arg(bundled("cspad_2x1_cxitut13.npy")).arg(bundled(BLANK)));
+    assert!(said.contains("mask") && said.contains("388"), "{said}");
+    let said = complaint(hitgate().args(["feed"]));
+    assert!(said.contains("--simulate"), "{said}");
+    let said = complaint(hitgate().args(["run", "--wait", "0", "--ring", "/dev/shm/hitgate-no-such-ring"]));
+    assert!(said.contains("hitgate feed"), "{said}");
+    let said = complaint(hitgate().args(["eval", "--truth", "/no/such/truth.jsonl"]));
+    assert!(said.contains("/no/such/truth.jsonl"), "{said}");
+}
+
+#[test]
+fn simulated_frames_are_read_back_with_their_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in ["cbf", "npy"] {
+        let out = folder.path().join(format);
+        hitgate()
+            .args(["simulate", "--frames", "3", "--detector", "pilatus300k", "--format", format])
+            .arg(&out)
+            .assert()
+            .success();
+        let output = hitgate().args(["eval", "--json", "--truth"]).arg(out.join("truth.jsonl")).assert().success();
+        let report: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+        assert_eq!(report["sets"][0]["frames"], 3);
+    }
+}
+
+#[test]
+fn inspect_shows_models_and_frames() {
+    hitgate().arg("inspect").assert().success();
+    let output = hitgate().arg("inspect").arg(bundled(EIGER)).assert().success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("2070 x 2167") && text.contains("wavelength"), "{text}");
+}

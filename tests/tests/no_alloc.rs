@@ -1,0 +1,56 @@
+//! The path neither allocates nor frees once it runs.
+
+use hitgate_core::link::{LentQueue, Record};
+use hitgate_core::net::Model;
+use hitgate_core::pipeline::{Node, Stages};
+use hitgate_kernels::Level;
+use hitgate_testkit::alloc::{Counting, Counts, count, prove_installed};
+use hitgate_tests::{MODEL, Memory, header, pipeline, pixels, preparation, put, ring};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Counts frames without a vector to put them in.
+struct Still(u64);
+
+impl Node for Still {
+    fn now_ns(&self) -> u64 {
+        0
+    }
+    fn judged(&mut self, _: &Record, _: &Stages) {
+        self.0 += 1;
+    }
+}
+
+#[test]
+fn ten_thousand_frames_allocate_and_free_nothing() {
+    const FRAMES: u64 = 10_000;
+    let (columns, rows) = (48, 40);
+    let model = Model::parse(MODEL).unwrap();
+    let preparations = [preparation(&model, columns, rows)];
+    let level = Level::detect();
+    let mut memory = Memory::new(&model, level);
+    let ring = ring(8, (columns * rows * 2) as usize);
+    let mut writer = ring.writer().unwrap();
+    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), LentQueue::<4>::new());
+    let frames: Vec<_> = (0..16).map(|seed| pixels(columns, rows, seed)).collect();
+    let mut node = Still(0);
+
+    prove_installed();
+    let ((), counts) = count(|| {
+        for number in 1..=FRAMES {
+            let mut header = header(columns, rows, number);
+            // Faults and forced frames go the same way.
+            header.status = u32::from(number % 5 == 0);
+            header.flags = if number % 3 == 0 { hitgate_core::frame::flags::KEEP_RAW } else { 0 };
+            assert!(put(&mut writer, &header.seal(), &frames[number as usize % frames.len()]));
+            path.step(&mut node).unwrap();
+            while let Some(kept) = path.link.take() {
+                drop(kept);
+            }
+        }
+    });
+    assert_eq!(counts, Counts::default());
+    assert_eq!(node.0, FRAMES);
+    assert!(path.accounts().balance() && path.accounts().kept() > FRAMES / 4);
+}

@@ -1,0 +1,221 @@
+//! Frames go in by the ring; every one comes out as a record, and the kept ones as their slots.
+
+use hitgate_core::frame::{Fault, Frame, FrameHeader, HEADER_LEN, flags};
+use hitgate_core::link::{LentQueue, lost_cause};
+use hitgate_core::net::{Arena, Model, Plan};
+use hitgate_core::prep::{Scratch, scratch_words};
+use hitgate_core::verdict::{Score, Verdict, reasons};
+use hitgate_kernels::Level;
+use hitgate_sim::{Detector, Mix, Simulator};
+use hitgate_tests::{Collector, Holder, MODEL, Memory, header, pipeline, pixels, preparation, put, ring};
+
+const COLUMNS: u32 = 60;
+const ROWS: u32 = 50;
+const BYTES: usize = (COLUMNS * ROWS * 2) as usize;
+
+/// The score of simulated frames, step by step, without ring or pipeline.
+fn score_by_hand(model: &Model<'_>, frame: &hitgate_sim::Simulated) -> Result<Score, Fault> {
+    let input = model.input();
+    let mut words = vec![0; scratch_words(input.size)];
+    let mut map = vec![0; input.bytes()];
+    let mut scratch = Scratch::new(&mut words, input.size).unwrap();
+    frame.preparation(input.size, input.reduce).run(&frame.as_frame(), &mut scratch, &mut map)?;
+    let level = Level::by_name("scalar").unwrap();
+    let memory = Plan::memory(model, level);
+    let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
+    let plan = Plan::new(model, level, &mut packed).unwrap();
+    Ok(model.score(plan.infer(&mut Arena::new(&mut arena), &map).unwrap()))
+}
+
+#[test]
+fn the_path_is_its_steps_on_every_level() {
+    let model = Model::parse(MODEL).unwrap();
+    let simulator = Simulator::with_detector(5, Mix::Natural, Detector::CspadTile);
+    let frames: Vec<_> = (0..12).map(|index| simulator.frame(index)).collect();
+    let expected: Vec<_> = frames.iter().map(|frame| score_by_hand(&model, frame)).collect();
+    let preparations = [frames[0].preparation(model.input().size, model.input().reduce)];
+    for level in Level::all_available() {
+        let ring = ring(4, frames[0].payload.len());
+        let mut writer = ring.writer().unwrap();
+        let mut memory = Memory::new(&model, level);
+        let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), LentQueue::<2>::new());
+        let mut node = Collector::default();
+        for (frame, number) in frames.iter().zip(1..) {
+            let header = FrameHeader { frame_number: number, ..frame.as_frame().header };
+            assert!(put(&mut writer, &header.seal(), &frame.payload));
+            path.step(&mut node).unwrap();
+            path.link.take();
+        }
+        let found: Vec<_> = node
+            .records
+            .iter()
+            .map(|record| {
+                record
+                    .class()
+                    .map(|_| Score { hit: record.p_hit, maybe: record.p_maybe, miss: record.p_miss })
+                    .ok_or(Fault::NoValidPixel)
+            })
+            .collect();
+        assert_eq!(found, expected, "{}", level.name());
+        assert!(path.accounts().balance());
+    }
+}
+
+#[test]
+fn the_golden_vector_is_exact_on_every_level() {
+    let model = Model::parse(MODEL).unwrap();
+    let golden = model.golden();
+    for level in Level::all_available() {
+        let memory = Plan::memory(&model, level);
+        let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
+        let plan = Plan::new(&model, level, &mut packed).unwrap();
+        let logits = plan.infer(&mut Arena::new(&mut arena), golden.map).unwrap();
+        assert_eq!(logits, golden.logits, "{}", level.name());
+        assert_eq!(model.score(logits), golden.score);
+    }
+}
+
+#[test]
+fn a_fault_is_the_frames_own_and_keeps_it() {
+    let model = Model::parse(MODEL).unwrap();
+    let preparations = [preparation(&model, COLUMNS, ROWS)];
+    let level = Level::detect();
+    let ring = ring(32, BYTES);
+    let mut writer = ring.writer().unwrap();
+    let mut memory = Memory::new(&model, level);
+    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), Holder::default());
+
+    let pixels = pixels(COLUMNS, ROWS, 3);
+    let plain = |number| header(COLUMNS, ROWS, number);
+    let mut sealed: Vec<(Option<Fault>, [u8; HEADER_LEN])> = vec![
+        (None, plain(1).seal()),
+        (Some(Fault::Magic), [0; HEADER_LEN]),
+        (Some(Fault::Damaged), FrameHeader { status: 4, ..plain(2) }.seal()),
+        (Some(Fault::Packets), FrameHeader { packets_expected: 128, packets_received: 127, ..plain(3) }.seal()),
+        (Some(Fault::PayloadLength), FrameHeader { payload_len: u32::MAX, ..plain(4) }.seal()),
+        (Some(Fault::PayloadCrc), FrameHeader { flags: flags::PAYLOAD_CRC, ..plain(5) }.seal()),
+        (Some(Fault::UnknownModule), FrameHeader { module_id: 7, ..plain(1) }.seal()),
+        (Some(Fault::Shape), header(ROWS, COLUMNS, 6).seal()),
+        (None, plain(7).seal()),
+    ];
+    let mut broken = plain(8).seal();
+    broken[20] ^= 1;
+    sealed.push((Some(Fault::HeaderCrc), broken));
+
+    let mut node = Collector::default();
+    for (_, header) in &sealed {
+        assert!(put(&mut writer, header, &pixels));
+    }
+    while path.step(&mut node).unwrap() > 0 {}
+
+    assert_eq!(node.records.len(), sealed.len());
+    for (record, (fault, _)) in node.records.iter().zip(&sealed) {
+        match fault {
+            None => assert!(record.class().is_some() && record.reasons >> 16 == 0),
+            Some(fault) => {
+                assert_eq!(record.verdict(), Verdict::KeepFault, "{fault}");
+                assert_eq!(record.reasons & !0xFFFF, fault.reason_bit(), "{fault}");
+            }
+        }
+    }
+    let faults = sealed.iter().filter(|(fault, _)| fault.is_some()).count() as u64;
+    assert_eq!(path.accounts().of(Verdict::KeepFault), faults);
+    assert!(path.accounts().balance());
+    assert_eq!(path.link.kept.len() as u64, path.accounts().kept());
+    for (record, frame) in &path.link.kept {
+        assert_eq!(&frame.bytes()[HEADER_LEN..HEADER_LEN + BYTES], pixels, "kept pixels are untouched");
+        assert_eq!(frame.seq().get(), record.seq);
+    }
+}
+
+#[test]
+fn a_gap_in_the_numbers_is_lost_and_told_to_the_link() {
+    let model = Model::parse(MODEL).unwrap();
+    let preparations = [preparation(&model, COLUMNS, ROWS)];
+    let level = Level::detect();
+    let ring = ring(8, BYTES);
+    let mut writer = ring.writer().unwrap();
+    let mut memory = Memory::new(&model, level);
+    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), Holder::default());
+    for number in [10, 11, 15] {
+        assert!(put(&mut writer, &header(COLUMNS, ROWS, number).seal(), &pixels(COLUMNS, ROWS, number)));
+    }
+    while path.step(&mut Collector::default()).unwrap() > 0 {}
+    let lost: Vec<_> = path.link.records.iter().filter(|r| r.verdict() == Verdict::Lost).collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!((lost[0].frame_number, lost[0].pulse_key, lost[0].spots), (12, 3, lost_cause::SOURCE));
+    let books = path.accounts();
+    assert_eq!((books.expected, books.received, books.lost_source), (6, 3, 3));
+    assert!(books.balance());
+}
+
+#[test]
+fn frames_that_must_be_kept_are() {
+    let model = Model::parse(MODEL).unwrap();
+    let preparations = [preparation(&model, COLUMNS, ROWS)];
+    let level = Level::detect();
+    let ring = ring(16, BYTES);
+    let mut writer = ring.writer().unwrap();
+    let mut memory = Memory::new(&model, level);
+    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), Holder::default());
+    let cases = [
+        (FrameHeader { flags: flags::KEEP_RAW, ..header(COLUMNS, ROWS, 1) }, Verdict::KeepForced, reasons::KEEP_RAW),
+        (FrameHeader { flags: flags::CALIBRATION, ..header(COLUMNS, ROWS, 2) }, Verdict::KeepForced, reasons::CALIBRATION),
+        (FrameHeader { flags: flags::TEST_PATTERN, ..header(COLUMNS, ROWS, 3) }, Verdict::KeepForced, reasons::TEST_PATTERN),
+        (FrameHeader { modules: 8, ..header(COLUMNS, ROWS, 4) }, Verdict::KeepPartial, reasons::PARTIAL),
+    ];
+    for (header, ..) in &cases {
+        assert!(put(&mut writer, &header.seal(), &vec![0; BYTES]));
+    }
+    let mut node = Collector::default();
+    while path.step(&mut node).unwrap() > 0 {}
+    for (record, (_, verdict, reason)) in node.records.iter().zip(cases) {
+        assert_eq!(record.verdict(), verdict);
+        assert_ne!(record.reasons & reason, 0);
+    }
+}
+
+#[test]
+fn lent_slots_hold_the_ring_until_they_return() {
+    let model = Model::parse(MODEL).unwrap();
+    let preparations = [preparation(&model, COLUMNS, ROWS)];
+    let level = Level::detect();
+    let ring = ring(4, BYTES);
+    let mut writer = ring.writer().unwrap();
+    let mut memory = Memory::new(&model, level);
+    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), Holder::default());
+    let mut node = Collector::default();
+    let mut written = 0;
+    let forced = |number| FrameHeader { flags: flags::KEEP_RAW, ..header(COLUMNS, ROWS, number) };
+    while put(&mut writer, &forced(written + 1).seal(), &vec![0; BYTES]) {
+        written += 1;
+    }
+    assert_eq!((written, writer.stalls()), (4, 1), "a full ring refuses, and counts");
+    while path.step(&mut node).unwrap() > 0 {}
+    assert_eq!(node.records.len(), 2, "half of the slots may be lent, beyond that the step waits");
+    path.link.kept.clear();
+    while path.step(&mut node).unwrap() > 0 {}
+    assert_eq!(node.records.len(), 4);
+    assert!(put(&mut writer, &forced(5).seal(), &vec![0; BYTES]));
+}
+
+/// The header is copied out of the slot; nothing of the parser indexes by what a device wrote.
+#[test]
+fn no_bytes_make_the_parser_panic() {
+    let sealed = header(COLUMNS, ROWS, 1).seal();
+    let mut slot = vec![0; HEADER_LEN + BYTES];
+    for seed in 0..20_000u64 {
+        slot[..HEADER_LEN].copy_from_slice(&sealed);
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        for _ in 0..1 + seed % 4 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            slot[(state >> 40) as usize % HEADER_LEN] = (state >> 20) as u8;
+        }
+        // With a sound checksum, so that the checks behind it are reached.
+        let header = FrameHeader::from_bytes(slot.first_chunk().unwrap());
+        slot[..HEADER_LEN].copy_from_slice(&header.seal());
+        if let Ok(frame) = Frame::parse(&slot) {
+            assert!(frame.payload.len() <= BYTES);
+        }
+    }
+}
