@@ -59,9 +59,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Grey levels of the counts: 0 is black, each doubling of `count + 1` 13 levels brighter.
 fn logarithmic(frame: &Simulated) -> Vec<u8> {
     let size = frame.pixel_type.size();
-    let number = |bytes: &[u8]| match bytes {
-        &[a, b] => f64::from(u16::from_le_bytes([a, b])),
-        &[a, b, c, d] => f64::from(i32::from_le_bytes([a, b, c, d])),
+    let number = |bytes: &[u8]| match *bytes {
+        [a, b] => f64::from(u16::from_le_bytes([a, b])),
+        [a, b, c, d] => f64::from(i32::from_le_bytes([a, b, c, d])),
         _ => f64::from(bytes[0]),
     };
     let level = |counts: f64| (13.0 * (counts.max(0.0) + 1.0).log2()) as u8;

@@ -65,7 +65,7 @@ fn level(draw: &mut Draw, matter: Matter, kind: Kind) -> f64 {
     if matter == Matter::Dark {
         return draw.log_uniform(1e-6, 2e-3);
     }
-    match kind {
+    let (low, high) = match kind {
         Kind::CountingI32 | Kind::CountingU16 | Kind::CountingU32 => draw.weighted(&[
             (0.3, (2e-3, 0.2)),
             (0.55, (0.2, 20.0)),
@@ -73,18 +73,8 @@ fn level(draw: &mut Draw, matter: Matter, kind: Kind) -> f64 {
         ]),
         Kind::Integrating => draw.weighted(&[(0.25, (0.02, 0.3)), (0.75, (0.3, 15.0))]),
         Kind::Ccd => draw.weighted(&[(0.3, (0.5, 20.0)), (0.7, (20.0, 1500.0))]),
-    }
-    .spread(draw)
-}
-
-trait Spread {
-    fn spread(self, draw: &mut Draw) -> f64;
-}
-
-impl Spread for (f64, f64) {
-    fn spread(self, draw: &mut Draw) -> f64 {
-        draw.log_uniform(self.0, self.1)
-    }
+    };
+    draw.log_uniform(low, high)
 }
 
 /// Air, windows and the liquid around crystals, scaled to `level` photons at 4 Å.

@@ -65,11 +65,8 @@ impl Scene {
         let geometry = &instrument.geometry;
         // Most crystals diffract well beyond the water ring: nearly all their reflections inside it
         // count. The others show the strongest of many.
-        let diffracts_far = draw.chance(0.7);
-        let surplus = match diffracts_far {
-            true => draw.log_uniform(1.03, 1.5),
-            false => draw.log_uniform(1.5, 6.0),
-        };
+        let (least, most) = draw.weighted(&[(0.7, (1.03, 1.5)), (0.3, (1.5, 6.0))]);
+        let surplus = draw.log_uniform(least, most);
         let on_panel = share_of_ring(geometry, instrument).max(0.05);
         let first = Crystal::random(
             draw,
