@@ -370,10 +370,10 @@ const fn identity(layout: &Layout) -> [(usize, u64, &'static str); 4] {
 }
 
 fn read_identity(memory: &Memory<'_>) -> Result<(Layout, u64), AttachError> {
-    // The low half was stored last: with it, the rest is there.
-    if read_u32(memory, at::MAGIC) != layout::MAGIC as u32
-        || read_u32(memory, at::MAGIC + 4) != (layout::MAGIC >> 32) as u32
-    {
+    let magic = read_u64(memory, at::MAGIC);
+    // The magic's low half was stored last: whoever sees it sees the rest.
+    fence(Ordering::Acquire);
+    if magic != layout::MAGIC {
         return Err(AttachError::NotARing);
     }
     let version = read_u32(memory, at::VERSION);
@@ -430,7 +430,7 @@ fn check_len(len: usize, needed: u64) -> Result<(), AttachError> {
 
 fn read_u32(memory: &Memory<'_>, offset: usize) -> u32 {
     // SAFETY: callers pass offsets of the control page, which the length was checked to hold.
-    unsafe { memory.word(offset) }.load(Ordering::Acquire)
+    unsafe { memory.word(offset) }.load(Ordering::Relaxed)
 }
 
 fn read_u64(memory: &Memory<'_>, offset: usize) -> u64 {
