@@ -22,7 +22,10 @@ pub const POLICY: Policy = Policy {
 };
 
 /// Stands in records of the tests.
-pub const IDENTITY: Identity = Identity { model: 1, config: 2 };
+pub const IDENTITY: Identity = Identity {
+    model: 1,
+    config: 2,
+};
 
 /// The preparation of unmasked u16 frames without geometry.
 pub fn preparation(model: &Model<'_>, columns: u32, rows: u32) -> Preparation<'static> {
@@ -61,26 +64,56 @@ impl Memory {
     }
 
     /// The backend in this memory.
-    pub fn cpu<'m>(&'m mut self, model: &Model<'_>, level: Level, of: &'m [Preparation<'m>]) -> Cpu<'m> {
-        let Memory { packed, arena, map, scratch } = self;
-        Cpu::new(model, level, of, Buffers { packed, arena, map, scratch }).expect("the memory is as asked for")
+    pub fn cpu<'m>(
+        &'m mut self,
+        model: &Model<'_>,
+        level: Level,
+        of: &'m [Preparation<'m>],
+    ) -> Cpu<'m> {
+        let Memory {
+            packed,
+            arena,
+            map,
+            scratch,
+        } = self;
+        Cpu::new(
+            model,
+            level,
+            of,
+            Buffers {
+                packed,
+                arena,
+                map,
+                scratch,
+            },
+        )
+        .expect("the memory is as asked for")
     }
 }
 
 /// A ring in memory with room for frames of this many bytes.
 pub fn ring(slots: u32, frame_bytes: usize) -> Ring {
     let stride = (HEADER_LEN + frame_bytes).next_multiple_of(64) as u32;
-    Ring::anonymous(&Layout::new(slots, stride, slots).expect("a sound shape"), 1).expect("memory for a ring")
+    Ring::anonymous(
+        &Layout::new(slots, stride, slots).expect("a sound shape"),
+        1,
+    )
+    .expect("memory for a ring")
 }
 
 /// The header of u16 frame `number` of module 0.
 pub fn header(columns: u32, rows: u32, number: u64) -> FrameHeader {
-    FrameHeader { frame_number: number, ..FrameHeader::new(rows as u16, columns as u16, PixelType::U16) }
+    FrameHeader {
+        frame_number: number,
+        ..FrameHeader::new(rows as u16, columns as u16, PixelType::U16)
+    }
 }
 
 /// Writes a sealed header and pixels into the next slot; false where the ring is full.
 pub fn put(writer: &mut Writer<'_>, header: &[u8; HEADER_LEN], pixels: &[u8]) -> bool {
-    let Some(mut slot) = writer.reserve().expect("sound control words") else { return false };
+    let Some(mut slot) = writer.reserve().expect("sound control words") else {
+        return false;
+    };
     slot.write(HEADER_LEN, pixels).expect("the slot has room");
     slot.write(0, header).expect("the slot has room");
     slot.commit();
@@ -92,7 +125,9 @@ pub fn pixels(columns: u32, rows: u32, seed: u64) -> Vec<u8> {
     let mut state = seed;
     (0..columns * rows)
         .flat_map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let count = ((state >> 33) as u32 % 64).saturating_sub(56) as u16;
             count.to_le_bytes()
         })
@@ -137,6 +172,16 @@ impl<'m> Link<'m> for Holder<'m> {
 }
 
 /// The path over a ring's reading end.
-pub fn pipeline<'m, L: Link<'m>>(ring: &'m Ring, cpu: Cpu<'m>, link: L) -> Pipeline<'m, Cpu<'m>, L> {
-    Pipeline::new(ring.reader().expect("no other reader"), cpu, POLICY, link, IDENTITY)
+pub fn pipeline<'m, L: Link<'m>>(
+    ring: &'m Ring,
+    cpu: Cpu<'m>,
+    link: L,
+) -> Pipeline<'m, Cpu<'m>, L> {
+    Pipeline::new(
+        ring.reader().expect("no other reader"),
+        cpu,
+        POLICY,
+        link,
+        IDENTITY,
+    )
 }

@@ -22,7 +22,10 @@ fn network(c: &mut Criterion) {
         let plan = Plan::new(&model, level, &mut packed).expect("the memory is as asked for");
         let mut arena = Arena::new(&mut arena);
         group.bench_function(level.name(), |b| {
-            b.iter(|| plan.infer(&mut arena, black_box(map)).expect("the map fits"));
+            b.iter(|| {
+                plan.infer(&mut arena, black_box(map))
+                    .expect("the map fits")
+            });
         });
     }
     group.finish();

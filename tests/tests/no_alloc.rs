@@ -32,7 +32,11 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
     let mut memory = Memory::new(&model, level);
     let ring = ring(8, (columns * rows * 2) as usize);
     let mut writer = ring.writer().unwrap();
-    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), LentQueue::<4>::new());
+    let mut path = pipeline(
+        &ring,
+        memory.cpu(&model, level, &preparations),
+        LentQueue::<4>::new(),
+    );
     let frames: Vec<_> = (0..16).map(|seed| pixels(columns, rows, seed)).collect();
     let mut node = Still(0);
 
@@ -42,8 +46,16 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
             let mut header = header(columns, rows, number);
             // Faults and forced frames go the same way.
             header.status = u32::from(number % 5 == 0);
-            header.flags = if number % 3 == 0 { hitgate_core::frame::flags::KEEP_RAW } else { 0 };
-            assert!(put(&mut writer, &header.seal(), &frames[number as usize % frames.len()]));
+            header.flags = if number % 3 == 0 {
+                hitgate_core::frame::flags::KEEP_RAW
+            } else {
+                0
+            };
+            assert!(put(
+                &mut writer,
+                &header.seal(),
+                &frames[number as usize % frames.len()]
+            ));
             path.step(&mut node).unwrap();
             while let Some(kept) = path.link.take() {
                 drop(kept);

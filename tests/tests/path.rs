@@ -7,7 +7,9 @@ use hitgate_core::prep::{Scratch, scratch_words};
 use hitgate_core::verdict::{Score, Verdict, reasons};
 use hitgate_kernels::Level;
 use hitgate_sim::{Detector, Mix, Simulator};
-use hitgate_tests::{Collector, Holder, MODEL, Memory, header, pipeline, pixels, preparation, put, ring};
+use hitgate_tests::{
+    Collector, Holder, MODEL, Memory, header, pipeline, pixels, preparation, put, ring,
+};
 
 const COLUMNS: u32 = 60;
 const ROWS: u32 = 50;
@@ -19,7 +21,9 @@ fn score_by_hand(model: &Model<'_>, frame: &hitgate_sim::Simulated) -> Result<Sc
     let mut words = vec![0; scratch_words(input.size)];
     let mut map = vec![0; input.bytes()];
     let mut scratch = Scratch::new(&mut words, input.size).unwrap();
-    frame.preparation(input.size, input.reduce).run(&frame.as_frame(), &mut scratch, &mut map)?;
+    frame
+        .preparation(input.size, input.reduce)
+        .run(&frame.as_frame(), &mut scratch, &mut map)?;
     let level = Level::by_name("scalar").unwrap();
     let memory = Plan::memory(model, level);
     let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
@@ -32,16 +36,26 @@ fn the_path_is_its_steps_on_every_level() {
     let model = Model::parse(MODEL).unwrap();
     let simulator = Simulator::with_detector(5, Mix::Natural, Detector::CspadTile);
     let frames: Vec<_> = (0..12).map(|index| simulator.frame(index)).collect();
-    let expected: Vec<_> = frames.iter().map(|frame| score_by_hand(&model, frame)).collect();
+    let expected: Vec<_> = frames
+        .iter()
+        .map(|frame| score_by_hand(&model, frame))
+        .collect();
     let preparations = [frames[0].preparation(model.input().size, model.input().reduce)];
     for level in Level::all_available() {
         let ring = ring(4, frames[0].payload.len());
         let mut writer = ring.writer().unwrap();
         let mut memory = Memory::new(&model, level);
-        let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), LentQueue::<2>::new());
+        let mut path = pipeline(
+            &ring,
+            memory.cpu(&model, level, &preparations),
+            LentQueue::<2>::new(),
+        );
         let mut node = Collector::default();
         for (frame, number) in frames.iter().zip(1..) {
-            let header = FrameHeader { frame_number: number, ..frame.as_frame().header };
+            let header = FrameHeader {
+                frame_number: number,
+                ..frame.as_frame().header
+            };
             assert!(put(&mut writer, &header.seal(), &frame.payload));
             path.step(&mut node).unwrap();
             path.link.take();
@@ -52,7 +66,11 @@ fn the_path_is_its_steps_on_every_level() {
             .map(|record| {
                 record
                     .class()
-                    .map(|_| Score { hit: record.p_hit, maybe: record.p_maybe, miss: record.p_miss })
+                    .map(|_| Score {
+                        hit: record.p_hit,
+                        maybe: record.p_maybe,
+                        miss: record.p_miss,
+                    })
                     .ok_or(Fault::NoValidPixel)
             })
             .collect();
@@ -83,18 +101,58 @@ fn a_fault_is_the_frames_own_and_keeps_it() {
     let ring = ring(32, BYTES);
     let mut writer = ring.writer().unwrap();
     let mut memory = Memory::new(&model, level);
-    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), Holder::default());
+    let mut path = pipeline(
+        &ring,
+        memory.cpu(&model, level, &preparations),
+        Holder::default(),
+    );
 
     let pixels = pixels(COLUMNS, ROWS, 3);
     let plain = |number| header(COLUMNS, ROWS, number);
     let mut sealed: Vec<(Option<Fault>, [u8; HEADER_LEN])> = vec![
         (None, plain(1).seal()),
         (Some(Fault::Magic), [0; HEADER_LEN]),
-        (Some(Fault::Damaged), FrameHeader { status: 4, ..plain(2) }.seal()),
-        (Some(Fault::Packets), FrameHeader { packets_expected: 128, packets_received: 127, ..plain(3) }.seal()),
-        (Some(Fault::PayloadLength), FrameHeader { payload_len: u32::MAX, ..plain(4) }.seal()),
-        (Some(Fault::PayloadCrc), FrameHeader { flags: flags::PAYLOAD_CRC, ..plain(5) }.seal()),
-        (Some(Fault::UnknownModule), FrameHeader { module_id: 7, ..plain(1) }.seal()),
+        (
+            Some(Fault::Damaged),
+            FrameHeader {
+                status: 4,
+                ..plain(2)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::Packets),
+            FrameHeader {
+                packets_expected: 128,
+                packets_received: 127,
+                ..plain(3)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::PayloadLength),
+            FrameHeader {
+                payload_len: u32::MAX,
+                ..plain(4)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::PayloadCrc),
+            FrameHeader {
+                flags: flags::PAYLOAD_CRC,
+                ..plain(5)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::UnknownModule),
+            FrameHeader {
+                module_id: 7,
+                ..plain(1)
+            }
+            .seal(),
+        ),
         (Some(Fault::Shape), header(ROWS, COLUMNS, 6).seal()),
         (None, plain(7).seal()),
     ];
@@ -123,7 +181,11 @@ fn a_fault_is_the_frames_own_and_keeps_it() {
     assert!(path.accounts().balance());
     assert_eq!(path.link.kept.len() as u64, path.accounts().kept());
     for (record, frame) in &path.link.kept {
-        assert_eq!(&frame.bytes()[HEADER_LEN..HEADER_LEN + BYTES], pixels, "kept pixels are untouched");
+        assert_eq!(
+            &frame.bytes()[HEADER_LEN..HEADER_LEN + BYTES],
+            pixels,
+            "kept pixels are untouched"
+        );
         assert_eq!(frame.seq().get(), record.seq);
     }
 }
@@ -136,16 +198,35 @@ fn a_gap_in_the_numbers_is_lost_and_told_to_the_link() {
     let ring = ring(8, BYTES);
     let mut writer = ring.writer().unwrap();
     let mut memory = Memory::new(&model, level);
-    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), Holder::default());
+    let mut path = pipeline(
+        &ring,
+        memory.cpu(&model, level, &preparations),
+        Holder::default(),
+    );
     for number in [10, 11, 15] {
-        assert!(put(&mut writer, &header(COLUMNS, ROWS, number).seal(), &pixels(COLUMNS, ROWS, number)));
+        assert!(put(
+            &mut writer,
+            &header(COLUMNS, ROWS, number).seal(),
+            &pixels(COLUMNS, ROWS, number)
+        ));
     }
     while path.step(&mut Collector::default()).unwrap() > 0 {}
-    let lost: Vec<_> = path.link.records.iter().filter(|r| r.verdict() == Verdict::Lost).collect();
+    let lost: Vec<_> = path
+        .link
+        .records
+        .iter()
+        .filter(|r| r.verdict() == Verdict::Lost)
+        .collect();
     assert_eq!(lost.len(), 1);
-    assert_eq!((lost[0].frame_number, lost[0].pulse_key, lost[0].spots), (12, 3, lost_cause::SOURCE));
+    assert_eq!(
+        (lost[0].frame_number, lost[0].pulse_key, lost[0].spots),
+        (12, 3, lost_cause::SOURCE)
+    );
     let books = path.accounts();
-    assert_eq!((books.expected, books.received, books.lost_source), (6, 3, 3));
+    assert_eq!(
+        (books.expected, books.received, books.lost_source),
+        (6, 3, 3)
+    );
     assert!(books.balance());
 }
 
@@ -157,12 +238,44 @@ fn frames_that_must_be_kept_are() {
     let ring = ring(16, BYTES);
     let mut writer = ring.writer().unwrap();
     let mut memory = Memory::new(&model, level);
-    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), Holder::default());
+    let mut path = pipeline(
+        &ring,
+        memory.cpu(&model, level, &preparations),
+        Holder::default(),
+    );
     let cases = [
-        (FrameHeader { flags: flags::KEEP_RAW, ..header(COLUMNS, ROWS, 1) }, Verdict::KeepForced, reasons::KEEP_RAW),
-        (FrameHeader { flags: flags::CALIBRATION, ..header(COLUMNS, ROWS, 2) }, Verdict::KeepForced, reasons::CALIBRATION),
-        (FrameHeader { flags: flags::TEST_PATTERN, ..header(COLUMNS, ROWS, 3) }, Verdict::KeepForced, reasons::TEST_PATTERN),
-        (FrameHeader { modules: 8, ..header(COLUMNS, ROWS, 4) }, Verdict::KeepPartial, reasons::PARTIAL),
+        (
+            FrameHeader {
+                flags: flags::KEEP_RAW,
+                ..header(COLUMNS, ROWS, 1)
+            },
+            Verdict::KeepForced,
+            reasons::KEEP_RAW,
+        ),
+        (
+            FrameHeader {
+                flags: flags::CALIBRATION,
+                ..header(COLUMNS, ROWS, 2)
+            },
+            Verdict::KeepForced,
+            reasons::CALIBRATION,
+        ),
+        (
+            FrameHeader {
+                flags: flags::TEST_PATTERN,
+                ..header(COLUMNS, ROWS, 3)
+            },
+            Verdict::KeepForced,
+            reasons::TEST_PATTERN,
+        ),
+        (
+            FrameHeader {
+                modules: 8,
+                ..header(COLUMNS, ROWS, 4)
+            },
+            Verdict::KeepPartial,
+            reasons::PARTIAL,
+        ),
     ];
     for (header, ..) in &cases {
         assert!(put(&mut writer, &header.seal(), &vec![0; BYTES]));
@@ -183,16 +296,31 @@ fn lent_slots_hold_the_ring_until_they_return() {
     let ring = ring(4, BYTES);
     let mut writer = ring.writer().unwrap();
     let mut memory = Memory::new(&model, level);
-    let mut path = pipeline(&ring, memory.cpu(&model, level, &preparations), Holder::default());
+    let mut path = pipeline(
+        &ring,
+        memory.cpu(&model, level, &preparations),
+        Holder::default(),
+    );
     let mut node = Collector::default();
     let mut written = 0;
-    let forced = |number| FrameHeader { flags: flags::KEEP_RAW, ..header(COLUMNS, ROWS, number) };
+    let forced = |number| FrameHeader {
+        flags: flags::KEEP_RAW,
+        ..header(COLUMNS, ROWS, number)
+    };
     while put(&mut writer, &forced(written + 1).seal(), &vec![0; BYTES]) {
         written += 1;
     }
-    assert_eq!((written, writer.stalls()), (4, 1), "a full ring refuses, and counts");
+    assert_eq!(
+        (written, writer.stalls()),
+        (4, 1),
+        "a full ring refuses, and counts"
+    );
     while path.step(&mut node).unwrap() > 0 {}
-    assert_eq!(node.records.len(), 2, "half of the slots may be lent, beyond that the step waits");
+    assert_eq!(
+        node.records.len(),
+        2,
+        "half of the slots may be lent, beyond that the step waits"
+    );
     path.link.kept.clear();
     while path.step(&mut node).unwrap() > 0 {}
     assert_eq!(node.records.len(), 4);
@@ -208,7 +336,9 @@ fn no_bytes_make_the_parser_panic() {
         slot[..HEADER_LEN].copy_from_slice(&sealed);
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         for _ in 0..1 + seed % 4 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             slot[(state >> 40) as usize % HEADER_LEN] = (state >> 20) as u8;
         }
         // With a sound checksum, so that the checks behind it are reached.

@@ -1,5 +1,15 @@
 //! hitgate: filters X-ray detector frames at the source.
 
+/// Prints a line. A reader that has seen enough, as `head` has, ends the program quietly.
+macro_rules! say {
+    ($($part:tt)*) => { $crate::print(format_args!("{}\n", format_args!($($part)*))) };
+}
+
+/// Prints without ending the line.
+macro_rules! say_on {
+    ($($part:tt)*) => { $crate::print(format_args!($($part)*)) };
+}
+
 mod commands;
 mod feeder;
 mod filter;
@@ -16,6 +26,7 @@ mod simulation;
 mod sink;
 mod tally;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -79,4 +90,10 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
         .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn print(text: std::fmt::Arguments<'_>) {
+    if std::io::stdout().write_fmt(text).is_err() {
+        std::process::exit(0);
+    }
 }

@@ -67,11 +67,6 @@ pub struct Prepared {
 }
 
 impl Module {
-    /// Bytes of a frame.
-    pub fn frame_bytes(&self) -> Result<usize> {
-        Ok(self.columns as usize * self.rows as usize * self.pixel_type()?.size())
-    }
-
     /// How a pixel is stored.
     pub fn pixel_type(&self) -> Result<PixelType> {
         match PIXEL_TYPES

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use hitgate_core::frame::PixelType;
+use hitgate_core::prep::Reduce;
 use hitgate_formats::sidecar::Sidecar;
 use hitgate_formats::{Mask, Metadata};
 use hitgate_sim::{Detector, Mix, Simulated, Simulator};
@@ -25,6 +26,27 @@ impl From<MixArg> for Mix {
         match mix {
             MixArg::Natural => Mix::Natural,
             MixArg::Training => Mix::Training,
+        }
+    }
+}
+
+/// How counts become a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReduceArg {
+    /// The largest count of a block, in units of the local noise
+    Contrast,
+    /// The largest count of a block, equalized: the paper's preparation
+    Max,
+    /// The mean count of a block, equalized
+    Mean,
+}
+
+impl From<ReduceArg> for Reduce {
+    fn from(reduce: ReduceArg) -> Reduce {
+        match reduce {
+            ReduceArg::Contrast => Reduce::Contrast,
+            ReduceArg::Max => Reduce::Maximum,
+            ReduceArg::Mean => Reduce::Mean,
         }
     }
 }

@@ -17,7 +17,11 @@ fn spawn(args: &[&str]) -> Child {
 
 fn finish(child: Child) -> Output {
     let output = child.wait_with_output().expect("the program ends");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output
 }
 
@@ -27,7 +31,8 @@ fn slots(path: &Path) -> Vec<usize> {
     let mut lengths = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let header = FrameHeader::from_bytes(bytes[at..].first_chunk::<HEADER_LEN>().expect("a header"));
+        let header =
+            FrameHeader::from_bytes(bytes[at..].first_chunk::<HEADER_LEN>().expect("a header"));
         lengths.push(header.slot_len());
         at += header.slot_len();
     }
@@ -42,26 +47,74 @@ fn two_processes_and_every_frame_accounted_for() {
     let place = |name: &str| folder.path().join(name).display().to_string();
     let (ring, kept, records) = (place("ring"), place("kept.slots"), place("records.jsonl"));
     let frames = FRAMES.to_string();
-    let feed = spawn(&["feed", "--simulate", "cspad-2x1", "--distinct", "16", "--frames", &frames, "--slots", "8", "--ring", &ring]);
-    let run = spawn(&["run", "--ring", &ring, "--keep", &kept, "--records", &records, "--wait", "60"]);
+    let feed = spawn(&[
+        "feed",
+        "--simulate",
+        "cspad-2x1",
+        "--distinct",
+        "16",
+        "--frames",
+        &frames,
+        "--slots",
+        "8",
+        "--ring",
+        &ring,
+    ]);
+    let run = spawn(&[
+        "run",
+        "--ring",
+        &ring,
+        "--keep",
+        &kept,
+        "--records",
+        &records,
+        "--wait",
+        "60",
+    ]);
     let said = String::from_utf8(finish(run).stdout).unwrap();
     finish(feed);
 
-    assert!(said.contains(&format!("expected {FRAMES} = received {FRAMES} + lost 0")), "{said}");
+    assert!(
+        said.contains(&format!("expected {FRAMES} = received {FRAMES} + lost 0")),
+        "{said}"
+    );
     assert!(!Path::new(&ring).exists(), "the ring is removed at the end");
 
     let text = std::fs::read_to_string(&records).unwrap();
-    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let mut seqs: Vec<u64> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
+    let records: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut seqs: Vec<u64> = records
+        .iter()
+        .map(|record| record["seq"].as_u64().unwrap())
+        .collect();
     seqs.sort_unstable();
-    assert_eq!(seqs, (1..=FRAMES as u64).collect::<Vec<_>>(), "one record a frame");
-    let keeps = records.iter().filter(|record| record["verdict"] == "keep").count();
-    assert_eq!(slots(Path::new(&kept)).len(), keeps, "one slot a kept frame");
+    assert_eq!(
+        seqs,
+        (1..=FRAMES as u64).collect::<Vec<_>>(),
+        "one record a frame"
+    );
+    let keeps = records
+        .iter()
+        .filter(|record| record["verdict"] == "keep")
+        .count();
+    assert_eq!(
+        slots(Path::new(&kept)).len(),
+        keeps,
+        "one slot a kept frame"
+    );
 
     // What was kept is a file of frames like any other.
-    let screen = Command::new(env!("CARGO_BIN_EXE_hitgate")).args(["screen", &kept]).output().unwrap();
+    let screen = Command::new(env!("CARGO_BIN_EXE_hitgate"))
+        .args(["screen", &kept])
+        .output()
+        .unwrap();
     assert!(screen.status.success());
-    assert_eq!(String::from_utf8(screen.stdout).unwrap().lines().count(), keeps);
+    assert_eq!(
+        String::from_utf8(screen.stdout).unwrap().lines().count(),
+        keeps
+    );
 }
 
 #[test]
@@ -72,11 +125,36 @@ fn a_full_disk_is_told_and_what_is_written_stays_whole() {
     }
     let folder = tempfile::tempdir().unwrap();
     let ring = folder.path().join("ring").display().to_string();
-    let feed = spawn(&["feed", "--simulate", "cspad-2x1", "--distinct", "4", "--frames", "200", "--slots", "8", "--ring", &ring]);
-    let run = spawn(&["run", "--ring", &ring, "--keep", "/dev/full", "--threshold", "0", "--wait", "60"]);
+    let feed = spawn(&[
+        "feed",
+        "--simulate",
+        "cspad-2x1",
+        "--distinct",
+        "4",
+        "--frames",
+        "200",
+        "--slots",
+        "8",
+        "--ring",
+        &ring,
+    ]);
+    let run = spawn(&[
+        "run",
+        "--ring",
+        &ring,
+        "--keep",
+        "/dev/full",
+        "--threshold",
+        "0",
+        "--wait",
+        "60",
+    ]);
     let output = run.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("/dev/full") && !said.contains("panicked"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("/dev/full") && !said.contains("panicked"),
+        "{said}"
+    );
     finish(feed);
     let _ = std::fs::remove_file("/dev/full.json");
 }
@@ -88,7 +166,12 @@ fn a_ring_of_another_make_is_refused() {
     std::fs::write(&ring, vec![7; 100_000]).unwrap();
     let description = r#"[{"columns":4,"rows":4,"pixel_type":"u16"}]"#;
     std::fs::write(folder.path().join("ring.json"), description).unwrap();
-    let output = spawn(&["run", "--ring", ring.to_str().unwrap()]).wait_with_output().unwrap();
+    let output = spawn(&["run", "--ring", ring.to_str().unwrap()])
+        .wait_with_output()
+        .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("ring") && !said.contains("panicked"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("ring") && !said.contains("panicked"),
+        "{said}"
+    );
 }

@@ -10,7 +10,9 @@ fn hitgate() -> Command {
 }
 
 fn bundled(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("demo").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("demo")
+        .join(name)
 }
 
 const EIGER: &str = "eiger4m_dls.h5";
@@ -18,7 +20,9 @@ const BLANK: &str = "blank_pilatus300k.cbf.gz";
 
 fn lines(output: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(output).expect("text");
-    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
 }
 
 /// What the command says when it fails: one sentence on standard error, nothing that panicked.
@@ -32,11 +36,26 @@ fn complaint(command: &mut Command) -> String {
 
 #[test]
 fn a_line_a_frame_with_the_keys_of_the_contract() {
-    let output = hitgate().arg("screen").arg(bundled(EIGER)).arg(bundled(BLANK)).assert().success();
+    let output = hitgate()
+        .arg("screen")
+        .arg(bundled(EIGER))
+        .arg(bundled(BLANK))
+        .assert()
+        .success();
     let lines = lines(&output.get_output().stdout);
     assert_eq!(lines.len(), 2);
     for line in &lines {
-        for key in ["file", "index", "p_hit", "p_maybe", "p_miss", "class", "keep", "reason", "latency_us"] {
+        for key in [
+            "file",
+            "index",
+            "p_hit",
+            "p_maybe",
+            "p_miss",
+            "class",
+            "keep",
+            "reason",
+            "latency_us",
+        ] {
             assert!(!line[key].is_null(), "{key} of {line}");
         }
     }
@@ -47,7 +66,10 @@ fn a_line_a_frame_with_the_keys_of_the_contract() {
 fn every_level_gives_the_same_lines_apart_from_the_latency() {
     let of = |level: &str| {
         let mut command = hitgate();
-        command.args(["screen", "--isa", level]).arg(bundled(EIGER)).arg(bundled(BLANK));
+        command
+            .args(["screen", "--isa", level])
+            .arg(bundled(EIGER))
+            .arg(bundled(BLANK));
         let mut lines = lines(&command.assert().success().get_output().stdout);
         for line in &mut lines {
             line["latency_us"] = Value::Null;
@@ -73,10 +95,17 @@ fn other_formats_and_an_output_file() {
     let expected = format!("{} //0\n", bundled(EIGER).display());
     assert_eq!(std::fs::read_to_string(&out).unwrap(), expected);
 
-    let csv = hitgate().args(["screen", "--format", "csv"]).arg(bundled(BLANK)).assert().success();
+    let csv = hitgate()
+        .args(["screen", "--format", "csv"])
+        .arg(bundled(BLANK))
+        .assert()
+        .success();
     let text = String::from_utf8(csv.get_output().stdout.clone()).unwrap();
     assert_eq!(text.lines().count(), 2);
-    assert_eq!(text.lines().next().unwrap().split(',').count(), text.lines().nth(1).unwrap().split(',').count());
+    assert_eq!(
+        text.lines().next().unwrap().split(',').count(),
+        text.lines().nth(1).unwrap().split(',').count()
+    );
 }
 
 #[test]
@@ -90,11 +119,19 @@ fn unreadable_files_are_named_and_do_not_hide_the_others() {
     let missing = folder.path().join("missing.h5");
     for bad in [&cut, &foreign, &missing] {
         let mut command = hitgate();
-        let output = command.arg("screen").arg(bad).arg(bundled(BLANK)).output().unwrap();
+        let output = command
+            .arg("screen")
+            .arg(bad)
+            .arg(bundled(BLANK))
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(lines(&output.stdout).len(), 1, "the other file is judged");
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(&bad.display().to_string()) && !said.contains("panicked"), "{said}");
+        assert!(
+            said.contains(&bad.display().to_string()) && !said.contains("panicked"),
+            "{said}"
+        );
     }
 }
 
@@ -110,25 +147,57 @@ fn a_broken_model_is_refused_with_its_cause() {
     flipped[model.len() / 2] ^= 1;
     let mut newer = model.clone();
     newer[8] = 99;
-    for (bytes, word) in [(&model[..model.len() - 100], "bytes"), (&flipped, "CRC"), (&newer, "version"), (&b"GIF89a"[..], "model")] {
+    for (bytes, word) in [
+        (&model[..model.len() - 100], "bytes"),
+        (&flipped, "CRC"),
+        (&newer, "version"),
+        (&b"GIF89a"[..], "model"),
+    ] {
         std::fs::write(&path, bytes).unwrap();
         let mut command = hitgate();
-        let said = complaint(command.args(["screen", "--model"]).arg(&path).arg(bundled(BLANK)));
-        assert!(said.to_lowercase().contains(&word.to_lowercase()) && said.contains("model.hgm"), "{said}");
+        let said = complaint(
+            command
+                .args(["screen", "--model"])
+                .arg(&path)
+                .arg(bundled(BLANK)),
+        );
+        assert!(
+            said.to_lowercase().contains(&word.to_lowercase()) && said.contains("model.hgm"),
+            "{said}"
+        );
     }
 }
 
 #[test]
 fn likely_mistakes_are_answered_in_a_sentence() {
-    let said = complaint(hitgate().args(["screen", "--isa", "sse2"]).arg(bundled(BLANK)));
+    let said = complaint(
+        hitgate()
+            .args(["screen", "--isa", "sse2"])
+            .arg(bundled(BLANK)),
+    );
     assert!(said.contains("scalar"), "{said}");
-    let said = complaint(hitgate().args(["screen", "--threshold", "7"]).arg(bundled(BLANK)));
+    let said = complaint(
+        hitgate()
+            .args(["screen", "--threshold", "7"])
+            .arg(bundled(BLANK)),
+    );
     assert!(said.contains("0 to 1"), "{said}");
-    let said = complaint(hitgate().args(["screen", "--mask"]).arg(bundled("cspad_2x1_cxitut13.npy")).arg(bundled(BLANK)));
+    let said = complaint(
+        hitgate()
+            .args(["screen", "--mask"])
+            .arg(bundled("cspad_2x1_cxitut13.npy"))
+            .arg(bundled(BLANK)),
+    );
     assert!(said.contains("mask") && said.contains("388"), "{said}");
     let said = complaint(hitgate().args(["feed"]));
     assert!(said.contains("--simulate"), "{said}");
-    let said = complaint(hitgate().args(["run", "--wait", "0", "--ring", "/dev/shm/hitgate-no-such-ring"]));
+    let said = complaint(hitgate().args([
+        "run",
+        "--wait",
+        "0",
+        "--ring",
+        "/dev/shm/hitgate-no-such-ring",
+    ]));
     assert!(said.contains("hitgate feed"), "{said}");
     let said = complaint(hitgate().args(["eval", "--truth", "/no/such/truth.jsonl"]));
     assert!(said.contains("/no/such/truth.jsonl"), "{said}");
@@ -140,11 +209,23 @@ fn simulated_frames_are_read_back_with_their_labels() {
     for format in ["cbf", "npy"] {
         let out = folder.path().join(format);
         hitgate()
-            .args(["simulate", "--frames", "3", "--detector", "pilatus300k", "--format", format])
+            .args([
+                "simulate",
+                "--frames",
+                "3",
+                "--detector",
+                "pilatus300k",
+                "--format",
+                format,
+            ])
             .arg(&out)
             .assert()
             .success();
-        let output = hitgate().args(["eval", "--json", "--truth"]).arg(out.join("truth.jsonl")).assert().success();
+        let output = hitgate()
+            .args(["eval", "--json", "--truth"])
+            .arg(out.join("truth.jsonl"))
+            .assert()
+            .success();
         let report: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
         assert_eq!(report["sets"][0]["frames"], 3);
     }
@@ -153,7 +234,14 @@ fn simulated_frames_are_read_back_with_their_labels() {
 #[test]
 fn inspect_shows_models_and_frames() {
     hitgate().arg("inspect").assert().success();
-    let output = hitgate().arg("inspect").arg(bundled(EIGER)).assert().success();
+    let output = hitgate()
+        .arg("inspect")
+        .arg(bundled(EIGER))
+        .assert()
+        .success();
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
-    assert!(text.contains("2070 x 2167") && text.contains("wavelength"), "{text}");
+    assert!(
+        text.contains("2070 x 2167") && text.contains("wavelength"),
+        "{text}"
+    );
 }

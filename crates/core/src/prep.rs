@@ -258,7 +258,9 @@ impl Preparation<'_> {
         count: impl Fn(usize, &[u8]) -> Option<u32>,
     ) {
         match self.reduce {
-            Reduce::Maximum | Reduce::Contrast => self.reduce::<Maximum>(size, payload, cells, count),
+            Reduce::Maximum | Reduce::Contrast => {
+                self.reduce::<Maximum>(size, payload, cells, count)
+            }
             Reduce::Mean => self.reduce::<Mean>(size, payload, cells, count),
         }
     }
@@ -480,7 +482,10 @@ impl<'m> Columns<'m> {
     /// In borrowed words, of which there are more than two rows.
     fn new(words: &'m mut [u32], input: usize) -> Self {
         let (sums, rest) = words.split_at_mut(input);
-        Columns { sums, counts: &mut rest[..input] }
+        Columns {
+            sums,
+            counts: &mut rest[..input],
+        }
     }
 
     fn clear(&mut self) {
@@ -517,7 +522,10 @@ impl<'m> Columns<'m> {
                     count -= self.counts[left];
                 }
                 if cell != INVALID {
-                    tell(y * input + x, cell as i32 - ((sum + count / 2) / count) as i32);
+                    tell(
+                        y * input + x,
+                        cell as i32 - ((sum + count / 2) / count) as i32,
+                    );
                 }
             }
         }
@@ -700,26 +708,49 @@ mod tests {
     fn contrast_by_definition(cells: &[Option<u32>], input: usize) -> Vec<u8> {
         let y = |x: i64, r: i64| {
             let inside = (0..input as i64).contains(&x) && (0..input as i64).contains(&r);
-            let cell = if inside { cells[(r * input as i64 + x) as usize] } else { None };
+            let cell = if inside {
+                cells[(r * input as i64 + x) as usize]
+            } else {
+                None
+            };
             cell.map(|cell| i64::from((512 * (8 * cell + 3)).isqrt()))
         };
         let d: Vec<Option<i64>> = (0..cells.len() as i64)
             .map(|i| {
                 let (x, r) = (i % input as i64, i / input as i64);
-                let near: Vec<i64> = (-5..=5).flat_map(|v| (-5..=5).filter_map(move |u| y(x + u, r + v))).collect();
+                let near: Vec<i64> = (-5..=5)
+                    .flat_map(|v| (-5..=5).filter_map(move |u| y(x + u, r + v)))
+                    .collect();
                 let n = near.len() as i64;
                 y(x, r).map(|y| y - (near.iter().sum::<i64>() + n / 2) / n)
             })
             .collect();
         let valid = d.iter().flatten().count() as i64;
         let sum = d.iter().flatten().map(|d| d.abs()).sum::<i64>().max(1);
-        d.iter().map(|d| d.map_or(0, |d| (24 + (8 * d * valid).div_euclid(sum)).clamp(1, 127) as u8)).collect()
+        d.iter()
+            .map(|d| {
+                d.map_or(0, |d| {
+                    (24 + (8 * d * valid).div_euclid(sum)).clamp(1, 127) as u8
+                })
+            })
+            .collect()
     }
 
     #[test]
     fn contrast_is_its_definition() {
-        for (input, masked) in [(1u32, false), (4, true), (11, false), (12, true), (29, true)] {
-            let window = Window { left: 0, top: 0, block: 1, input };
+        for (input, masked) in [
+            (1u32, false),
+            (4, true),
+            (11, false),
+            (12, true),
+            (29, true),
+        ] {
+            let window = Window {
+                left: 0,
+                top: 0,
+                block: 1,
+                input,
+            };
             let mut p = preparation(input, input, PixelType::U16, window);
             p.reduce = Reduce::Contrast;
             if masked {
@@ -732,15 +763,27 @@ mod tests {
                 })
                 .collect();
             let payload: Vec<u8> = counts.iter().flat_map(|c| c.to_le_bytes()).collect();
-            let cells: Vec<_> = counts.iter().map(|&c| (!masked || c != 3).then_some(u32::from(c))).collect();
+            let cells: Vec<_> = counts
+                .iter()
+                .map(|&c| (!masked || c != 3).then_some(u32::from(c)))
+                .collect();
             let (map, _) = map(&p, &payload).unwrap();
-            assert_eq!(map, contrast_by_definition(&cells, input as usize), "{input}");
+            assert_eq!(
+                map,
+                contrast_by_definition(&cells, input as usize),
+                "{input}"
+            );
         }
     }
 
     #[test]
     fn a_flat_frame_has_the_level_of_its_background() {
-        let window = Window { left: 0, top: 0, block: 1, input: 3 };
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: 3,
+        };
         let mut p = preparation(3, 3, PixelType::U8, window);
         p.reduce = Reduce::Contrast;
         assert_eq!(map(&p, &[9; 9]).unwrap().0, [24; 9]);

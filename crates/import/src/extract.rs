@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
+use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use tract_onnx::tensor::load_tensor;
 
@@ -95,7 +95,10 @@ impl<'a> Chain<'a> {
                 constants.insert(name, constant(file, value)?);
             }
         }
-        let mut inputs = graph.input.iter().filter(|input| !constants.contains_key(input.name.as_str()));
+        let mut inputs = graph
+            .input
+            .iter()
+            .filter(|input| !constants.contains_key(input.name.as_str()));
         let (Some(input), None) = (inputs.next(), inputs.next()) else {
             return Err(OnnxError::Graph("one input wanted: the map".into()));
         };
@@ -108,7 +111,11 @@ impl<'a> Chain<'a> {
 
     /// Channels, and the side unless it is left open.
     fn input_shape(&self) -> Result<(usize, Option<usize>), OnnxError> {
-        let input = self.graph.input.iter().find(|input| input.name == self.tensor);
+        let input = self
+            .graph
+            .input
+            .iter()
+            .find(|input| input.name == self.tensor);
         let sizes = input.map(dimensions).unwrap_or_default();
         let wrong = || {
             OnnxError::Graph(format!(
@@ -124,10 +131,17 @@ impl<'a> Chain<'a> {
 
     /// The only consumer of the current tensor.
     fn peek(&self) -> Result<&'a NodeProto, OnnxError> {
-        let mut consumers = self.graph.node.iter().filter(|node| node.input.iter().any(|name| name == self.tensor));
+        let mut consumers = self
+            .graph
+            .node
+            .iter()
+            .filter(|node| node.input.iter().any(|name| name == self.tensor));
         match (consumers.next(), consumers.next()) {
             (Some(node), None) => Ok(node),
-            (None, _) => Err(OnnxError::Graph(format!("ends at `{}`, before its last layer", self.tensor))),
+            (None, _) => Err(OnnxError::Graph(format!(
+                "ends at `{}`, before its last layer",
+                self.tensor
+            ))),
             (Some(first), Some(second)) => Err(found(
                 first,
                 "one chain of nodes",
@@ -157,13 +171,20 @@ impl<'a> Chain<'a> {
     }
 
     fn at_end(&self) -> bool {
-        self.graph.output.iter().any(|output| output.name == self.tensor)
+        self.graph
+            .output
+            .iter()
+            .any(|output| output.name == self.tensor)
     }
 
     fn constant(&self, node: &NodeProto, input: usize) -> Result<&Constant, OnnxError> {
         let name = node.input.get(input).map_or("", String::as_str);
         self.constants.get(name).ok_or_else(|| {
-            found(node, format!("numbers as input {input}"), "a computed tensor, or none".into())
+            found(
+                node,
+                format!("numbers as input {input}"),
+                "a computed tensor, or none".into(),
+            )
         })
     }
 
@@ -172,7 +193,11 @@ impl<'a> Chain<'a> {
         let constant = self.constant(node, input)?;
         if constant.data.len() != length {
             let shape = format!("shape {:?}", constant.shape);
-            return Err(found(node, format!("{length} numbers as input {input}"), shape));
+            return Err(found(
+                node,
+                format!("{length} numbers as input {input}"),
+                shape,
+            ));
         }
         Ok(&constant.data)
     }
@@ -188,7 +213,12 @@ impl<'a> Chain<'a> {
         }
         layer.ceiling = self.rectifier()?;
         self.skip(&["Identity", "Dropout"])?;
-        if let Some(weight) = layer.weights.iter().chain(&layer.bias).find(|w| !w.is_finite()) {
+        if let Some(weight) = layer
+            .weights
+            .iter()
+            .chain(&layer.bias)
+            .find(|w| !w.is_finite())
+        {
             return Err(found(node, "finite weights", weight.to_string()));
         }
         Ok(layer)
@@ -202,7 +232,11 @@ impl<'a> Chain<'a> {
     ) -> Result<Convolution, OnnxError> {
         let weights = self.constant(node, 1)?;
         let [outputs, depth, height, width] = weights.shape[..] else {
-            return Err(found(node, "four-dimensional weights", format!("shape {:?}", weights.shape)));
+            return Err(found(
+                node,
+                "four-dimensional weights",
+                format!("shape {:?}", weights.shape),
+            ));
         };
         let (kind, side, groups) = match window {
             Window::Full => ("full 3x3", 3, 1),
@@ -218,25 +252,45 @@ impl<'a> Chain<'a> {
             return Err(found(node, format!("{kind} over {inputs} channels"), shape));
         }
         if window == Window::Depthwise && outputs != inputs {
-            return Err(found(node, format!("{inputs} channels out"), outputs.to_string()));
+            return Err(found(
+                node,
+                format!("{inputs} channels out"),
+                outputs.to_string(),
+            ));
         }
         if outputs == 0 || !outputs.is_multiple_of(8) || outputs > 4096 {
             let expected = "channels out that are a multiple of 8, up to 4096";
             return Err(found(node, expected, outputs.to_string()));
         }
         let padding = [side as i64 / 2; 4];
-        if integers(node, "pads", &[0; 4]) != padding || string(node, "auto_pad", "NOTSET") != "NOTSET" {
-            let pads = format!("{:?} {}", integers(node, "pads", &[0; 4]), string(node, "auto_pad", ""));
+        if integers(node, "pads", &[0; 4]) != padding
+            || string(node, "auto_pad", "NOTSET") != "NOTSET"
+        {
+            let pads = format!(
+                "{:?} {}",
+                integers(node, "pads", &[0; 4]),
+                string(node, "auto_pad", "")
+            );
             return Err(found(node, format!("padding {padding:?}"), pads));
         }
         if integers(node, "dilations", &[1; 2]) != [1, 1] {
-            return Err(found(node, "no dilation", format!("{:?}", integers(node, "dilations", &[]))));
+            return Err(found(
+                node,
+                "no dilation",
+                format!("{:?}", integers(node, "dilations", &[])),
+            ));
         }
         let strides = integers(node, "strides", &[1; 2]);
         let stride = match (window, &strides[..]) {
             (Window::Full | Window::Depthwise, [2, 2]) => 2,
             (Window::Depthwise | Window::Pointwise, [1, 1]) => 1,
-            _ => return Err(found(node, format!("a stride that {kind} has"), format!("{strides:?}"))),
+            _ => {
+                return Err(found(
+                    node,
+                    format!("a stride that {kind} has"),
+                    format!("{strides:?}"),
+                ));
+            }
         };
         let bias = match node.input.get(2).filter(|name| !name.is_empty()) {
             Some(_) => self.vector(node, 2, outputs)?.to_vec(),
@@ -283,9 +337,16 @@ impl<'a> Chain<'a> {
             Some(given) if !given.is_empty() => self.vector(node, input, 1).map(|v| v[0]),
             _ => Ok(float(node, name, absent)),
         };
-        let (low, high) = (bound("min", 1, f32::NEG_INFINITY)?, bound("max", 2, f32::INFINITY)?);
+        let (low, high) = (
+            bound("min", 1, f32::NEG_INFINITY)?,
+            bound("max", 2, f32::INFINITY)?,
+        );
         if low != 0.0 || high <= 0.0 || high.is_nan() {
-            return Err(found(node, "a rectifier from 0", format!("{low} to {high}")));
+            return Err(found(
+                node,
+                "a rectifier from 0",
+                format!("{low} to {high}"),
+            ));
         }
         Ok(high)
     }
@@ -299,7 +360,11 @@ impl<'a> Chain<'a> {
                 Err(_) => integers(node, "axes", &[]),
             };
             if axes != [2, 3] && axes != [-2, -1] && axes != [-1, -2] {
-                return Err(found(node, "a mean over rows and columns", format!("axes {axes:?}")));
+                return Err(found(
+                    node,
+                    "a mean over rows and columns",
+                    format!("axes {axes:?}"),
+                ));
             }
         }
         self.skip(&["Identity", "Dropout", "Flatten", "Reshape", "Squeeze"])
@@ -310,9 +375,17 @@ impl<'a> Chain<'a> {
         let node = self.take(&["Gemm", "MatMul"])?;
         let weights = self.constant(node, 1)?;
         let by_class = node.op_type == "Gemm" && integers(node, "transB", &[0]) == [1];
-        let expected = if by_class { [3, features] } else { [features, 3] };
+        let expected = if by_class {
+            [3, features]
+        } else {
+            [features, 3]
+        };
         if weights.shape != expected {
-            return Err(found(node, format!("weights {expected:?}"), format!("{:?}", weights.shape)));
+            return Err(found(
+                node,
+                format!("weights {expected:?}"),
+                format!("{:?}", weights.shape),
+            ));
         }
         let rows = if by_class {
             weights.data.clone()
@@ -327,7 +400,11 @@ impl<'a> Chain<'a> {
                     && float(node, "beta", 1.0) == 1.0
                     && integers(node, "transA", &[0]) == [0];
                 if !plain {
-                    return Err(found(node, "features times weights plus bias", "other factors".into()));
+                    return Err(found(
+                        node,
+                        "features times weights plus bias",
+                        "other factors".into(),
+                    ));
                 }
                 match node.input.get(2).filter(|name| !name.is_empty()) {
                     Some(_) => self.vector(node, 2, 3)?.to_vec(),
@@ -350,7 +427,11 @@ impl<'a> Chain<'a> {
             return Ok(());
         }
         let node = self.peek()?;
-        Err(found(node, "the graph's end, at the logits", node.op_type.clone()))
+        Err(found(
+            node,
+            "the graph's end, at the logits",
+            node.op_type.clone(),
+        ))
     }
 }
 
@@ -359,7 +440,11 @@ fn constant(file: &OnnxFile, tensor: &TensorProto) -> Result<Constant, OnnxError
     let loaded = load_tensor(provider, tensor, file.folder.as_deref());
     let numbers = loaded.and_then(|loaded| {
         let floats = loaded.cast_to::<f32>()?;
-        let data = floats.to_plain_array_view::<f32>()?.iter().copied().collect();
+        let data = floats
+            .to_plain_array_view::<f32>()?
+            .iter()
+            .copied()
+            .collect();
         Ok(Constant {
             shape: loaded.shape().to_vec(),
             data,
@@ -369,7 +454,11 @@ fn constant(file: &OnnxFile, tensor: &TensorProto) -> Result<Constant, OnnxError
 }
 
 fn label(node: &NodeProto) -> &str {
-    if node.name.is_empty() { &node.op_type } else { &node.name }
+    if node.name.is_empty() {
+        &node.op_type
+    } else {
+        &node.name
+    }
 }
 
 fn found(node: &NodeProto, expected: impl Into<String>, found: String) -> OnnxError {
@@ -382,7 +471,11 @@ fn found(node: &NodeProto, expected: impl Into<String>, found: String) -> OnnxEr
 
 /// Integers of an attribute, be it one or a list.
 fn integers(node: &NodeProto, name: &str, absent: &[i64]) -> Vec<i64> {
-    match node.attribute.iter().find(|attribute| attribute.name == name) {
+    match node
+        .attribute
+        .iter()
+        .find(|attribute| attribute.name == name)
+    {
         Some(attribute) if attribute.ints.is_empty() => vec![attribute.i],
         Some(attribute) => attribute.ints.clone(),
         None => absent.to_vec(),
@@ -390,18 +483,27 @@ fn integers(node: &NodeProto, name: &str, absent: &[i64]) -> Vec<i64> {
 }
 
 fn float(node: &NodeProto, name: &str, absent: f32) -> f32 {
-    let attribute = node.attribute.iter().find(|attribute| attribute.name == name);
+    let attribute = node
+        .attribute
+        .iter()
+        .find(|attribute| attribute.name == name);
     attribute.map_or(absent, |attribute| attribute.f)
 }
 
 fn string(node: &NodeProto, name: &str, absent: &str) -> String {
-    let attribute = node.attribute.iter().find(|attribute| attribute.name == name);
-    attribute.map_or(absent.into(), |attribute| String::from_utf8_lossy(&attribute.s).into())
+    let attribute = node
+        .attribute
+        .iter()
+        .find(|attribute| attribute.name == name);
+    attribute.map_or(absent.into(), |attribute| {
+        String::from_utf8_lossy(&attribute.s).into()
+    })
 }
 
 /// Sizes of a declared shape; `None` where one is left open.
 fn dimensions(input: &ValueInfoProto) -> Vec<Option<usize>> {
-    let Some(Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+    let Some(Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|t| t.value.as_ref())
+    else {
         return Vec::new();
     };
     let sizes = tensor.shape.iter().flat_map(|shape| &shape.dim);
@@ -427,12 +529,18 @@ mod tests {
     fn refusal(change: impl FnOnce(&mut GraphProto)) -> String {
         let mut file = file();
         change(file.proto.graph.as_mut().unwrap());
-        MobileNet::extract(&file, None).err().expect("a refusal").to_string()
+        MobileNet::extract(&file, None)
+            .err()
+            .expect("a refusal")
+            .to_string()
     }
 
     /// The `number`-th node of an operator.
     fn nth<'a>(graph: &'a mut GraphProto, operator: &str, number: usize) -> &'a mut NodeProto {
-        let mut nodes = graph.node.iter_mut().filter(|node| node.op_type == operator);
+        let mut nodes = graph
+            .node
+            .iter_mut()
+            .filter(|node| node.op_type == operator);
         nodes.nth(number).unwrap()
     }
 
@@ -442,25 +550,41 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_node() {
-        let node = refusal(|graph| attribute(nth(graph, "Conv", 3), "pads").ints = vec![0, 0, 1, 1]);
+        let node =
+            refusal(|graph| attribute(nth(graph, "Conv", 3), "pads").ints = vec![0, 0, 1, 1]);
         assert!(node.starts_with("node `/blocks.1/blocks.1.0/"), "{node}");
-        assert!(node.contains("expected padding [1, 1, 1, 1], found [0, 0, 1, 1]"), "{node}");
+        assert!(
+            node.contains("expected padding [1, 1, 1, 1], found [0, 0, 1, 1]"),
+            "{node}"
+        );
     }
 
     #[test]
     fn what_mobilenet_does_not_have_is_refused() {
         type Change = fn(&mut GraphProto);
         let cases: [(&str, Change); 8] = [
-            ("stride", |g| attribute(nth(g, "Conv", 1), "strides").ints = vec![2, 1]),
-            ("no dilation", |g| attribute(nth(g, "Conv", 1), "dilations").ints = vec![2, 2]),
-            ("depthwise 3x3 over", |g| attribute(nth(g, "Conv", 1), "group").i = 1),
+            ("stride", |g| {
+                attribute(nth(g, "Conv", 1), "strides").ints = vec![2, 1]
+            }),
+            ("no dilation", |g| {
+                attribute(nth(g, "Conv", 1), "dilations").ints = vec![2, 2]
+            }),
+            ("depthwise 3x3 over", |g| {
+                attribute(nth(g, "Conv", 1), "group").i = 1
+            }),
             ("expected depthwise 3x3, found 1x1", |g| {
                 let pointwise = nth(g, "Conv", 2).input[1].clone();
                 nth(g, "Conv", 1).input[1] = pointwise;
             }),
-            ("Relu or Clip", |g| nth(g, "Relu", 4).op_type = "HardSwish".into()),
-            ("a mean over rows", |g| attribute(nth(g, "ReduceMean", 0), "axes").ints = vec![1]),
-            ("features times weights", |g| attribute(nth(g, "Gemm", 0), "alpha").f = 2.0),
+            ("Relu or Clip", |g| {
+                nth(g, "Relu", 4).op_type = "HardSwish".into()
+            }),
+            ("a mean over rows", |g| {
+                attribute(nth(g, "ReduceMean", 0), "axes").ints = vec![1]
+            }),
+            ("features times weights", |g| {
+                attribute(nth(g, "Gemm", 0), "alpha").f = 2.0
+            }),
             ("a branch", |g| {
                 let input = nth(g, "Relu", 2).input[0].clone();
                 nth(g, "Relu", 7).input[0] = input;

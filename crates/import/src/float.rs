@@ -123,7 +123,11 @@ impl Convolution {
     pub fn sums(&self, weights: &[f32], bias: &[f32], input: &Features) -> Features {
         let side = input.side.div_ceil(self.stride);
         let mut data = Vec::with_capacity(side * side * self.outputs);
-        let reach = if self.window == Window::Pointwise { 0 } else { 1 };
+        let reach = if self.window == Window::Pointwise {
+            0
+        } else {
+            1
+        };
         // Outputs innermost, so that the loop over them is a vector's.
         let per_output = self.taps() * self.depth();
         let turned: Vec<f32> = (0..per_output)
@@ -135,10 +139,18 @@ impl Convolution {
                 data.extend_from_slice(bias);
                 let sums = &mut data[start..];
                 for tap in 0..self.taps() {
-                    let (ky, kx) = if reach == 0 { (0, 0) } else { (tap / 3, tap % 3) };
+                    let (ky, kx) = if reach == 0 {
+                        (0, 0)
+                    } else {
+                        (tap / 3, tap % 3)
+                    };
                     let (Some(iy), Some(ix)) = (
-                        (y * self.stride + ky).checked_sub(reach).filter(|&i| i < input.side),
-                        (x * self.stride + kx).checked_sub(reach).filter(|&i| i < input.side),
+                        (y * self.stride + ky)
+                            .checked_sub(reach)
+                            .filter(|&i| i < input.side),
+                        (x * self.stride + kx)
+                            .checked_sub(reach)
+                            .filter(|&i| i < input.side),
                     ) else {
                         continue;
                     };
@@ -180,7 +192,10 @@ impl Convolution {
 impl MobileNet {
     /// All convolutions, first to last.
     pub fn convolutions(&self) -> impl Iterator<Item = &Convolution> {
-        let halves = self.blocks.iter().flat_map(|b| [&b.depthwise, &b.pointwise]);
+        let halves = self
+            .blocks
+            .iter()
+            .flat_map(|b| [&b.depthwise, &b.pointwise]);
         std::iter::once(&self.stem).chain(halves)
     }
 
@@ -194,7 +209,10 @@ impl MobileNet {
     /// The last layer.
     pub fn logits(&self, features: &[f32]) -> [f32; 3] {
         let mut logits = self.head_bias;
-        for (logit, row) in logits.iter_mut().zip(self.head_weights.chunks(features.len())) {
+        for (logit, row) in logits
+            .iter_mut()
+            .zip(self.head_weights.chunks(features.len()))
+        {
             *logit += row.iter().zip(features).map(|(w, f)| w * f).sum::<f32>();
         }
         logits

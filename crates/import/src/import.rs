@@ -88,7 +88,9 @@ pub enum ImportError {
     #[error(transparent)]
     Onnx(#[from] OnnxError),
     /// Maps of another size than the network takes.
-    #[error("{what} maps have {found} bytes, the network takes {expected}: prepare them for its size")]
+    #[error(
+        "{what} maps have {found} bytes, the network takes {expected}: prepare them for its size"
+    )]
     MapSize {
         /// Calibration or validation.
         what: &'static str,
@@ -214,10 +216,12 @@ fn range(maps: Maps<'_>, statistic: impl Fn(&[u8]) -> f32) -> Range {
         low: f32::INFINITY,
         high: f32::NEG_INFINITY,
     };
-    maps.iter().map(|(map, _)| statistic(map)).fold(none, |range, value| Range {
-        low: range.low.min(value),
-        high: range.high.max(value),
-    })
+    maps.iter()
+        .map(|(map, _)| statistic(map))
+        .fold(none, |range, value| Range {
+            low: range.low.min(value),
+            high: range.high.max(value),
+        })
 }
 
 /// An operating point as a model file has it; a recall of 0 where it was not set by the hits' recall.

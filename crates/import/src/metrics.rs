@@ -71,10 +71,12 @@ impl Share {
         frames: impl IntoIterator<Item = &'a Scored>,
         counts: impl Fn(&Scored) -> bool,
     ) -> Self {
-        frames.into_iter().fold(Share::default(), |share, frame| Share {
-            k: share.k + u64::from(counts(frame)),
-            n: share.n + 1,
-        })
+        frames
+            .into_iter()
+            .fold(Share::default(), |share, frame| Share {
+                k: share.k + u64::from(counts(frame)),
+                n: share.n + 1,
+            })
     }
 
     /// `k / n`; NaN of no frames.
@@ -190,7 +192,12 @@ mod tests {
     #[test]
     fn confusion_and_filter_count_every_frame_once() {
         use Class::{Hit, Maybe, Miss};
-        let frames = [frame(Hit, 0.9), frame(Hit, 0.3), frame(Maybe, 0.6), frame(Miss, 0.5)];
+        let frames = [
+            frame(Hit, 0.9),
+            frame(Hit, 0.3),
+            frame(Maybe, 0.6),
+            frame(Miss, 0.5),
+        ];
         let confusion = Confusion::of(&frames);
         assert_eq!(confusion.0, [[1, 0, 1], [1, 0, 0], [1, 0, 0]]);
         assert_eq!(confusion.accuracy(), Share { k: 1, n: 4 });

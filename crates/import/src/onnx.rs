@@ -73,7 +73,11 @@ impl OnnxFile {
         let proto = tract_onnx::onnx()
             .proto_model_for_read(&mut &bytes[..])
             .map_err(|error| not_onnx(error.to_string()))?;
-        if proto.graph.as_ref().is_none_or(|graph| graph.node.is_empty()) {
+        if proto
+            .graph
+            .as_ref()
+            .is_none_or(|graph| graph.node.is_empty())
+        {
             return Err(not_onnx("it holds no graph".into()));
         }
         Ok(OnnxFile {

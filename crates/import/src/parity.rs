@@ -108,7 +108,10 @@ impl fmt::Display for Parity {
         writeln!(f, "  equal classes   {:7.3} %", percent(self.classes_equal))?;
         if let (Some(float), Some(integer)) = (self.auc_float, self.auc_integer) {
             let change = integer - float;
-            writeln!(f, "  AUC             {float:.5} float, {integer:.5} integer ({change:+.5})")?;
+            writeln!(
+                f,
+                "  AUC             {float:.5} float, {integer:.5} integer ({change:+.5})"
+            )?;
         }
         writeln!(
             f,
@@ -148,7 +151,10 @@ mod tests {
         assert_eq!(parity.verdicts_equal, Share { k: 2, n: 4 });
         assert_eq!((parity.lost, parity.gained), (1, 1));
         assert_eq!(parity.worst[0].index, 0);
-        assert_eq!(parity.largest_difference, parity.worst[0].float - parity.worst[0].integer);
+        assert_eq!(
+            parity.largest_difference,
+            parity.worst[0].float - parity.worst[0].integer
+        );
         assert!(parity.to_string().contains("50.000 %"));
     }
 }

@@ -52,7 +52,8 @@ pub fn quantize(net: &MobileNet, maps: &[&[u8]], temperature: f32) -> Network {
     } in &net.blocks
     {
         let exponent = best_exponent(depthwise, pointwise, &twins, &scales);
-        let depthwise_integers = advance(depthwise, &mut twins, &mut scales, Scales::Drawn(exponent));
+        let depthwise_integers =
+            advance(depthwise, &mut twins, &mut scales, Scales::Drawn(exponent));
         blocks.push(model::Block {
             stride: depthwise.stride as u8,
             depthwise: depthwise_integers,
@@ -91,7 +92,9 @@ enum Scales {
 
 /// Quantizes `layer`, and takes `twins` and the scales of their integers behind it.
 fn advance(layer: &Convolution, twins: &mut [Twin], scales: &mut Vec<f32>, choice: Scales) -> Conv {
-    let floats = each(twins, |twin| layer.sums(&layer.weights, &layer.bias, &twin.float));
+    let floats = each(twins, |twin| {
+        layer.sums(&layer.weights, &layer.bias, &twin.float)
+    });
     let ranges = ranges(&floats, layer.ceiling);
     let output = output_scales(&ranges, choice);
     let (integers, sums) = integers(layer, twins, scales, &floats, &output);
@@ -121,7 +124,11 @@ fn integers(
             Window::Depthwise => o,
             Window::Full | Window::Pointwise => k / layer.taps(),
         };
-        let absorbed: Vec<f32> = row.iter().enumerate().map(|(k, w)| w * scales[input(k)]).collect();
+        let absorbed: Vec<f32> = row
+            .iter()
+            .enumerate()
+            .map(|(k, w)| w * scales[input(k)])
+            .collect();
         let emphasis: Vec<f32> = (0..per_output).map(|k| strength[input(k)]).collect();
         let unit = weight_unit(&absorbed, &emphasis, layer.bias[o], output[o]);
         weights.extend(absorbed.iter().map(|w| rounded(w / unit)));
@@ -139,7 +146,11 @@ fn integers(
             }
         }
     }
-    let scale = units.iter().zip(output).map(|(unit, output)| unit / output).collect();
+    let scale = units
+        .iter()
+        .zip(output)
+        .map(|(unit, output)| unit / output)
+        .collect();
     let conv = Conv {
         weights: weights.iter().map(|&w| w as i8).collect(),
         bias,
@@ -149,7 +160,12 @@ fn integers(
 }
 
 /// The exponent for the scales between the halves of a block that leaves the least error behind it.
-fn best_exponent(depthwise: &Convolution, pointwise: &Convolution, twins: &[Twin], scales: &[f32]) -> f32 {
+fn best_exponent(
+    depthwise: &Convolution,
+    pointwise: &Convolution,
+    twins: &[Twin],
+    scales: &[f32],
+) -> f32 {
     let spread = twins.len().div_ceil(TRIAL_MAPS);
     let trial: Vec<Twin> = twins.iter().step_by(spread).cloned().collect();
     let error = |exponent: f32| {
@@ -167,7 +183,10 @@ fn best_exponent(depthwise: &Convolution, pointwise: &Convolution, twins: &[Twin
 fn relative_error(twins: &[Twin], scales: &[f32]) -> f64 {
     let mut error = 0.0;
     for Twin { float, integer } in twins {
-        let pixels = float.data.chunks_exact(scales.len()).zip(integer.data.chunks_exact(scales.len()));
+        let pixels = float
+            .data
+            .chunks_exact(scales.len())
+            .zip(integer.data.chunks_exact(scales.len()));
         for (float, integer) in pixels {
             for ((float, integer), scale) in float.iter().zip(integer).zip(scales) {
                 error += f64::from(float / scale - integer).powi(2);
@@ -201,7 +220,8 @@ fn ranges(sums: &[Features], ceiling: f32) -> Vec<f32> {
         .map(|channel| {
             let counts = &counts[channel * BINS..][..BINS];
             let shrunk = (0..24).map(|eighths| 0.5f32.powf(eighths as f32 / 8.0));
-            let best = shrunk.min_by(|&a, &b| clipping_error(counts, a).total_cmp(&clipping_error(counts, b)));
+            let best = shrunk
+                .min_by(|&a, &b| clipping_error(counts, a).total_cmp(&clipping_error(counts, b)));
             best.unwrap_or(1.0) * largest[channel]
         })
         .collect()
@@ -243,7 +263,10 @@ fn strength(twins: &[Twin]) -> Vec<f32> {
     let channels = twins[0].integer.channels;
     let mut sums = vec![0.0f64; channels];
     let mut pixels = 0.0;
-    for pixel in twins.iter().flat_map(|t| t.integer.data.chunks_exact(channels)) {
+    for pixel in twins
+        .iter()
+        .flat_map(|t| t.integer.data.chunks_exact(channels))
+    {
         pixels += 1.0;
         for (sum, value) in sums.iter_mut().zip(pixel) {
             *sum += f64::from(value * value);
@@ -255,11 +278,16 @@ fn strength(twins: &[Twin]) -> Vec<f32> {
 /// The value of one integer step of `weights` that leaves the least error under `emphasis`, large
 /// enough for `bias` and for a positive finite scale.
 fn weight_unit(weights: &[f32], emphasis: &[f32], bias: f32, output: f32) -> f32 {
-    let largest = weights.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
+    let largest = weights
+        .iter()
+        .fold(0.0f32, |largest, w| largest.max(w.abs()));
     let least = (bias.abs() / LARGEST_BIAS).max(output * 1e-9);
     let error = |unit: f32| -> f32 {
         let errors = weights.iter().map(|w| w - rounded(w / unit) * unit);
-        errors.zip(emphasis).map(|(error, emphasis)| error * error * emphasis).sum()
+        errors
+            .zip(emphasis)
+            .map(|(error, emphasis)| error * error * emphasis)
+            .sum()
     };
     let candidates = (0..10).map(|twentieths| largest * (1.0 - 0.05 * twentieths as f32) / FULL);
     let best = candidates
@@ -271,7 +299,12 @@ fn weight_unit(weights: &[f32], emphasis: &[f32], bias: f32, output: f32) -> f32
 /// The biases in units of the products, with the mean error of the sums taken off.
 ///
 /// Only pixels where either network is above zero count: below, the rectifier hides every error.
-fn corrected_bias(layer: &Convolution, floats: &[Features], sums: &[Features], units: &[f32]) -> Vec<i32> {
+fn corrected_bias(
+    layer: &Convolution,
+    floats: &[Features],
+    sums: &[Features],
+    units: &[f32],
+) -> Vec<i32> {
     let n = layer.outputs;
     let mut errors = vec![(0.0f64, 0u32); n];
     for (floats, sums) in floats.iter().zip(sums) {
@@ -309,7 +342,11 @@ fn pool(twins: &[Twin], scales: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<Twin>) {
         .collect();
     let output = output_scales(&ranges(&means, f32::INFINITY), Scales::Free);
     let pixels = (twins[0].integer.side * twins[0].integer.side) as f32;
-    let pool_scale: Vec<f32> = scales.iter().zip(&output).map(|(i, o)| i / (pixels * o)).collect();
+    let pool_scale: Vec<f32> = scales
+        .iter()
+        .zip(&output)
+        .map(|(i, o)| i / (pixels * o))
+        .collect();
     let features = twins
         .iter()
         .zip(means)
@@ -342,7 +379,10 @@ fn head(net: &MobileNet, scales: &[f32], features: &[Twin]) -> Head {
         .collect();
     let strength = strength(features);
     let emphasis: Vec<f32> = (0..3 * n).map(|jk| strength[jk % n]).collect();
-    let largest_bias = net.head_bias.iter().fold(0.0f32, |largest, b| largest.max(b.abs()));
+    let largest_bias = net
+        .head_bias
+        .iter()
+        .fold(0.0f32, |largest, b| largest.max(b.abs()));
     let unit = weight_unit(&absorbed, &emphasis, largest_bias, 1.0);
     let weights: Vec<f32> = absorbed.iter().map(|w| rounded(w / unit)).collect();
     let row = |j: usize| &weights[j * n..][..n];
@@ -385,7 +425,11 @@ fn each(twins: &[Twin], work: impl Fn(&Twin) -> Features + Sync) -> Vec<Features
             .collect();
         handles
             .into_iter()
-            .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .flat_map(|handle| {
+                handle
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
             .collect()
     })
 }

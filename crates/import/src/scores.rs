@@ -46,7 +46,9 @@ impl<'a> Maps<'a> {
 
     /// Each map and its class.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a [u8], Class)> + Clone + 'a {
-        self.levels.chunks_exact(self.length).zip(self.classes.iter().copied())
+        self.levels
+            .chunks_exact(self.length)
+            .zip(self.classes.iter().copied())
     }
 
     /// At most `count` maps, as evenly divided among the classes as they allow, spread over all.
@@ -54,9 +56,12 @@ impl<'a> Maps<'a> {
         Class::ALL
             .into_iter()
             .flat_map(|class| {
-                let members: Vec<&[u8]> = self.iter().filter(|m| m.1 == class).map(|m| m.0).collect();
+                let members: Vec<&[u8]> =
+                    self.iter().filter(|m| m.1 == class).map(|m| m.0).collect();
                 let wanted = count.div_ceil(3).min(members.len());
-                (0..wanted).map(move |i| members[i * members.len() / wanted]).collect::<Vec<_>>()
+                (0..wanted)
+                    .map(move |i| members[i * members.len() / wanted])
+                    .collect::<Vec<_>>()
             })
             .take(count)
             .collect()
@@ -103,7 +108,12 @@ pub fn integer(model: &Model<'_>, maps: Maps<'_>) -> Result<Vec<Scored>, ScoreEr
         let mut arena = Arena::new(&mut memory);
         share
             .iter()
-            .map(|(map, truth)| Ok(Scored::new(truth, model.score(plan.infer(&mut arena, map)?))))
+            .map(|(map, truth)| {
+                Ok(Scored::new(
+                    truth,
+                    model.score(plan.infer(&mut arena, map)?),
+                ))
+            })
             .collect()
     })
 }
@@ -134,7 +144,9 @@ fn on_all_cores<E: Send>(
             .collect();
         let mut all = Vec::with_capacity(maps.len());
         for handle in handles {
-            let scored = handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let scored = handle
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             all.extend(scored?);
         }
         Ok(all)

@@ -113,7 +113,10 @@ mod tests {
         (0..100)
             .flat_map(|i| {
                 let step = 0.005 * f64::from(i);
-                [frame(Class::Hit, 0.5 + step), frame(Class::Miss, 0.25 + step)]
+                [
+                    frame(Class::Hit, 0.5 + step),
+                    frame(Class::Miss, 0.25 + step),
+                ]
             })
             .collect()
     }

@@ -15,17 +15,24 @@ const SIDE: usize = 32;
 const FILES: [&str; 3] = ["folded.onnx", "norms.onnx", "dynamo.onnx"];
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
 }
 
 /// The map that PyTorch was asked about.
 fn example() -> Vec<u8> {
-    (0..SIDE * SIDE).map(|i| ((31 * (i / SIDE) + 17 * (i % SIDE)) % 128) as u8).collect()
+    (0..SIDE * SIDE)
+        .map(|i| ((31 * (i / SIDE) + 17 * (i % SIDE)) % 128) as u8)
+        .collect()
 }
 
 fn assert_near(found: [f32; 3], wanted: [f32; 3], what: &str) {
     for (a, b) in found.iter().zip(wanted) {
-        assert!((a - b).abs() < 1e-4, "{what}: {found:?} instead of {wanted:?}");
+        assert!(
+            (a - b).abs() < 1e-4,
+            "{what}: {found:?} instead of {wanted:?}"
+        );
     }
 }
 
@@ -36,7 +43,11 @@ fn tract_and_plain_loops_answer_as_pytorch_did() {
     for name in FILES {
         let file = OnnxFile::open(&data(name)).unwrap();
         let net = MobileNet::extract(&file, Some(SIDE)).unwrap();
-        assert_eq!((net.size, net.channels, net.blocks.len()), (SIDE, 1, 13), "{name}");
+        assert_eq!(
+            (net.size, net.channels, net.blocks.len()),
+            (SIDE, 1, 13),
+            "{name}"
+        );
         assert_near(net.run(&example()), wanted, name);
         let yardstick = FloatNet::load(&file, SIDE, 1).unwrap();
         assert_near(yardstick.run(&example()).unwrap(), wanted, name);
@@ -47,7 +58,9 @@ fn tract_and_plain_loops_answer_as_pytorch_did() {
 fn maps(count: usize) -> (Vec<u8>, Vec<Class>) {
     let mut state = 7u64;
     let mut random = |below: usize| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         ((state >> 33) % below as u64) as usize
     };
     let classes: Vec<Class> = (0..count).map(|i| Class::ALL[i % 3]).collect();
@@ -74,15 +87,19 @@ fn an_import_answers_as_the_float_network_does() {
     };
     let imported = import(&data("folded.onnx"), maps, maps, &options).unwrap();
 
-    assert!(imported.parity.largest_difference < 0.01, "{}", imported.parity);
+    assert!(
+        imported.parity.largest_difference < 0.01,
+        "{}",
+        imported.parity
+    );
     assert_eq!(imported.parity.verdicts_equal.n, 300);
     let model = Model::parse(&imported.hgm).unwrap();
     assert_eq!(model.threshold(), imported.meta.threshold);
     assert_eq!(model.operating_points().len(), imported.points.len());
     let scored = scores::integer(&model, maps).unwrap();
-    let dropped = scored.iter().filter(|frame| {
-        !frame.wanted() && frame.keep() * 65536.0 < f64::from(model.threshold())
-    });
+    let dropped = scored
+        .iter()
+        .filter(|frame| !frame.wanted() && frame.keep() * 65536.0 < f64::from(model.threshold()));
     assert!(dropped.count() >= 90);
     let mean = model.statistics().mean;
     assert!(0.0 < mean.low && mean.low < mean.high && mean.high < 127.0);
@@ -96,7 +113,11 @@ fn all_exporters_give_one_integer_network() {
     let [folded, norms, dynamo] = FILES.map(import);
     // Folding in another place rounds the f32 weights differently, so that a few integers move by one.
     for other in [&norms, &dynamo] {
-        let pairs = folded.network.head_weights.iter().zip(&other.network.head_weights);
+        let pairs = folded
+            .network
+            .head_weights
+            .iter()
+            .zip(&other.network.head_weights);
         assert!(pairs.clone().all(|(a, b)| a.abs_diff(*b) <= 1));
         assert!((folded.parity.mean_difference - other.parity.mean_difference).abs() < 1e-3);
     }
@@ -124,10 +145,25 @@ fn bad_input_is_named() {
             temperature,
             ..Options::new(SIDE)
         };
-        import(&data("norms.onnx"), maps, validation, &options).err().unwrap()
+        import(&data("norms.onnx"), maps, validation, &options)
+            .err()
+            .unwrap()
     };
-    assert!(matches!(import(misses, 1.0), ImportError::NoMaps { class: "hit", .. }));
-    assert!(matches!(import(small, 1.0), ImportError::MapSize { found: 512, expected: 1024, .. }));
-    assert!(matches!(import(maps, f32::NAN), ImportError::Temperature(_)));
+    assert!(matches!(
+        import(misses, 1.0),
+        ImportError::NoMaps { class: "hit", .. }
+    ));
+    assert!(matches!(
+        import(small, 1.0),
+        ImportError::MapSize {
+            found: 512,
+            expected: 1024,
+            ..
+        }
+    ));
+    assert!(matches!(
+        import(maps, f32::NAN),
+        ImportError::Temperature(_)
+    ));
     assert!(Maps::new(&levels[1..], &classes, SIDE * SIDE).is_none());
 }

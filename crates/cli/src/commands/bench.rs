@@ -83,19 +83,19 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let wanted = |name: &str| args.stage.as_deref().is_none_or(|stage| stage == name);
     if args.json {
         for (name, histogram) in latencies.stages().filter(|(name, _)| wanted(name)) {
-            println!("{}", line(args, &bytes, level, &frames, name, histogram)?);
+            say!("{}", line(args, &bytes, level, &frames, name, histogram)?);
         }
         return Ok(());
     }
     let model = model::parse(&bytes, None)?;
-    println!(
+    say!(
         "{} frames of {}, {:.1} million multiply-adds, one core, {}",
         args.frames,
         args.detector.name(),
         model.multiply_adds() as f64 / 1e6,
         level.name()
     );
-    print!("{}", report::latencies(&latencies));
+    say_on!("{}", report::latencies(&latencies));
     Ok(())
 }
 

@@ -5,15 +5,14 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
-use hitgate_core::prep::Reduce;
+use clap::Args;
 use hitgate_formats::write::NpyStack;
 use hitgate_sim::{Detector, Scratch, Simulator};
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::progress::Progress;
-use crate::simulation::{MixArg, detector};
+use crate::simulation::{MixArg, ReduceArg, detector};
 
 /// Simulate prepared maps for training: OUT.npy and OUT.jsonl
 #[derive(Args, Debug)]
@@ -47,16 +46,8 @@ pub struct DatasetArgs {
     #[arg(long, value_name = "CELLS", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=4096))]
     input: u32,
     /// How a block of pixels becomes a cell
-    #[arg(long, value_enum, default_value_t = ReduceArg::Max)]
+    #[arg(long, value_enum, default_value_t = ReduceArg::Contrast)]
     reduce: ReduceArg,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ReduceArg {
-    /// The largest count
-    Max,
-    /// The mean count
-    Mean,
 }
 
 /// Maps that are made at a time, before they are written in order.
@@ -68,10 +59,7 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
         Some(detector) => Simulator::with_detector(args.seed, args.mix.into(), detector),
         None => Simulator::new(args.seed, args.mix.into()),
     };
-    let reduce = match args.reduce {
-        ReduceArg::Max => Reduce::Maximum,
-        ReduceArg::Mean => Reduce::Mean,
-    };
+    let reduce = args.reduce.into();
     let labels_path = args.out.with_extension("jsonl");
     let maps_path = args.out.with_extension("npy");
     let mut maps = NpyStack::create(&maps_path, args.input, args.input)?;
@@ -106,7 +94,7 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
     progress.clear();
     let [hits, maybes, misses] = counts;
     let seconds = start.elapsed().as_secs_f64();
-    println!(
+    say!(
         "{written} maps of {0} x {0} in {1}: {hits} hit, {maybes} maybe, {misses} miss; {2:.1} s, {3:.0} Mpx/s",
         args.input,
         maps_path.display(),

@@ -136,19 +136,19 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let policy = args.filter.policy(&model);
     let schedule = Schedule::steady(args.rate)?;
 
-    println!(
+    say!(
         "hitgate {}: an emulated detector, a ring in memory, the filter",
         env!("CARGO_PKG_VERSION")
     );
     let frames = bundled(args.seed)?;
     let compressed = frames.compressed();
-    println!(
+    say!(
         "source     {} real and {SIMULATED} simulated frames of {} detectors, over and over at {} Hz",
         REAL.len(),
         frames.modules.len(),
         args.rate
     );
-    println!(
+    say!(
         "filter     MobileNet-V1 int8, {:.1} million multiply-adds, on {}; keeps P(hit) + P(maybe) ≥ {:.4}",
         model.multiply_adds() as f64 / 1e6,
         level.name(),
@@ -216,12 +216,12 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     judged?;
     let ((produced, stalls), sent) = (fed?, sent?);
 
-    println!(
+    say!(
         "\nframes     {produced} in {seconds:.1} s, {stalls} stalls (the ring was full), {} sent on",
         sent.frames
     );
-    print!("{}", report::accounts(&accounts));
-    println!(
+    say_on!("{}", report::accounts(&accounts));
+    say!(
         "link       raw {} of {} ({} saved), LZ4 {} of {} ({} saved)",
         report::bytes(kept.raw),
         report::bytes(offered.raw),
@@ -230,8 +230,8 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         report::bytes(offered.packed),
         percent(offered.packed - kept.packed, offered.packed),
     );
-    print!("{}", report::latencies(&latencies));
-    print!("{}", report::agreement(&agreement));
+    say_on!("{}", report::latencies(&latencies));
+    say_on!("{}", report::agreement(&agreement));
     if !accounts.balance() || produced != accounts.received || sent.frames != accounts.kept() {
         bail!("the books do not balance: please report this with the lines above");
     }

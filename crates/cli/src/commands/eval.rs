@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use hitgate_core::net::{Arena, Model, Plan};
 use hitgate_core::verdict::Score;
@@ -76,7 +76,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         bail!("no frame has a class of hit, maybe or miss: nothing to compare");
     }
     if args.json {
-        println!("{}", as_json(&frames, threshold));
+        say!("{}", as_json(&frames, threshold));
     } else {
         print_tables(&frames, threshold, args.truth.is_some());
     }
@@ -204,14 +204,14 @@ fn groups(frames: &[Frame]) -> Vec<(String, Vec<Scored>)> {
 fn print_tables(frames: &[Frame], threshold: f64, name_the_wrong: bool) {
     let all: Vec<Scored> = frames.iter().map(|frame| frame.scored).collect();
     let Confusion(rows) = Confusion::of(&all);
-    println!("label      called hit    maybe     miss");
+    say!("label      called hit    maybe     miss");
     for (name, [hit, maybe, miss]) in ["hit", "maybe", "miss"].iter().zip(rows) {
-        println!("  {name:<8} {hit:>10} {maybe:>8} {miss:>8}");
+        say!("  {name:<8} {hit:>10} {maybe:>8} {miss:>8}");
     }
     let accuracy = Confusion(rows).accuracy();
-    println!("three classes right {}", share(accuracy));
+    say!("three classes right {}", share(accuracy));
     if let Some(auc) = auc(&all) {
-        println!("area under the ROC curve, hit or maybe against miss: {auc:.4}");
+        say!("area under the ROC curve, hit or maybe against miss: {auc:.4}");
     }
     line(
         &format!("at t = {threshold:.4}, the model's or the one given"),
@@ -221,7 +221,7 @@ fn print_tables(frames: &[Frame], threshold: f64, name_the_wrong: bool) {
     if let Some(point) = OperatingPoint::set(&all, Target::Rejection(0.90)) {
         line("where 0.90 of the misses are dropped", point.filtered);
     }
-    println!("\nset                  frames   hits kept  hit or maybe kept  misses dropped");
+    say!("\nset                  frames   hits kept  hit or maybe kept  misses dropped");
     for (set, scored) in groups(frames) {
         let Filtered {
             hits_kept,
@@ -229,7 +229,7 @@ fn print_tables(frames: &[Frame], threshold: f64, name_the_wrong: bool) {
             misses_dropped,
         } = Filtered::at(&scored, threshold);
         let of = |share: Share| format!("{}/{}", share.k, share.n);
-        println!(
+        say!(
             "{set:<20} {:>6} {:>11} {:>18} {:>15}",
             scored.len(),
             of(hits_kept),
@@ -238,13 +238,14 @@ fn print_tables(frames: &[Frame], threshold: f64, name_the_wrong: bool) {
         );
     }
     if name_the_wrong {
-        println!("\nwrong at t = {threshold:.4}");
+        say!("\nwrong at t = {threshold:.4}");
         for frame in frames {
             let keep = frame.scored.keep();
             if (keep >= threshold) != frame.scored.wanted() {
-                println!(
+                say!(
                     "  {} is a {}, P(hit) + P(maybe) = {keep:.4}",
-                    frame.name, frame.scored.truth
+                    frame.name,
+                    frame.scored.truth
                 );
             }
         }
@@ -252,10 +253,10 @@ fn print_tables(frames: &[Frame], threshold: f64, name_the_wrong: bool) {
 }
 
 fn line(what: &str, filtered: Filtered) {
-    println!("{what}:");
-    println!("  hits kept           {}", share(filtered.hits_kept));
-    println!("  hits or maybes kept {}", share(filtered.wanted_kept));
-    println!("  misses dropped      {}", share(filtered.misses_dropped));
+    say!("{what}:");
+    say!("  hits kept           {}", share(filtered.hits_kept));
+    say!("  hits or maybes kept {}", share(filtered.wanted_kept));
+    say!("  misses dropped      {}", share(filtered.misses_dropped));
 }
 
 /// `0.983 (59/60, at least 0.924)`.

@@ -92,7 +92,7 @@ pub fn run(args: &FeedArgs) -> Result<()> {
         writer.heartbeat(MonotonicClock.now_ms());
         backoff.wait();
     }
-    println!(
+    say!(
         "fed        {} frames, {} stalls (the ring was full), {} lost at the source",
         writer.produced(),
         writer.stalls(),

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::report;
+use crate::simulation::ReduceArg;
 
 /// Quantize an ONNX MobileNet-V1 into a model file, and compare the two
 #[derive(Args, Debug)]
@@ -45,6 +46,9 @@ pub struct ImportArgs {
     /// Maps to calibrate on, spread over those given
     #[arg(long, value_name = "N", default_value_t = 192)]
     calibration_maps: usize,
+    /// How the maps were made, as for `hitgate dataset`
+    #[arg(long, value_enum, default_value_t = ReduceArg::Contrast)]
+    reduce: ReduceArg,
     /// Seed of the training data, for the record
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
@@ -71,6 +75,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         target: Target::Hits(args.recall),
         calibration_maps: args.calibration_maps,
         seed: args.seed,
+        reduce: args.reduce.into(),
         text: args.text.clone(),
         ..Options::new(calibration.side)
     };
@@ -84,7 +89,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     std::fs::write(&args.output, &imported.hgm)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
     if args.json {
-        println!(
+        say!(
             "{}",
             json!({
                 "parity": imported.parity,
@@ -178,17 +183,17 @@ impl Labelled {
 }
 
 fn print(imported: &Imported, output: &Path) {
-    println!(
+    say!(
         "model      {}, {}",
         output.display(),
         report::bytes(imported.hgm.len() as u64)
     );
     parity("at the model's threshold", &imported.parity);
     parity("at the paper's threshold", &imported.parity_at_half);
-    println!("operating points, by the integer network on the validation maps");
+    say!("operating points, by the integer network on the validation maps");
     for point in &imported.points {
         let filtered = &point.filtered;
-        println!(
+        say!(
             "  {:<20} t {:.4}  hits kept {}/{}  hits or maybes kept {}/{}  misses dropped {}/{}",
             format!("{:?}", point.target),
             report::probability(point.threshold),
@@ -211,25 +216,29 @@ fn parity(at: &str, parity: &Parity) {
             share.n
         )
     };
-    println!("integer against float, {at} {:.4}", parity.threshold);
-    println!(
+    say!("integer against float, {at} {:.4}", parity.threshold);
+    say!(
         "  equal verdicts {}, {} wanted frames lost, {} gained",
         of(parity.verdicts_equal),
         parity.lost,
         parity.gained
     );
-    println!("  equal classes  {}", of(parity.classes_equal));
+    say!("  equal classes  {}", of(parity.classes_equal));
     if let (Some(float), Some(integer)) = (parity.auc_float, parity.auc_integer) {
-        println!("  area under the ROC curve: float {float:.4}, integer {integer:.4}");
+        say!("  area under the ROC curve: float {float:.4}, integer {integer:.4}");
     }
-    println!(
+    say!(
         "  P(hit) + P(maybe) differs by {:.4} in the mean, {:.4} at most",
-        parity.mean_difference, parity.largest_difference
+        parity.mean_difference,
+        parity.largest_difference
     );
     for worst in parity.worst.iter().take(5) {
-        println!(
+        say!(
             "    map {:>5}, a {}: float {:.4}, integer {:.4}",
-            worst.index, worst.truth, worst.float, worst.integer
+            worst.index,
+            worst.truth,
+            worst.float,
+            worst.integer
         );
     }
 }

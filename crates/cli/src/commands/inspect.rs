@@ -55,7 +55,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
 
 fn levels() {
     let here: Vec<_> = Level::all_available().map(Level::name).collect();
-    println!(
+    say!(
         "levels     {} (of {})",
         here.join(", "),
         Level::NAMES.join(", ")
@@ -66,23 +66,26 @@ fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
     let model = model::parse(bytes, path)?;
     let input = model.input();
     let name = path.map_or("built in".into(), |path| path.display().to_string());
-    println!(
+    say!(
         "model      {name}, {}, crc {:08x}",
         report::bytes(bytes.len() as u64),
         crc32fast::hash(bytes)
     );
-    println!(
+    say!(
         "input      {0} x {0} x {1}, {2:?} of each block, window to {3:.1} Å",
-        input.size, input.channels, input.reduce, input.d_water
+        input.size,
+        input.channels,
+        input.reduce,
+        input.d_water
     );
-    println!(
+    say!(
         "network    {:.1} million multiply-adds",
         model.multiply_adds() as f64 / 1e6
     );
-    println!("threshold  {:.4}", report::probability(model.threshold()));
+    say!("threshold  {:.4}", report::probability(model.threshold()));
     for point in model.operating_points() {
         let ((kept, hits), (dropped, misses)) = (point.hits_kept, point.misses_dropped);
-        println!(
+        say!(
             "  {:<12} t {:.4}  hits kept {kept}/{hits} (at least {:.4}, 95 %)  misses dropped {dropped}/{misses}",
             point.name,
             report::probability(point.threshold),
@@ -90,7 +93,7 @@ fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
         );
     }
     let exact = golden(&model)?;
-    println!(
+    say!(
         "golden     {}",
         if exact {
             "exact on every level of this machine"
@@ -99,7 +102,7 @@ fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
         }
     );
     let provenance = model.provenance();
-    println!(
+    say!(
         "from       seed {}, {}",
         provenance.seed,
         provenance.text.trim()
@@ -129,7 +132,7 @@ fn infer(model: &Model<'_>, level: Level, map: &[u8]) -> Result<[i32; 3]> {
 
 fn show_ring(ring: &Ring) -> Result<()> {
     let layout = ring.layout();
-    println!(
+    say!(
         "ring       {} slots of {}, {} records, session {:x}",
         layout.slots(),
         report::bytes(u64::from(layout.stride())),
@@ -140,7 +143,7 @@ fn show_ring(ring: &Ring) -> Result<()> {
     let now_ms = MonotonicClock.now_ms();
     let age = |heartbeat_ms: u32| f64::from(now_ms.wrapping_sub(heartbeat_ms)) / 1e3;
     if let Some(source) = monitor.source() {
-        println!(
+        say!(
             "source     {:?}, last sign of life {:.1} s ago, {} frames, {} stalls, {} lost",
             source.state,
             age(source.heartbeat_ms),
@@ -150,7 +153,7 @@ fn show_ring(ring: &Ring) -> Result<()> {
         );
     }
     if let Some(consumer) = monitor.consumer() {
-        println!(
+        say!(
             "filter     {:?}, last sign of life {:.1} s ago, {} judged, {} slots back, {} waits for the link",
             consumer.state,
             age(consumer.heartbeat_ms),
@@ -158,7 +161,7 @@ fn show_ring(ring: &Ring) -> Result<()> {
             consumer.returned,
             consumer.waits
         );
-        print!(
+        say_on!(
             "{}",
             report::accounts(&Accounts::from_counters(&consumer.path))
         );
@@ -168,28 +171,33 @@ fn show_ring(ring: &Ring) -> Result<()> {
 
 fn show_frames(path: &Path) -> Result<()> {
     let mut file = FrameFile::open(path)?;
-    println!("file       {:?}, {} frames", file.kind(), file.frames());
+    say!("file       {:?}, {} frames", file.kind(), file.frames());
     let image = file.read(0)?;
     let element = image
         .pixels
         .pixel_type()
         .map_or("f32", crate::module::pixel_type_name);
-    println!(
+    say!(
         "frame      {} x {} pixels, {element}",
-        image.columns, image.rows
+        image.columns,
+        image.rows
     );
     let metadata = file.metadata();
-    println!(
+    say!(
         "detector   {}",
         metadata.detector.as_deref().unwrap_or("not named")
     );
     match &metadata.geometry {
         None => {
-            println!("geometry   none: the whole frame is looked at (give NAME.json, or flags)")
+            say!("geometry   none: the whole frame is looked at (give NAME.json, or flags)")
         }
-        Some(g) => println!(
+        Some(g) => say!(
             "geometry   wavelength {:.4} Å, distance {:.2} mm, beam at ({:.2}, {:.2}), pixel {:.4} mm",
-            g.wavelength_a, g.distance_mm, g.beam_center_px[0], g.beam_center_px[1], g.pixel_mm
+            g.wavelength_a,
+            g.distance_mm,
+            g.beam_center_px[0],
+            g.beam_center_px[1],
+            g.pixel_mm
         ),
     }
     let model = model::parse(model::EMBEDDED, None)?;
@@ -201,7 +209,7 @@ fn show_frames(path: &Path) -> Result<()> {
         input.d_water,
         input.size,
     );
-    println!(
+    say!(
         "window     {0} x {0} pixels from ({1}, {2}), blocks of {3} x {3}{4}",
         window.side(),
         window.left,
@@ -213,13 +221,13 @@ fn show_frames(path: &Path) -> Result<()> {
             ": the whole frame"
         }
     );
-    println!(
+    say!(
         "mask       {} pixels, values {:?}",
         metadata.mask.as_ref().map_or(0, |m| m.count()),
         metadata.mask_values
     );
     if let Some(saturation) = metadata.saturation {
-        println!("saturation {saturation}");
+        say!("saturation {saturation}");
     }
     Ok(())
 }

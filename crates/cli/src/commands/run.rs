@@ -126,20 +126,23 @@ pub fn run(args: &RunArgs) -> Result<()> {
     };
     let (accounts, source, waits) = judged?;
 
-    println!(
+    say!(
         "judged     {} frames in {seconds:.1} s, {:.0} a second, on {}; {waits} waits for the link",
         accounts.received,
         accounts.received as f64 / seconds,
         level.name(),
     );
-    print!("{}", report::accounts(&accounts));
-    println!(
+    say_on!("{}", report::accounts(&accounts));
+    say!(
         "ring       produced {} + lost at the source {} = received {} + lost {}",
-        source.produced, source.lost_at_source, accounts.received, accounts.lost_source
+        source.produced,
+        source.lost_at_source,
+        accounts.received,
+        accounts.lost_source
     );
-    print!("{}", report::latencies(&node.latencies));
+    say_on!("{}", report::latencies(&node.latencies));
     let sent = sent?;
-    println!(
+    say!(
         "sent       {} frames, {}",
         sent.frames,
         report::bytes(sent.bytes)

@@ -87,7 +87,7 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     progress.clear();
     let lines = lines?;
     truth::write(&args.folder.join("truth.jsonl"), &lines)?;
-    println!(
+    say!(
         "{} frames and truth.jsonl in {}",
         lines.len(),
         args.folder.display()
