@@ -349,6 +349,10 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// A [`Fault`] with the header, where there was one to read: it still names the frame.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the header names the frame in its record, and there is no heap to box it on"
+    )]
     pub fn parse(slot: &'a [u8]) -> Result<Self, (Fault, FrameHeader)> {
         let Some(bytes) = slot.first_chunk::<HEADER_LEN>() else {
             return Err((Fault::Short, FrameHeader::default()));
