@@ -530,8 +530,7 @@ mod tests {
         let mut file = file();
         change(file.proto.graph.as_mut().unwrap());
         MobileNet::extract(&file, None)
-            .err()
-            .expect("a refusal")
+            .expect_err("a refusal")
             .to_string()
     }
 

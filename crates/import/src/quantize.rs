@@ -134,9 +134,8 @@ fn integers(
         weights.extend(absorbed.iter().map(|w| rounded(w / unit)));
         units.push(unit);
     }
-    let products: Vec<f32> = weights.iter().map(|&w| f32::from(w)).collect();
     let mut sums = each(twins, |twin| {
-        layer.sums(&products, &vec![0.0; layer.outputs], &twin.integer)
+        layer.sums(&weights, &vec![0.0; layer.outputs], &twin.integer)
     });
     let bias = corrected_bias(layer, floats, &sums, &units);
     for features in &mut sums {

@@ -98,7 +98,6 @@ pub fn run(args: &FeedArgs) -> Result<()> {
         writer.stalls(),
         writer.lost_at_source()
     );
-    drop(writer);
     let _ = std::fs::remove_file(module::description_path(&path));
     std::fs::remove_file(&path)?;
     Ok(())
