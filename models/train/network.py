@@ -1,5 +1,6 @@
 """MobileNet-V1 as hitgate runs it: any width, any input size, one to four channels, three classes."""
 
+import torch
 from torch import nn
 
 CLASSES = ("hit", "maybe", "miss")
@@ -23,12 +24,45 @@ def scaled(channels: int, width: float) -> int:
     return max(8, 8 * int(channels * width / 8 + 0.5))
 
 
+class Rounded(torch.autograd.Function):
+    """Rounds to whole steps; the gradient passes as if it did not (straight-through)."""
+
+    @staticmethod
+    def forward(ctx, x, step):
+        return x.div(step).round_().mul_(step)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+class Rectifier(nn.Module):
+    """ReLU, and on demand the rounding that seven bits will cost, so that training learns to live with it.
+
+    `step` [1, channels, 1, 1] is the value of one bit in each channel. It is no part of the network: what is exported
+    is the ReLU, and the importer finds its own.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("step", torch.zeros(1, channels, 1, 1), persistent=False)
+        self.mode = "exact"
+
+    def forward(self, x):
+        x = x.relu_()
+        if self.mode == "measure":
+            self.step = torch.maximum(self.step, x.amax((0, 2, 3), keepdim=True) / 127)
+        if self.mode == "rounded":
+            return Rounded.apply(x, self.step)
+        return x
+
+
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Convolution, batch norm, ReLU; padding is one on all sides of a 3 x 3 and none of a 1 x 1."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
+        Rectifier(outputs),
     )
 
 
@@ -52,6 +86,9 @@ class MobileNetV1(nn.Module):
             wide = outputs
         self.head = nn.Linear(wide, len(CLASSES))
         self.count = nn.Linear(wide, 1)
+
+    def rectifiers(self) -> list[Rectifier]:
+        return [module for module in self.modules() if isinstance(module, Rectifier)]
 
     def features(self, maps):
         x = self.stem(maps)

@@ -40,9 +40,12 @@ def arguments() -> argparse.Namespace:
     add("--decay", type=float, default=0.02, help="weight decay of dense and 1 x 1 weights")
     add("--ordinal", type=float, default=0.5, help="weight of the two-class loss, hit or maybe against miss")
     add("--count", type=float, default=0.3, help="weight of guessing log2(1 + spots), which only training does")
+    add("--rounded", type=float, default=0.0, metavar="SHARE",
+        help="share of the run, at its end, with activations rounded to the integer network's seven bits")
     add("--smooth", type=float, default=0.02, help="label smoothing")
     add("--average", type=float, default=0.999, help="decay of the averaged weights, which are what is exported")
     add("--report-every", type=int, default=25_600, metavar="MAPS", help="maps between two reports and checkpoints")
+    add("--start", type=Path, metavar="CHECKPOINT", help="begin with the averaged weights of another run")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.pt if there is one")
     add("--threads", type=int, help="CPU threads; all cores by default")
     add("--readers", type=int, default=1, help="threads that read and turn maps")
@@ -50,6 +53,11 @@ def arguments() -> argparse.Namespace:
     add("--compile", action="store_true", help="fuse the network's loops first: faster after a minute, needs a C++ compiler")
     add("--seed", type=int, default=1)
     return parse.parse_args()
+
+
+def set_modes(rectifiers, mode: str):
+    for rectifier in rectifiers:
+        rectifier.mode = mode
 
 
 class Average:
@@ -153,6 +161,8 @@ class Run:
         self.train, self.val = open_maps(args.data, args.input), open_maps(args.val, args.input)
         self.mixture = Mixture(self.train, args.batch, args.mix, args.seed)
         model = MobileNetV1(args.width, self.train.channels)
+        if args.start:
+            model.load_state_dict(torch.load(args.start, map_location="cpu", weights_only=True)["average"])
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.forward = torch.compile(self.model.with_count) if args.compile else self.model.with_count
         self.average = Average(self.model, args.average)
@@ -171,7 +181,7 @@ class Run:
 
     def recipe(self) -> dict:
         """The settings that a resumed run must share with the one that it goes on from."""
-        names = ("width", "input", "batch", "mix", "rate", "decay", "ordinal", "count", "smooth", "average", "seed")
+        names = ("width", "input", "batch", "mix", "rate", "decay", "ordinal", "count", "rounded", "smooth", "average", "seed")
         return {name: getattr(self.args, name) for name in names} | {"maps": len(self.train)}
 
     def restore(self):
@@ -181,6 +191,8 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for rectifier, step in zip(self.model.rectifiers(), state["rounding"]):
+            rectifier.step = step
         self.step, self.spent = state["step"], state["spent"]
         kept = self.history.read_text().splitlines(keepends=True)[: state["reports"]]
         self.history.write_text("".join(kept))
@@ -192,6 +204,7 @@ class Run:
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "rounding": [rectifier.step for rectifier in self.model.rectifiers()],
             "step": self.step,
             "spent": self.clock.spent(),
             "reports": len(self.history.read_text().splitlines()),
@@ -207,9 +220,26 @@ class Run:
                 yield ahead.popleft().result()
                 ahead.append(pool.submit(self.mixture.batch, next(steps)))
 
+    def round_activations(self, maps: np.ndarray):
+        """Turn rounding on, with steps that hold the largest activation of this batch if none are set yet."""
+        rectifiers = self.model.rectifiers()
+        if all(not rectifier.step.any() for rectifier in rectifiers):
+            self.model.eval()
+            set_modes(rectifiers, "measure")
+            with torch.no_grad():
+                self.model(as_input(maps, self.device))
+            self.model.train()
+            for rectifier in rectifiers:
+                # A channel that was silent is rounded as finely as makes no difference.
+                rectifier.step.clamp_(min=1e-6)
+        set_modes(rectifiers, "rounded")
+
     def learn(self, maps: np.ndarray, classes: np.ndarray, spots: np.ndarray) -> torch.Tensor:
         """One optimizer step; the loss stays on the device, so that a GPU is not waited for."""
-        share = rate(self.clock.progress(self.step))
+        progress = self.clock.progress(self.step)
+        if progress >= 1 - self.args.rounded and self.model.rectifiers()[0].mode == "exact":
+            self.round_activations(maps)
+        share = rate(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * share
         classes, spots = torch.from_numpy(classes).to(self.device), torch.from_numpy(spots).to(self.device)
