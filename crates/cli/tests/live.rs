@@ -1,5 +1,6 @@
 //! `hitgate feed` and `hitgate run` as two processes on one ring.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -174,4 +175,56 @@ fn a_ring_of_another_make_is_refused() {
         !output.status.success() && said.contains("ring") && !said.contains("panicked"),
         "{said}"
     );
+}
+
+#[test]
+fn a_killed_feed_is_told_of_and_its_ring_can_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = folder.path().join("ring").display().to_string();
+    let feed = [
+        "feed",
+        "--simulate",
+        "cspad-2x1",
+        "--distinct",
+        "2",
+        "--frames",
+        "50",
+        "--slots",
+        "4",
+        "--ring",
+        &ring,
+    ];
+    let mut killed = spawn(&feed);
+    while !Path::new(&format!("{ring}.json")).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+
+    let run = spawn(&["run", "--ring", &ring]).wait_with_output().unwrap();
+    let (said, why) = (
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr),
+    );
+    assert!(
+        !run.status.success() && why.contains("no sign of life"),
+        "{why}"
+    );
+    assert!(
+        said.contains("accounting"),
+        "the books are told however the run ends: {said}"
+    );
+
+    let again = spawn(&feed).wait_with_output().unwrap();
+    assert!(
+        !again.status.success() && String::from_utf8_lossy(&again.stderr).contains("--replace")
+    );
+    let number = || std::fs::metadata(&ring).expect("the ring is there").ino();
+    let old = number();
+    let feed = spawn(&[&feed[..], &["--replace"]].concat());
+    while number() == old {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    finish(spawn(&["run", "--ring", &ring]));
+    finish(feed);
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use hitgate_host::{Backoff, Creation, MonotonicClock, Ring, Schedule};
+use hitgate_host::{Backoff, Creation, HostError, MonotonicClock, Ring, Schedule};
 use hitgate_ring::Layout;
 
 use crate::feeder::{feed, stride};
@@ -45,6 +45,9 @@ pub struct FeedArgs {
     /// Slots of the ring
     #[arg(long, value_name = "N", default_value_t = 64)]
     slots: u32,
+    /// Put the new ring in the place of one that a killed `feed` left behind
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     describe: DescribeArgs,
 }
@@ -67,7 +70,14 @@ pub fn run(args: &FeedArgs) -> Result<()> {
 
     let path = args.ring.path();
     let session = MonotonicClock.now_ns();
-    let ring = Ring::create(&path, &layout, session, Creation::Exclusive)?;
+    let creation = match args.replace {
+        true => Creation::Replace,
+        false => Creation::Exclusive,
+    };
+    let ring = Ring::create(&path, &layout, session, creation).map_err(|error| match error {
+        HostError::Exists { .. } => anyhow!("{error} (--replace, where a killed `feed` left it)"),
+        error => error.into(),
+    })?;
     module::write(&path, &frames.modules)?;
     let mut writer = ring.writer()?;
     let monitor = ring.monitor()?;

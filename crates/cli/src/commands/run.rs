@@ -98,7 +98,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let start_ns = MonotonicClock.now_ns();
 
     let progress = Progress::start("judging", 0);
-    let (judged, sent) = std::thread::scope(|scope| {
+    let (judged, accounts, source, waits, sent) = std::thread::scope(|scope| {
         let sinking = scope.spawn(|| sink.run());
         scope.spawn(|| {
             progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken));
@@ -118,13 +118,12 @@ pub fn run(args: &RunArgs) -> Result<()> {
         let sent = sinking.join();
         reader.reclaim();
         reader.close();
-        (judged.map(|()| (accounts, source, waits)), sent)
+        (judged, accounts, source, waits, sent)
     });
     let seconds = (MonotonicClock.now_ns() - start_ns) as f64 / 1e9;
     let Ok(sent) = sent else {
         bail!("the sink stopped unexpectedly")
     };
-    let (accounts, source, waits) = judged?;
 
     say!(
         "judged     {} frames in {seconds:.1} s, {:.0} a second, on {}; {waits} waits for the link",
@@ -141,6 +140,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
         accounts.lost_source
     );
     say_on!("{}", report::latencies(&node.latencies));
+    // The books are told first, however the run ended.
+    judged?;
     let sent = sent?;
     say!(
         "sent       {} frames, {}",
