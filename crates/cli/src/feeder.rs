@@ -1,6 +1,7 @@
 //! The emulated DMA engine: writes frames into a ring at a given rate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, pulse_kind};
@@ -17,6 +18,9 @@ pub fn stride(largest: usize) -> Result<u32> {
     }
 }
 
+/// The longest time without a heartbeat.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
+
 /// Plays `count` frames into the ring, those of `frames` over and over; a full ring is waited for,
 /// and counted as a stall. Ends early when `stop` is set.
 pub fn feed(
@@ -31,6 +35,14 @@ pub fn feed(
     let mut numbers = vec![0; frames.modules.len()];
     for pulse in 0..count {
         if let Some(pacer) = &mut pacer {
+            // Between frames that are far apart the reader still hears that we are there.
+            while pacer.remaining() > SIGN_OF_LIFE && !stop.load(Ordering::Relaxed) {
+                writer.heartbeat(MonotonicClock.now_ms());
+                std::thread::sleep(SIGN_OF_LIFE / 2);
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             pacer.wait();
         }
         let frame = &frames.frames[pulse as usize % frames.frames.len()];

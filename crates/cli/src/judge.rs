@@ -11,7 +11,7 @@ use hitgate_ring::State;
 use crate::tally::Watched;
 
 /// How long a producer may give no sign of life before it counts as gone.
-const SILENCE_MS: u32 = 5_000;
+const SILENCE_NS: u64 = 5_000_000_000;
 
 /// Steps until the producer has closed the ring and every frame is judged, or `stop` is set.
 ///
@@ -23,6 +23,8 @@ pub fn judge<'m, B: Backend, L: Link<'m>, F: FnMut(&Record)>(
     stop: &AtomicBool,
 ) -> Result<()> {
     let mut backoff = Backoff::new();
+    // Silence is counted from when we listen: a producer that has just opened has no heartbeat yet.
+    let (mut heartbeat_ms, mut heard_ns) = (0, MonotonicClock.now_ns());
     while !stop.load(Ordering::Relaxed) {
         pipeline.reader().heartbeat(MonotonicClock.now_ms());
         if pipeline.step(node)? > 0 {
@@ -33,12 +35,15 @@ pub fn judge<'m, B: Backend, L: Link<'m>, F: FnMut(&Record)>(
             break;
         }
         let source = pipeline.reader().source();
-        let silent_ms = MonotonicClock.now_ms().wrapping_sub(source.heartbeat_ms);
-        // A heartbeat stamped after our own look at the clock makes the difference wrap.
-        if source.state == State::Open && (SILENCE_MS..u32::MAX / 2).contains(&silent_ms) {
+        let now_ns = MonotonicClock.now_ns();
+        if source.heartbeat_ms != heartbeat_ms {
+            (heartbeat_ms, heard_ns) = (source.heartbeat_ms, now_ns);
+        }
+        let silent_ns = now_ns - heard_ns;
+        if source.state == State::Open && silent_ns > SILENCE_NS {
             bail!(
                 "the producer has given no sign of life for {:.1} s and has not closed the ring: every frame it finished is judged",
-                f64::from(silent_ms) / 1e3
+                silent_ns as f64 / 1e9
             );
         }
         backoff.wait();

@@ -119,6 +119,39 @@ fn two_processes_and_every_frame_accounted_for() {
 }
 
 #[test]
+fn the_demo_judges_every_frame_and_balances() {
+    for seed in ["42", "7", "8"] {
+        let demo = spawn(&["demo", "--frames", "60", "--rate", "200", "--seed", seed]);
+        let said = String::from_utf8(finish(demo).stdout).unwrap();
+        assert!(
+            said.contains("expected 60 = received 60 + lost 0"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_slow_source_is_not_taken_for_a_dead_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = folder.path().join("ring").display().to_string();
+    // Seven seconds from frame to frame, two more than a silent producer is granted.
+    let slow = [
+        "--distinct",
+        "2",
+        "--frames",
+        "2",
+        "--rate",
+        "0.142",
+        "--ring",
+        &ring,
+    ];
+    let feed = spawn(&[&["feed", "--simulate", "cspad-2x1"], &slow[..]].concat());
+    let said = String::from_utf8(finish(spawn(&["run", "--ring", &ring])).stdout).unwrap();
+    assert!(said.contains("expected 2 = received 2 + lost 0"), "{said}");
+    finish(feed);
+}
+
+#[test]
 fn a_full_disk_is_told_and_what_is_written_stays_whole() {
     if !Path::new("/dev/full").exists() {
         println!("not run: there is no /dev/full here");

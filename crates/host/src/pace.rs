@@ -62,6 +62,12 @@ impl Pacer {
         }
     }
 
+    /// Time until the next frame is due; zero when it is.
+    pub fn remaining(&self) -> Duration {
+        let due = (self.start_ns).saturating_add(self.schedule.due_ns(self.index));
+        Duration::from_nanos(due.saturating_sub(MonotonicClock.now_ns()))
+    }
+
     /// Waits until the next frame is due. Returns by how many nanoseconds it is late; a late frame
     /// does not move those after it.
     pub fn wait(&mut self) -> u64 {
