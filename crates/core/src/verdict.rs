@@ -250,10 +250,13 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// Whether the pulse of this header is drawn. A function of seed and pulse alone.
+    /// Whether the pulse of this header is drawn. A function of seed and pulse alone; where the
+    /// source tells neither pulse nor number, of seed and number in the ring.
     fn draws(&self, header: &FrameHeader) -> bool {
         let key = match header.pulse_kind {
-            pulse_kind::NONE => header.frame_number,
+            pulse_kind::NONE if header.frame_number != 0 => header.frame_number,
+            // Of all that a frame without a name has, only this differs from one to the next.
+            pulse_kind::NONE => header.seq,
             _ => header.pulse_key ^ u64::from(header.pulse_in_train).rotate_left(40),
         };
         // SplitMix64 (Steele et al. 2014).
@@ -525,6 +528,37 @@ mod tests {
         assert!((1800..2200).contains(&kept), "{kept} of 2000");
         let sample = (0..).map(decide).find(|d| d.verdict.keeps()).unwrap();
         assert_eq!(sample.weight, 50 << 16);
+    }
+
+    #[test]
+    fn frames_without_pulse_and_number_are_sampled_one_by_one() {
+        let sampling = Sampling {
+            seed: 3,
+            one_in: 50,
+        };
+        let draws = |seq| {
+            sampling.draws(&FrameHeader {
+                seq,
+                ..FrameHeader::new(1, 1, PixelType::U8)
+            })
+        };
+        let drawn = (1..=100_000).filter(|seq| draws(*seq)).count();
+        assert!((1800..2200).contains(&drawn), "{drawn} of 2000");
+    }
+
+    #[test]
+    fn modules_of_a_pulse_are_drawn_together_wherever_they_lie_in_their_rings() {
+        let sampling = Sampling { seed: 3, one_in: 4 };
+        for frame_number in 1..1000 {
+            let draws = |seq| {
+                sampling.draws(&FrameHeader {
+                    seq,
+                    frame_number,
+                    ..FrameHeader::new(1, 1, PixelType::U8)
+                })
+            };
+            assert_eq!(draws(1), draws(frame_number + 5));
+        }
     }
 
     #[test]
