@@ -143,8 +143,8 @@ impl<'m> Cpu<'m> {
         });
         Scored {
             score,
-            prep_ns: prepared_at - started,
-            net_ns: now_ns() - prepared_at,
+            prep_ns: prepared_at.saturating_sub(started),
+            net_ns: now_ns().saturating_sub(prepared_at),
         }
     }
 }

@@ -23,14 +23,17 @@ pub struct Window {
 }
 
 impl Window {
-    /// The smallest window about pixel `(x, y)` that holds `side` pixels each way.
+    /// The smallest window about pixel `(x, y)` that holds `side` pixels each way. Empty for an
+    /// input of 0; sides and corners beyond their types stop at the end.
     pub const fn around(x: i32, y: i32, side: u32, input: u32) -> Self {
-        let fitting = side.div_ceil(input);
-        let block = if fitting == 0 { 1 } else { fitting };
-        let half = (block as i64 * input as i64 / 2) as i32;
+        let block = match (side, input) {
+            (0, _) | (_, 0) => 1,
+            _ => side.div_ceil(input),
+        };
+        let half = block as i64 * input as i64 / 2;
         Window {
-            left: x - half,
-            top: y - half,
+            left: corner(x, half),
+            top: corner(y, half),
             block,
             input,
         }
@@ -39,12 +42,12 @@ impl Window {
     /// The window about the centre of a panel that holds all of it.
     pub const fn whole(columns: u32, rows: u32, input: u32) -> Self {
         let side = if columns > rows { columns } else { rows };
-        Window::around(columns as i32 / 2, rows as i32 / 2, side, input)
+        Window::around((columns / 2) as i32, (rows / 2) as i32, side, input)
     }
 
     /// Pixels along the side.
     pub const fn side(&self) -> u32 {
-        self.block * self.input
+        self.block.saturating_mul(self.input)
     }
 
     /// The columns of blocks, or the rows, that lie on a panel of `len` pixels: pairs of the block
@@ -61,6 +64,15 @@ impl Window {
             let start = start.clamp(0, i64::from(len));
             (start < end).then_some((i as usize, start as usize..end as usize))
         })
+    }
+}
+
+const fn corner(centre: i32, half: i64) -> i32 {
+    let corner = centre as i64 - half;
+    if corner < i32::MIN as i64 {
+        i32::MIN
+    } else {
+        corner as i32
     }
 }
 
@@ -150,9 +162,10 @@ pub struct Statistics {
     pub sum: u64,
 }
 
-/// Words of memory that [`Scratch::new`] needs for an input of this size.
+/// Words of memory that [`Scratch::new`] needs for an input of this size; `usize::MAX` where there
+/// cannot be as many.
 pub const fn scratch_words(input: u32) -> usize {
-    LEVELS + (input as usize).pow(2)
+    LEVELS.saturating_add((input as usize).saturating_pow(2))
 }
 
 /// Levels of a reduced cell, before equalization.
@@ -574,6 +587,25 @@ mod tests {
             mask: Mask::NONE,
             mask_values: MaskValues::new(),
             corrections: &[],
+        }
+    }
+
+    #[test]
+    fn no_numbers_make_a_window_panic() {
+        let none = Window::around(5, 6, 100, 0);
+        assert_eq!((none.left, none.top, none.side()), (5, 6, 0));
+        assert_eq!(Window::around(5, 6, 0, 4).side(), 4);
+        let numbers = [0, 1, 2, 224, 1 << 31, u32::MAX];
+        for side in numbers {
+            for input in numbers {
+                for centre in [i32::MIN, -1, 0, i32::MAX] {
+                    let window = Window::around(centre, centre, side, input);
+                    assert!(window.side() >= side || input == 0 || window.side() == u32::MAX);
+                    assert!(window.left <= centre && window.top <= centre);
+                }
+                Window::whole(side, input, input);
+            }
+            assert!(scratch_words(side) >= LEVELS);
         }
     }
 
