@@ -70,8 +70,17 @@ pub mod flags {
     pub const TEST_PATTERN: u16 = 1 << 5;
     /// `payload_crc` is there and is to be checked.
     pub const PAYLOAD_CRC: u16 = 1 << 6;
-    /// The payload is a prepared map, not counts.
+    /// The payload is a prepared map, not counts. Not supported: such a frame is a fault.
     pub const PREPARED: u16 = 1 << 7;
+
+    /// Flags that the path acts on, or may pass over.
+    pub(crate) const SUPPORTED: u16 = METADATA_AFTER
+        | COMPRESSED
+        | ASSEMBLED
+        | KEEP_RAW
+        | CALIBRATION
+        | TEST_PATTERN
+        | PAYLOAD_CRC;
 }
 
 /// What [`FrameHeader::pulse_key`] holds.
@@ -204,7 +213,9 @@ impl FrameHeader {
     /// The header of an uncompressed frame whose payload follows it at once; every field that says
     /// where the frame came from is zero.
     pub fn new(rows: u16, columns: u16, pixel_type: PixelType) -> Self {
-        let payload_len = u32::from(rows) * u32::from(columns) * pixel_type.size() as u32;
+        // A payload beyond 4 GiB does not fit its field: the frame is then a fault, not another one.
+        let payload_len =
+            (u32::from(rows) * u32::from(columns)).saturating_mul(pixel_type.size() as u32);
         FrameHeader {
             magic: MAGIC,
             version: VERSION,
@@ -230,7 +241,7 @@ impl FrameHeader {
 
     /// Bytes a slot needs for this frame.
     pub const fn slot_len(&self) -> usize {
-        self.payload_offset_64 as usize * PAYLOAD_ALIGN + self.payload_len as usize
+        (self.payload_offset_64 as usize * PAYLOAD_ALIGN).saturating_add(self.payload_len as usize)
     }
 }
 
@@ -277,11 +288,14 @@ pub enum Fault {
     Backend,
     /// There are no pedestals and gains for the frame's storage cell.
     UnknownCell,
+    /// A flag says something of the payload that this library does not know: a prepared map, or a
+    /// flag of a later version.
+    Flags,
 }
 
 impl Fault {
     /// Every fault, in the order of its bits in a record.
-    pub const ALL: [Fault; 15] = [
+    pub const ALL: [Fault; 16] = [
         Fault::Short,
         Fault::Magic,
         Fault::Version,
@@ -297,11 +311,24 @@ impl Fault {
         Fault::NoValidPixel,
         Fault::Backend,
         Fault::UnknownCell,
+        Fault::Flags,
     ];
+
+    /// Reason bits of the faults that leave a frame without a believable header: nobody knows its
+    /// number, its module or its pulse.
+    pub const UNIDENTIFIED: u32 = Fault::Short.reason_bit()
+        | Fault::Magic.reason_bit()
+        | Fault::Version.reason_bit()
+        | Fault::HeaderCrc.reason_bit();
 
     /// The fault's bit in the reasons of a record: from bit 16 in the order of [`Fault::ALL`].
     pub const fn reason_bit(self) -> u32 {
         1 << (16 + self as u32)
+    }
+
+    /// Whether the frame's header could still be believed.
+    pub const fn identifies(self) -> bool {
+        self.reason_bit() & Fault::UNIDENTIFIED == 0
     }
 }
 
@@ -327,6 +354,7 @@ impl fmt::Display for Fault {
             Fault::UnknownCell => {
                 "no pedestals and gains are configured for the frame's storage cell"
             }
+            Fault::Flags => "the frame header has a flag that this version does not support",
         })
     }
 }
@@ -348,7 +376,8 @@ impl<'a> Frame<'a> {
     /// Reads a frame out of its slot.
     ///
     /// # Errors
-    /// A [`Fault`] with the header, where there was one to read: it still names the frame.
+    /// A [`Fault`] with the header, which still names the frame; all zero where the fault does not
+    /// [identify](Fault::identifies) it.
     #[expect(
         clippy::result_large_err,
         reason = "the header names the frame in its record, and there is no heap to box it on"
@@ -358,15 +387,21 @@ impl<'a> Frame<'a> {
             return Err((Fault::Short, FrameHeader::default()));
         };
         let header = FrameHeader::from_bytes(bytes);
-        let fault = |fault| Err((fault, header));
+        let fault = |fault: Fault| {
+            let believed = fault.identifies().then_some(header);
+            Err((fault, believed.unwrap_or_default()))
+        };
         if header.magic != MAGIC {
-            return Err((Fault::Magic, FrameHeader::default()));
+            return fault(Fault::Magic);
         }
         if header.header_crc != header_crc(bytes) {
-            return Err((Fault::HeaderCrc, FrameHeader::default()));
+            return fault(Fault::HeaderCrc);
         }
         if header.version != VERSION || usize::from(header.header_len_8) * 8 < HEADER_LEN {
             return fault(Fault::Version);
+        }
+        if header.flags & !flags::SUPPORTED != 0 {
+            return fault(Fault::Flags);
         }
         let Some(pixel_type) = PixelType::from_code(header.pixel_type) else {
             return fault(Fault::PixelType);
@@ -475,6 +510,18 @@ mod tests {
             edit(|h| h.payload_len = u32::MAX),
             Err(Fault::PayloadLength)
         );
+        assert_eq!(edit(|h| h.flags = flags::PREPARED), Err(Fault::Flags));
+        for unknown in 8..16 {
+            let mut header = FrameHeader::new(3, 2, PixelType::U8);
+            header.flags = 1 << unknown;
+            let mut slot = slot();
+            slot[..128].copy_from_slice(&header.seal());
+            assert_eq!(Frame::parse(&slot).unwrap_err().0, Fault::Flags);
+        }
+        assert_eq!(
+            edit(|h| h.flags = flags::SUPPORTED & !flags::COMPRESSED & !flags::PAYLOAD_CRC),
+            Ok(())
+        );
         assert_eq!(edit(|h| h.status = 1), Err(Fault::Damaged));
         assert_eq!(edit(|h| h.packets_expected = 1), Err(Fault::Packets));
         assert_eq!(
@@ -485,6 +532,36 @@ mod tests {
             Frame::parse(&slot()[..127]),
             Err((Fault::Short, _))
         ));
+    }
+
+    #[test]
+    fn a_header_that_is_not_believed_names_nothing() {
+        let named = FrameHeader {
+            frame_number: 7,
+            ..FrameHeader::new(3, 2, PixelType::U8)
+        };
+        let other_version = FrameHeader {
+            version: 2,
+            ..named
+        };
+        let damaged = FrameHeader { status: 1, ..named };
+        for (header, number) in [(other_version, 0), (damaged, 7)] {
+            let mut slot = slot();
+            slot[..128].copy_from_slice(&header.seal());
+            let (fault, found) = Frame::parse(&slot).unwrap_err();
+            assert_eq!(
+                (found.frame_number, fault.identifies()),
+                (number, number != 0)
+            );
+        }
+    }
+
+    #[test]
+    fn a_frame_too_large_for_its_header_is_a_fault() {
+        let header = FrameHeader::new(u16::MAX, u16::MAX, PixelType::U32);
+        assert_eq!(header.payload_len, u32::MAX);
+        let (fault, _) = Frame::parse(&header.seal()).unwrap_err();
+        assert_eq!(fault, Fault::PayloadLength);
     }
 
     #[test]
