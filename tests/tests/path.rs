@@ -109,7 +109,9 @@ fn a_fault_is_the_frames_own_and_keeps_it() {
 
     let pixels = pixels(COLUMNS, ROWS, 3);
     let plain = |number| header(COLUMNS, ROWS, number);
-    let mut sealed: Vec<(Option<Fault>, [u8; HEADER_LEN])> = vec![
+    let mut broken = plain(6).seal();
+    broken[20] ^= 1;
+    let sealed: Vec<(Option<Fault>, [u8; HEADER_LEN])> = vec![
         (None, plain(1).seal()),
         (Some(Fault::Magic), [0; HEADER_LEN]),
         (
@@ -153,12 +155,34 @@ fn a_fault_is_the_frames_own_and_keeps_it() {
             }
             .seal(),
         ),
-        (Some(Fault::Shape), header(ROWS, COLUMNS, 6).seal()),
-        (None, plain(7).seal()),
+        (Some(Fault::HeaderCrc), broken),
+        (Some(Fault::Shape), header(ROWS, COLUMNS, 7).seal()),
+        (
+            Some(Fault::Version),
+            FrameHeader {
+                version: 2,
+                ..plain(8)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::Flags),
+            FrameHeader {
+                flags: flags::PREPARED,
+                ..plain(9)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::Flags),
+            FrameHeader {
+                flags: 1 << 15,
+                ..plain(10)
+            }
+            .seal(),
+        ),
+        (None, plain(11).seal()),
     ];
-    let mut broken = plain(8).seal();
-    broken[20] ^= 1;
-    sealed.push((Some(Fault::HeaderCrc), broken));
 
     let mut node = Collector::default();
     for (_, header) in &sealed {
@@ -178,8 +202,13 @@ fn a_fault_is_the_frames_own_and_keeps_it() {
     }
     let faults = sealed.iter().filter(|(fault, _)| fault.is_some()).count() as u64;
     assert_eq!(path.accounts().of(Verdict::KeepFault), faults);
-    assert!(path.accounts().balance());
-    assert_eq!(path.link.kept.len() as u64, path.accounts().kept());
+    let books = path.accounts();
+    assert!(books.balance());
+    assert_eq!(books.received, sealed.len() as u64);
+    // The two with unreadable numbers fill the places that they left; the blank one is one more.
+    assert_eq!((books.expected, books.unidentified), (books.received, 3));
+    assert_eq!(path.link.records, node.records, "no frame is told as lost");
+    assert_eq!(path.link.kept.len() as u64, books.kept());
     for (record, frame) in &path.link.kept {
         assert_eq!(
             &frame.bytes()[HEADER_LEN..HEADER_LEN + BYTES],

@@ -25,20 +25,21 @@ pub mod veto_code {
     pub const GOLDEN: u8 = 0b111;
 }
 
-/// [`Record::spots`] of a lost record: why the range is missing.
+/// [`Record::spots`] of a lost record: why the frames are missing.
 pub mod lost_cause {
     /// The source's numbers have a gap.
     pub const SOURCE: u16 = 1;
-    /// A free-running device lapped the reader.
+    /// A free-running device lapped the reader: reserved, no ring runs free yet.
     pub const LAPPED: u16 = 2;
-    /// The link could not take the frame.
+    /// The link could not take a frame that was kept; the frame's own record came before.
     pub const LINK: u16 = 3;
 }
 
 wire_struct! {
     /// What was decided of one frame. Every frame leaves one, kept or dropped.
     Record, RECORD_LEN, {
-        /// Number of the frame in its ring; the ring writes it, last. 0 in a lost record.
+        /// Number of the frame in its ring; the ring writes it, last. In a lost record 0, or that of
+        /// the kept frame that the link refused.
         0 seq: u64,
         /// The source's frame number; in a lost record the first of the range.
         8 frame_number: u64,
@@ -150,6 +151,25 @@ impl Record {
         .sealed()
     }
 
+    /// The lost record of this frame, which was kept and which the link refused.
+    pub fn refused(&self) -> Self {
+        let identity = Identity {
+            model: self.model,
+            config: self.config,
+        };
+        let lost = Record::lost(
+            self.module,
+            self.frame_number,
+            1,
+            lost_cause::LINK,
+            identity,
+        );
+        Record {
+            seq: self.seq,
+            ..lost
+        }
+    }
+
     /// Reads a record, unless its checksum, version or verdict is wrong.
     pub fn parse(bytes: &[u8; RECORD_LEN]) -> Option<Self> {
         let record = Record::from_bytes(bytes);
@@ -192,10 +212,10 @@ pub trait Link<'m> {
     /// its slot back to the ring.
     ///
     /// # Errors
-    /// [`Refused`] where the link is full or broken.
+    /// [`Refused`] where the link is full or broken: the frame is lost, and a record says so.
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused>;
 
-    /// Takes the record of a frame, kept or dropped, or of a range that was lost.
+    /// Takes the record of a frame, kept or dropped, or of frames that were lost.
     fn record(&mut self, record: &Record);
 }
 

@@ -16,7 +16,8 @@ pub trait Node {
     /// Time in ns, from any origin; never runs backwards.
     fn now_ns(&self) -> u64;
 
-    /// A decision about this frame from outside.
+    /// A decision about this frame from outside. Not asked about a frame whose header cannot be
+    /// believed: a veto of a number that nobody read would be another frame's.
     fn external(&mut self, _: &FrameHeader) -> Option<External> {
         None
     }
@@ -87,7 +88,8 @@ pub struct Pipeline<'m, B, L> {
 }
 
 impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
-    /// A path over `reader`, with the books that an earlier reader of the same ring left.
+    /// A path over `reader`, with the books that an earlier reader of the same ring left, and the
+    /// frames that it had judged and not entered when it died.
     pub fn new(
         reader: Reader<'m>,
         backend: B,
@@ -96,7 +98,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
         identity: Identity,
     ) -> Self {
         const { assert!(B::BATCH >= 1 && B::BATCH <= MAX_BATCH) };
-        let accounts = Accounts::from_counters(reader.published());
+        let accounts = Accounts::left_in(&reader);
         Pipeline {
             reader,
             backend,
@@ -139,8 +141,9 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
             let record = match &outcome {
                 Outcome::Judged(record) => *record,
                 Outcome::Scored(scored, _) => {
-                    let external = node.external(&header);
-                    let elapsed_ns = node.now_ns() - taken_ns;
+                    let named = scored.score.err().is_none_or(Fault::identifies);
+                    let external = named.then(|| node.external(&header)).flatten();
+                    let elapsed_ns = node.now_ns().saturating_sub(taken_ns);
                     let decision = self
                         .policy
                         .decide(&header, scored.score, external, elapsed_ns);
@@ -163,14 +166,13 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
                 header_ns,
             ) = outcome
             {
-                if let Some((first, count)) = self.accounts.receive(&header) {
+                if let Some((first, count)) = self.accounts.enter(&record) {
                     let cause = lost_cause::SOURCE;
-                    let lost = Record::lost(header.module_id, first, count, cause, self.identity);
+                    let lost = Record::lost(record.module, first, count, cause, self.identity);
                     self.link.record(&lost);
                 }
-                self.accounts.decide(&record);
                 self.link.record(&record);
-                let verdict_ns = node.now_ns() - started_ns;
+                let verdict_ns = node.now_ns().saturating_sub(started_ns);
                 node.judged(
                     &record,
                     &Stages {
@@ -183,6 +185,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
             }
             if record.verdict().keeps() && self.link.keep(&record, slot).is_err() {
                 self.accounts.refuse(record.class());
+                self.link.record(&record.refused());
             }
         }
         drop(batch);
@@ -231,7 +234,7 @@ fn score<B: Backend>(
             whole,
         ));
     }
-    let header_ns = (node.now_ns() - taken_ns) / headers.len().max(1) as u64;
+    let header_ns = node.now_ns().saturating_sub(taken_ns) / headers.len().max(1) as u64;
     let mut scored = backend.score(&frames, &|| node.now_ns()).into_iter();
     headers
         .into_iter()
