@@ -108,6 +108,8 @@ pub enum AttachError {
         /// Low half of the position up to which slots came back.
         head: u32,
     },
+    /// The writer published without pause while the reader looked for its place.
+    Busy,
 }
 
 impl fmt::Display for AttachError {
@@ -147,6 +149,9 @@ impl fmt::Display for AttachError {
             AttachError::Positions { produced, head } => write!(
                 f,
                 "ring damaged: {produced} frames produced, slots given back up to {head}; make the ring anew"
+            ),
+            AttachError::Busy => f.write_str(
+                "the writer published without pause while the reader attached: try again",
             ),
         }
     }

@@ -50,7 +50,7 @@ pub struct Frame<'b> {
 impl<'m> Reader<'m> {
     pub(crate) fn new(region: Region<'m>) -> Result<Self, AttachError> {
         let head = region.control(at::HEAD).load(Ordering::Acquire);
-        let source = region.monitor().source().unwrap_or_default();
+        let source = region.monitor().source().ok_or(AttachError::Busy)?;
         let returned = position_of_head(head, source.produced, region.layout().slots())?;
         let (counters, values) = CONSUMER.take_over(&region);
         let mut path = [0; PATH_COUNTERS];
@@ -105,19 +105,17 @@ impl<'m> Reader<'m> {
     /// Gives the slots that came back to the writer: all up to the first that is still out.
     /// [`Reader::read`] and dropping a [`Batch`] do this too.
     pub fn reclaim(&mut self) {
-        let slots = self.region.layout().slots();
         let mut end = self.returned;
         while end < self.next {
             let (word, bit) = self.region.returned_bit(end);
-            let to_last_slot = u64::from(slots - self.region.layout().slot_index(end));
-            let limit = (self.next - end).min(to_last_slot);
-            let run = u64::from((word.load(Ordering::Acquire) >> bit).trailing_ones()).min(limit);
-            if run == 0 {
+            let back = u64::from((word.load(Ordering::Acquire) >> bit).trailing_ones());
+            let run = self.run_in_word(end, self.next.min(end + back));
+            if run.len == 0 {
                 break;
             }
             // Cleared before the head moves: a bit left behind would return a slot of the next lap.
-            word.fetch_and(!(u32::MAX >> (32 - run) << bit), Ordering::Relaxed);
-            end += run;
+            word.fetch_and(!run.mask, Ordering::Relaxed);
+            end += run.len;
         }
         if end != self.returned {
             self.returned = end;
@@ -129,12 +127,16 @@ impl<'m> Reader<'m> {
 
     /// Slots that are lent.
     pub fn lent(&self) -> u32 {
-        let words = self.region.layout().slots().div_ceil(32);
-        let back: u64 = (0..words)
-            .map(|i| self.region.returned_bit(u64::from(i) * 32).0)
-            .map(|word| u64::from(word.load(Ordering::Relaxed).count_ones()))
-            .sum();
-        (self.next - self.returned).saturating_sub(back) as u32
+        let mut lent = self.next - self.returned;
+        let mut position = self.returned;
+        while position < self.next {
+            let run = self.run_in_word(position, self.next);
+            let (word, _) = self.region.returned_bit(position);
+            let back = word.load(Ordering::Relaxed) & run.mask;
+            lent -= u64::from(back.count_ones());
+            position += run.len;
+        }
+        lent as u32
     }
 
     /// Slots that may still be lent: half of all, less those that are.
@@ -262,6 +264,21 @@ impl<'m> Reader<'m> {
         }
     }
 
+    /// The positions from `first` up to `end` whose bits lie in one word of the bitmap.
+    fn run_in_word(&self, first: u64, end: u64) -> Run {
+        let layout = self.region.layout();
+        let index = layout.slot_index(first);
+        let (_, bit) = layout.bit_at(index);
+        let len = (end - first)
+            .min(u64::from(32 - bit))
+            .min(u64::from(layout.slots() - index));
+        let ones = (1_u64 << len) - 1;
+        Run {
+            len,
+            mask: (ones << bit) as u32,
+        }
+    }
+
     fn note_wait(&mut self, waiting: bool) {
         if waiting && !self.waiting {
             self.waits = self.waits.saturating_add(1);
@@ -279,6 +296,12 @@ impl<'m> Reader<'m> {
             .control(at::CONSUMER + at::STATE)
             .store(state as u32, Ordering::Release);
     }
+}
+
+/// Positions whose bits lie side by side in one word of the bitmap.
+struct Run {
+    len: u64,
+    mask: u32,
 }
 
 /// The position whose low half is `head`: not above `produced` by more than the one frame that a

@@ -132,7 +132,7 @@ impl<'m> Region<'m> {
     /// The end that takes slots; goes on where an earlier reader stopped.
     ///
     /// # Errors
-    /// [`AttachError::Positions`].
+    /// [`AttachError::Positions`], or [`AttachError::Busy`] where trying again helps.
     pub fn into_reader(self) -> Result<Reader<'m>, AttachError> {
         Reader::new(self)
     }
@@ -140,7 +140,7 @@ impl<'m> Region<'m> {
     /// Both ends, for a ring within one process.
     ///
     /// # Errors
-    /// [`AttachError::Positions`].
+    /// As those of each end.
     pub fn split(self) -> Result<(Writer<'m>, Reader<'m>), AttachError> {
         Ok((self.again().into_writer()?, self.into_reader()?))
     }

@@ -143,6 +143,43 @@ fn lent_slots_return_in_any_order_and_the_head_waits_for_the_first() {
     assert!(writer.reserve().unwrap().is_none(), "frame 4 is still out");
 }
 
+/// Slots that came back out of order before a crash are ahead of what the next reader has taken.
+#[test]
+fn slots_that_came_back_ahead_of_the_reader_are_not_taken_for_those_on_loan() {
+    let (mut memory, _) = ring(70, 64, 70);
+    {
+        let (mut writer, mut reader) = memory.ends();
+        for _ in 0..70 {
+            writer.reserve().unwrap().unwrap().commit();
+        }
+        let mut batch = reader.read(35).unwrap();
+        let mut lent: Vec<_> = std::iter::from_fn(|| batch.settle(&record(1))).collect();
+        drop(batch);
+        // The even ones die with the process, the odd ones came back.
+        for i in (0..17).rev() {
+            drop(lent.remove(2 * i + 1));
+        }
+        assert_eq!(reader.lent(), 18);
+        std::mem::forget(lent);
+    }
+    let (_, mut reader) = memory.ends();
+    let mut held = Vec::new();
+    for taken in 1..=18 {
+        let mut batch = reader.read(1).unwrap();
+        held.push(batch.settle(&record(2)).expect("it is sent again"));
+        drop(batch);
+        assert_eq!((reader.lent(), reader.lendable()), (taken, 35 - taken));
+    }
+    let mut batch = reader.read(70).unwrap();
+    assert_eq!(batch.len(), 17, "half of the slots in all");
+    while let Some(lent) = batch.settle(&record(2)) {
+        held.push(lent);
+    }
+    drop(batch);
+    assert!(reader.read(1).unwrap().waiting());
+    assert_eq!((held.len(), reader.lent()), (35, 35));
+}
+
 #[test]
 fn frames_that_are_not_settled_are_read_again() {
     let (mut memory, _) = ring(4, 64, 4);

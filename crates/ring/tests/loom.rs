@@ -8,7 +8,7 @@
 //! record after the fourth, the device barrier (an acquire fence here), processes that die.
 #![cfg(loom)]
 
-use hitgate_ring::{Layout, Reader, Region, Seq, Shadow, Writer};
+use hitgate_ring::{AttachError, Layout, Reader, Region, Seq, Shadow, Writer};
 use loom::thread;
 use std::ptr::NonNull;
 
@@ -24,6 +24,18 @@ fn check_with(
     slots: u32,
     model: fn(Writer<'static>, Reader<'static>),
 ) {
+    check_regions(builder, slots, move |region, _| {
+        let (writer, reader) = region.split().unwrap();
+        model(writer, reader);
+    });
+}
+
+/// As [`check`], with the ring twice: for an end now, and for one later.
+fn check_regions(
+    builder: loom::model::Builder,
+    slots: u32,
+    model: impl Fn(Region<'static>, Region<'static>) + Sync + Send + 'static,
+) {
     builder.check(move || {
         let layout = Layout::new(slots, 64, slots).unwrap();
         let shadow = Box::into_raw(Box::new(Shadow::new(&layout)));
@@ -32,8 +44,9 @@ fn check_with(
         // joined before `model` returns.
         let region: Region<'static> =
             unsafe { Region::create(base, layout.bytes(), &layout, 1) }.unwrap();
-        let (writer, reader) = region.split().unwrap();
-        model(writer, reader);
+        // SAFETY: as above; the model makes one of each end at a time.
+        let later = unsafe { Region::attach(base, layout.bytes()) }.unwrap();
+        model(region, later);
         // SAFETY: it came from a box, and every user of it is gone.
         drop(unsafe { Box::from_raw(shadow) });
     });
@@ -138,6 +151,24 @@ fn a_third_party_sees_counters_whole() {
             writer.lose(1 << 32 | 1);
         }
         onlooker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_that_attaches_beside_a_busy_writer_finds_its_place_or_tries_again() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    check_regions(builder, 2, |region, later| {
+        let (mut writer, mut reader) = region.split().unwrap();
+        write(&mut writer, 2);
+        read(&mut reader, 2);
+        drop(reader);
+        let attaching = thread::spawn(move || match later.into_reader() {
+            Ok(reader) => assert_eq!(reader.taken(), 2),
+            Err(error) => assert_eq!(error, AttachError::Busy),
+        });
+        write(&mut writer, 2);
+        attaching.join().unwrap();
     });
 }
 
