@@ -1,4 +1,5 @@
-//! Who has an end of a ring, and whether it is still alive.
+//! Who has an end of a ring, and whether it is still alive. Both mean something within one PID
+//! namespace only.
 
 use rustix::process::{Pid, test_kill_process};
 
@@ -8,7 +9,7 @@ const PID_BITS: u32 = 22;
 /// The number that names this process in a ring.
 pub(crate) fn own_token() -> u32 {
     let pid = std::process::id();
-    pid | mark(pid).unwrap_or(0) << PID_BITS
+    pid | Stat::of(pid).map_or(0, |stat| stat.mark()) << PID_BITS
 }
 
 /// The process id in a token.
@@ -26,21 +27,47 @@ pub(crate) fn is_alive(token: u32) -> bool {
         return false;
     }
     let known = token >> PID_BITS;
-    mark(pid).is_none_or(|mark| known == 0 || mark == known)
+    Stat::of(pid).is_none_or(|stat| !stat.ended() && (known == 0 || stat.mark() == known))
 }
 
-/// Ten bits of the time at which the process started, never 0; `None` if the system does not say.
-fn mark(pid: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything; the start time is the 20th field after it.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let started: u64 = fields.split_whitespace().nth(19)?.parse().ok()?;
-    Some((started % 1023) as u32 + 1)
+/// What the system says of a process.
+struct Stat {
+    state: u8,
+    threads: u64,
+    /// In clock ticks since the system started.
+    started: u64,
+}
+
+impl Stat {
+    /// `None` if the system does not say.
+    fn of(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, in parentheses, may hold anything; the state is the first field after it.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let mut fields = fields.split_whitespace();
+        Some(Stat {
+            state: *fields.next()?.as_bytes().first()?,
+            threads: fields.nth(16)?.parse().ok()?,
+            started: fields.nth(1)?.parse().ok()?,
+        })
+    }
+
+    /// Whether nothing of it runs any more: a zombie waits for its parent alone, unless its first
+    /// thread left the others behind.
+    fn ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
+    }
+
+    /// Ten bits of the time at which the process started, never 0.
+    fn mark(&self) -> u32 {
+        (self.started % 1023) as u32 + 1
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
 
     #[test]
     fn this_process_is_alive_and_names_itself() {
@@ -55,6 +82,21 @@ mod tests {
         child.wait().unwrap();
         assert!(!is_alive(pid));
         assert!(!is_alive(0));
+    }
+
+    #[test]
+    fn a_process_that_ended_and_was_not_waited_for_is_not_alive() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let process = Pid::from_child(&child);
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(process), ended).unwrap().unwrap();
+        assert_eq!(
+            test_kill_process(process),
+            Ok(()),
+            "its number is still taken"
+        );
+        assert!(!is_alive(child.id()));
+        child.wait().unwrap();
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub enum Creation {
 /// to use. A process that maps the same file and keeps to no rules can still break a
 /// frame's bytes, and one that shortens the file stops this one with `SIGBUS`: give a
 /// ring file no more rights than its two sides need (it is made with mode 0600).
+///
+/// Processes name themselves by their id and their start, so both sides must share a PID namespace
+/// (containers: the host's, or one pod's). A live process of another namespace looks dead here, and
+/// its end would be given twice.
 #[derive(Debug)]
 pub struct Ring {
     map: MmapRaw,
