@@ -113,6 +113,10 @@ macro_rules! wire_struct {
         $(const _: () = assert!(offset_of!($name, $field) == $offset);)*
 
         impl $name {
+            /// Offset, type and name of each field.
+            pub const FIELDS: &'static [(usize, &'static str, &'static str)] =
+                &[$((offset_of!($name, $field), stringify!($type), stringify!($field)),)*];
+
             /// The fields of `bytes`, little endian.
             pub fn from_bytes(bytes: &[u8; $len]) -> Self {
                 Self { $($field: <$type>::from_le_bytes(core::array::from_fn(|i| bytes[$offset + i])),)* }
