@@ -13,6 +13,42 @@
 //! 8. [`accounts`] are the books: expected = received + lost, received = kept + dropped.
 //!
 //! Nothing here allocates, and nothing panics on any bytes. A frame that cannot be judged is kept.
+//!
+//! Steps 2 to 6 by hand, on a frame without counts (with a ring around them they are a [`pipeline`]):
+//!
+//! ```
+//! use hitgate_core::{frame::*, link::*, net::*, prep::*, verdict::*};
+//!
+//! # let bytes = include_bytes!("../../../models/mobilenet-v1-025-224/model.hgm");
+//! let model = Model::parse(bytes)?;
+//! let input = model.input();
+//! # let level = hitgate_kernels::Level::detect();
+//! # let needs = hitgate_core::cpu::Cpu::memory(&model, level);
+//! # let (mut words, mut map) = (vec![0; needs.scratch], vec![0; needs.map]);
+//! # let (mut packed, mut arena) = (vec![0; needs.packed], vec![0; needs.arena]);
+//! # let mut scratch = Scratch::new(&mut words, input.size).ok_or("memory")?;
+//! # let mut arena = Arena::new(&mut arena);
+//! # let plan = Plan::new(&model, level, &mut packed)?;
+//! # let preparation = Preparation {
+//! #     columns: 64, rows: 48, pixel_type: PixelType::U16, window: Window::whole(64, 48, input.size),
+//! #     reduce: input.reduce, saturation: u32::MAX, mask: Mask::NONE, mask_values: MaskValues::new(),
+//! #     corrections: &[],
+//! # };
+//! # let sampling = Sampling { seed: 0, one_in: 0 };
+//! # let policy = Policy { threshold: model.threshold(), sampling, deadline_ns: None };
+//! # let identity = Identity { model: 0, config: 0 };
+//! let mut slot = [0; HEADER_LEN + 48 * 64 * 2];
+//! slot[..HEADER_LEN].copy_from_slice(&FrameHeader::new(48, 64, PixelType::U16).seal());
+//!
+//! let frame = Frame::parse(&slot).map_err(|(fault, _)| fault)?;
+//! preparation.run(&frame, &mut scratch, &mut map)?;
+//! let score = model.score(plan.infer(&mut arena, &map)?);
+//! let decision = policy.decide(&frame.header, Ok(score), None, 0);
+//! let record = Record::new(&frame.header, Some(score), &decision, identity, 0);
+//!
+//! assert_eq!((record.verdict(), record.class()), (Verdict::DropMiss, Some(Class::Miss)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod accounts;
 pub mod correct;
