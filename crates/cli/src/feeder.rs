@@ -1,28 +1,25 @@
 //! The emulated DMA engine: writes frames into a ring at a given rate.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use hitgate_core::frame::{FrameHeader, HEADER_LEN, pulse_kind};
+use anyhow::Result;
+use hitgate_core::frame::{FrameHeader, pulse_kind};
 use hitgate_host::{Backoff, MonotonicClock, Pacer, Schedule};
 use hitgate_ring::Writer;
 
 use crate::frames::Frames;
-
-/// Bytes of a slot for frames of up to `largest` bytes: header, pixels, a multiple of 64.
-pub fn stride(largest: usize) -> Result<u32> {
-    match u32::try_from((HEADER_LEN + largest).next_multiple_of(64)) {
-        Ok(stride) => Ok(stride),
-        Err(_) => bail!("a frame of {largest} bytes does not fit a slot: 4 GiB is the most"),
-    }
-}
+use crate::slot::put;
 
 /// The longest time without a heartbeat.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 
 /// Plays `count` frames into the ring, those of `frames` over and over; a full ring is waited for,
 /// and counted as a stall. Ends early when `stop` is set.
+///
+/// Frames are numbered anew, module by module. Of a kept frame's header nothing else changes, and
+/// nothing at all where the header is not sound.
 pub fn feed(
     writer: &mut Writer<'_>,
     frames: &Frames,
@@ -32,7 +29,7 @@ pub fn feed(
 ) -> Result<()> {
     let mut pacer = schedule.map(Pacer::start);
     let mut backoff = Backoff::new();
-    let mut numbers = vec![0; frames.modules.len()];
+    let mut numbers: HashMap<u16, u64> = HashMap::new();
     for pulse in 0..count {
         if let Some(pacer) = &mut pacer {
             // Between frames that are far apart the reader still hears that we are there.
@@ -46,38 +43,33 @@ pub fn feed(
             pacer.wait();
         }
         let frame = &frames.frames[pulse as usize % frames.frames.len()];
-        let module = &frames.modules[usize::from(frame.module)];
-        numbers[usize::from(frame.module)] += 1;
-        let header = FrameHeader {
-            frame_number: numbers[usize::from(frame.module)],
-            // The place in the run, by which kept frames and records find their origin.
-            pulse_key: pulse + 1,
-            pulse_kind: pulse_kind::SERIES,
-            module_id: frame.module,
-            ..FrameHeader::new(
-                module.rows as u16,
-                module.columns as u16,
-                module.pixel_type()?,
-            )
+        let module = frame.module.unwrap_or_else(|| {
+            // A module that nobody described has to stay unknown among those of all files.
+            let own = frame.slot.header().map_or(0, |header| header.module_id);
+            own.max(frames.modules.len() as u16)
+        });
+        let number = numbers.entry(module).or_insert(0);
+        *number += 1;
+        let edit = |header: &mut FrameHeader| {
+            header.module_id = module;
+            header.frame_number = *number;
+            if !frame.slot.kept {
+                // The place in the run, by which kept frames and records find their origin.
+                header.pulse_key = pulse + 1;
+                header.pulse_kind = pulse_kind::SERIES;
+                header.arrival_ns = MonotonicClock.now_ns();
+            }
         };
         loop {
             writer.heartbeat(MonotonicClock.now_ms());
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let Some(mut slot) = writer.reserve()? else {
-                backoff.wait();
-                continue;
-            };
-            backoff.reset();
-            let header = FrameHeader {
-                arrival_ns: MonotonicClock.now_ns(),
-                ..header
-            };
-            slot.write(HEADER_LEN, &frame.pixels)?;
-            slot.write(0, &header.seal())?;
-            slot.commit();
-            break;
+            if put(writer, &frame.slot, edit)? {
+                backoff.reset();
+                break;
+            }
+            backoff.wait();
         }
     }
     Ok(())

@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use hitgate_core::verdict::Class;
 use hitgate_formats::truth;
 use rayon::prelude::*;
 
 use crate::module::Module;
 use crate::open::{DescribeArgs, Pictures};
+use crate::slot::{SlotFrame, stride};
 
 /// One frame.
 pub struct HeldFrame {
-    /// Its module, which is its place in [`Frames::modules`].
-    pub module: u16,
-    /// Pixels, row by row, little endian.
-    pub pixels: Vec<u8>,
+    /// Its module, which is its place in [`Frames::modules`]; `None` where its header names none.
+    pub module: Option<u16>,
+    /// Header and pixels.
+    pub slot: SlotFrame,
     /// What is in it, where that is known.
     pub label: Option<Class>,
     /// Where it is from.
@@ -43,59 +44,64 @@ impl Frames {
 
     fn read(&mut self, path: &Path, describe: &DescribeArgs) -> Result<()> {
         let mut pictures = Pictures::open(path, describe)?;
+        for module in &pictures.modules {
+            self.number(module)?;
+        }
         for index in 0..pictures.len() {
             let picture = pictures.read(index)?;
-            let module = self.module(&pictures.modules[picture.module])?;
-            let origin = format!("{} //{index}", path.display());
+            let module = picture
+                .module()
+                .map(|place| self.number(&pictures.modules[place]));
             self.frames.push(HeldFrame {
-                module,
-                pixels: picture.pixels,
+                module: module.transpose()?,
+                slot: picture.frame,
                 label: None,
-                origin,
+                origin: format!("{} //{index}", path.display()),
             });
         }
         Ok(())
     }
 
     /// The number of a module, which is new or known.
-    fn module(&mut self, module: &Module) -> Result<u16> {
+    pub fn number(&mut self, module: &Module) -> Result<u16> {
         let known = self.modules.iter().position(|m| m == module);
         let number = known.unwrap_or_else(|| {
             self.modules.push(module.clone());
             self.modules.len() - 1
         });
-        u16::try_from(number)
-            .context("more than 65,536 kinds of frames: feed fewer files at a time")
+        match u16::try_from(number) {
+            // The last number is left for frames of no module.
+            Ok(number) if number < u16::MAX => Ok(number),
+            _ => bail!("more than 65,535 kinds of frames: feed fewer files at a time"),
+        }
     }
 
-    /// Adds frames of one module.
-    pub fn add(
-        &mut self,
-        module: &Module,
-        frames: impl IntoIterator<Item = HeldFrame>,
-    ) -> Result<()> {
-        let module = self.module(module)?;
-        self.frames.extend(
-            frames
-                .into_iter()
-                .map(|frame| HeldFrame { module, ..frame }),
-        );
+    /// Adds those of `others`.
+    pub fn append(&mut self, others: Frames) -> Result<()> {
+        for frame in others.frames {
+            let place = frame.module.map(usize::from);
+            let module = place.map(|place| self.number(&others.modules[place]));
+            self.frames.push(HeldFrame {
+                module: module.transpose()?,
+                ..frame
+            });
+        }
         Ok(())
     }
 
-    /// Bytes of the largest frame.
-    pub fn largest(&self) -> Result<usize> {
-        let Some(largest) = self.frames.iter().map(|frame| frame.pixels.len()).max() else {
+    /// Bytes of a slot that each of them fits.
+    pub fn stride(&self) -> Result<u32> {
+        let Some(largest) = self.frames.iter().map(|frame| frame.slot.len()).max() else {
             bail!("there is no frame to feed: name files, or simulate");
         };
-        Ok(largest)
+        stride(largest)
     }
 
-    /// Bytes of each frame once compressed with LZ4, as detectors send them.
+    /// Bytes of each frame's pixels once compressed with LZ4, as detectors send them.
     pub fn compressed(&self) -> Vec<u64> {
         self.frames
             .par_iter()
-            .map(|frame| lz4_flex::block::compress(&frame.pixels).len() as u64)
+            .map(|frame| lz4_flex::block::compress(frame.slot.payload()).len() as u64)
             .collect()
     }
 }

@@ -11,10 +11,13 @@ macro_rules! say_on {
 }
 
 mod commands;
+mod description;
 mod feeder;
 mod filter;
 mod frames;
+mod interrupt;
 mod judge;
+mod machine;
 mod model;
 mod module;
 mod open;
@@ -24,7 +27,10 @@ mod ring_path;
 mod screener;
 mod simulation;
 mod sink;
+mod slot;
+mod slots_file;
 mod tally;
+mod whole_file;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -79,7 +85,10 @@ fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hitgate: {error:#}");
-            ExitCode::FAILURE
+            match error.is::<interrupt::Interrupted>() {
+                true => ExitCode::from(interrupt::EXIT_STATUS),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -1,11 +1,6 @@
 //! What the filter must know of a module before its first frame: shape, geometry, mask.
-//!
-//! Real detectors answer this from a configuration service; here it is a small JSON file beside the
-//! ring, `RING.json`, which `feed` writes and `run` reads.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use hitgate_core::frame::PixelType;
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Reduce};
 use hitgate_formats::geometry::{Geometry, window};
@@ -61,6 +56,7 @@ pub struct Prepared {
     module: Module,
     pixel_type: PixelType,
     mask: Vec<u8>,
+    mask_values: MaskValues,
     /// The geometry that placed the window; `None` where the whole panel is the window.
     pub geometry: Option<Geometry>,
     input: Input,
@@ -81,16 +77,29 @@ impl Module {
         }
     }
 
-    /// Unpacks the mask and places the window.
-    pub fn prepare(&self, input: Input) -> Result<Prepared> {
+    /// Rows and columns, as a frame's header holds them.
+    pub fn shape(&self) -> Result<(u16, u16)> {
         let pixels = u64::from(self.columns) * u64::from(self.rows);
-        if !(1..=1 << 30).contains(&pixels) || self.columns > 0xFFFF || self.rows > 0xFFFF {
-            bail!(
-                "a frame of {} x {} pixels: both sides must be 1 to 65535",
+        match (u16::try_from(self.rows), u16::try_from(self.columns)) {
+            (Ok(rows), Ok(columns)) if (1..=1 << 29).contains(&pixels) => Ok((rows, columns)),
+            _ => bail!(
+                "a frame of {} x {} pixels: both sides must be 1 to 65535, and 2²⁹ pixels are the most",
                 self.columns,
                 self.rows
-            );
+            ),
         }
+    }
+
+    /// Unpacks the mask and places the window.
+    pub fn prepare(&self, input: Input) -> Result<Prepared> {
+        let (rows, columns) = self.shape()?;
+        let mask_values = self.about.mask_values.as_deref().unwrap_or_default();
+        let Ok(mask_values) = MaskValues::from_slice(mask_values) else {
+            bail!(
+                "{} mask values: at most 8 are looked for; put the others into a mask",
+                mask_values.len()
+            );
+        };
         let (_, geometry) = window(
             self.about.geometry().as_ref(),
             self.columns,
@@ -100,7 +109,8 @@ impl Module {
         );
         Ok(Prepared {
             pixel_type: self.pixel_type()?,
-            mask: unpack(&self.excluded, pixels)?,
+            mask: unpack(&self.excluded, u64::from(rows) * u64::from(columns))?,
+            mask_values,
             geometry,
             input,
             module: self.clone(),
@@ -110,7 +120,7 @@ impl Module {
 
 impl Prepared {
     /// The preparation of this module's frames.
-    pub fn preparation(&self) -> Result<Preparation<'_>> {
+    pub fn preparation(&self) -> Preparation<'_> {
         let Module {
             columns,
             rows,
@@ -124,14 +134,7 @@ impl Prepared {
             self.input.d_water,
             self.input.size,
         );
-        let mask_values = about.mask_values.as_deref().unwrap_or_default();
-        let Ok(mask_values) = MaskValues::from_slice(mask_values) else {
-            bail!(
-                "{} mask values: at most 8 are looked for; put the others into a mask",
-                mask_values.len()
-            );
-        };
-        Ok(Preparation {
+        Preparation {
             columns,
             rows,
             pixel_type: self.pixel_type,
@@ -139,9 +142,9 @@ impl Prepared {
             reduce: self.input.reduce,
             saturation: about.saturation.unwrap_or(u32::MAX),
             mask: Mask::new(&self.mask, columns, rows).unwrap_or(Mask::NONE),
-            mask_values,
+            mask_values: self.mask_values.clone(),
             corrections: &[],
-        })
+        }
     }
 }
 
@@ -174,37 +177,6 @@ fn unpack(runs: &[[u32; 2]], pixels: u64) -> Result<Vec<u8>> {
     Ok(bits)
 }
 
-/// Where the description of a ring's, or of a slots file's, modules lies: `NAME.json`.
-pub fn description_path(of: &Path) -> PathBuf {
-    let mut name = of.as_os_str().to_owned();
-    name.push(".json");
-    PathBuf::from(name)
-}
-
-/// Writes the modules beside the ring.
-pub fn write(of: &Path, modules: &[Module]) -> Result<()> {
-    let path = description_path(of);
-    let text = serde_json::to_string(modules)?;
-    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Reads the modules of a ring.
-pub fn read(of: &Path) -> Result<Vec<Module>> {
-    let path = description_path(of);
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!(
-            "cannot read {}, which describes the modules (`hitgate feed` writes it)",
-            path.display()
-        )
-    })?;
-    let modules: Vec<Module> = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not a list of module descriptions", path.display()))?;
-    if modules.is_empty() {
-        bail!("{} describes no module", path.display());
-    }
-    Ok(modules)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,24 +191,5 @@ mod tests {
         assert_eq!(runs, [[0, 3], [9, 1], [34, 1]]);
         assert_eq!(unpack(&runs, 35).unwrap(), mask.bits);
         assert!(unpack(&[[34, 2]], 35).is_err());
-    }
-
-    #[test]
-    fn a_module_survives_its_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let ring = folder.path().join("ring");
-        let module = Module {
-            columns: 3,
-            rows: 2,
-            pixel_type: "i16".into(),
-            about: Sidecar {
-                distance_mm: Some(150.0),
-                mask_values: Some(vec![-1]),
-                ..Sidecar::default()
-            },
-            excluded: vec![[1, 2]],
-        };
-        write(&ring, std::slice::from_ref(&module)).unwrap();
-        assert_eq!(read(&ring).unwrap(), [module]);
     }
 }

@@ -1,15 +1,17 @@
 //! Files of frames, each frame with the description of its module.
 
-use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC};
 use hitgate_formats::sidecar::Sidecar;
 use hitgate_formats::{FrameFile, Mask, Metadata};
 
+use crate::description::Description;
 use crate::module::{self, Module};
+use crate::slot::SlotFrame;
+use crate::slots_file::SlotsFile;
 
 /// What the command line says of the frames in files, in place of what the files say.
 #[derive(Args, Clone, Debug, Default)]
@@ -70,12 +72,20 @@ impl DescribeArgs {
     }
 }
 
-/// One frame of a file, ready for a slot.
+/// One frame of a file.
 pub struct Picture {
-    /// Which of [`Pictures::modules`] it is of.
-    pub module: usize,
-    /// The pixels, row by row, little endian.
-    pub pixels: Vec<u8>,
+    /// The places in [`Pictures::modules`] that the module number in its header counts.
+    pub among: Range<usize>,
+    /// Header and pixels.
+    pub frame: SlotFrame,
+}
+
+impl Picture {
+    /// Its place in [`Pictures::modules`], where its header names one of them.
+    pub fn module(&self) -> Option<usize> {
+        let place = self.among.start + usize::from(self.frame.header()?.module_id);
+        self.among.contains(&place).then_some(place)
+    }
 }
 
 /// An open file of frames.
@@ -84,28 +94,25 @@ pub struct Pictures {
     content: Content,
     given: Sidecar,
     mask: Option<Mask>,
-    /// The modules met so far; a file of one detector has one.
+    /// All modules of a file of slots; those met so far of a detector's file, mostly one.
     pub modules: Vec<Module>,
 }
 
 enum Content {
     Detector(Box<FrameFile>),
-    Slots { bytes: Vec<u8>, offsets: Vec<usize> },
+    Slots(SlotsFile),
 }
 
 impl Pictures {
     /// Opens a detector's file, or kept slots that `run --keep` wrote.
     pub fn open(path: &Path, describe: &DescribeArgs) -> Result<Self> {
         let mask = describe.mask.as_deref().map(Mask::read).transpose()?;
-        let (content, modules) = if holds_slots(path)? {
-            let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-            let offsets = slot_offsets(&bytes).with_context(|| path.display().to_string())?;
-            (Content::Slots { bytes, offsets }, module::read(path)?)
+        let (content, modules) = if SlotsFile::is_one(path)? {
+            let slots = Content::Slots(SlotsFile::open(path)?);
+            (slots, Description::read(path)?.modules)
         } else {
-            (
-                Content::Detector(Box::new(FrameFile::open(path)?)),
-                Vec::new(),
-            )
+            let file = Content::Detector(Box::new(FrameFile::open(path)?));
+            (file, Vec::new())
         };
         Ok(Pictures {
             path: path.to_path_buf(),
@@ -120,11 +127,11 @@ impl Pictures {
     pub fn len(&self) -> usize {
         match &self.content {
             Content::Detector(file) => file.frames(),
-            Content::Slots { offsets, .. } => offsets.len(),
+            Content::Slots(file) => file.len(),
         }
     }
 
-    /// Reads frame `index`.
+    /// Reads frame `index`. One of a detector's file has number `index + 1`, a kept slot is as it was.
     pub fn read(&mut self, index: usize) -> Result<Picture> {
         match &mut self.content {
             Content::Detector(file) => {
@@ -145,26 +152,23 @@ impl Pictures {
                     )
                     .with_context(|| self.path.display().to_string())?,
                 };
+                let number = index as u64 + 1;
+                let frame = SlotFrame::fresh(&described, number, image.pixels.as_bytes())
+                    .with_context(|| self.path.display().to_string())?;
                 let known = self.modules.iter().position(|module| *module == described);
                 let module = known.unwrap_or_else(|| {
                     self.modules.push(described);
                     self.modules.len() - 1
                 });
                 Ok(Picture {
-                    module,
-                    pixels: image.pixels.as_bytes().to_vec(),
+                    among: module..module + 1,
+                    frame,
                 })
             }
-            Content::Slots { bytes, offsets } => {
-                let start = offsets[index];
-                let header = slot_header(&bytes[start..]).context("a slot was cut short")?;
-                let end = start + header.slot_len();
-                let payload = usize::from(header.payload_offset_64) * 64;
-                Ok(Picture {
-                    module: usize::from(header.module_id),
-                    pixels: bytes[start + payload..end].to_vec(),
-                })
-            }
+            Content::Slots(file) => Ok(Picture {
+                among: 0..self.modules.len(),
+                frame: SlotFrame::kept(file.read(index)?),
+            }),
         }
     }
 }
@@ -190,33 +194,4 @@ fn excluded(
         }
     }
     Ok(module::runs(&union))
-}
-
-fn holds_slots(path: &Path) -> Result<bool> {
-    let mut start = [0; 4];
-    let mut file =
-        std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    Ok(file.read_exact(&mut start).is_ok() && u32::from_le_bytes(start) == MAGIC)
-}
-
-fn slot_header(bytes: &[u8]) -> Option<FrameHeader> {
-    let header = FrameHeader::from_bytes(bytes.first_chunk::<HEADER_LEN>()?);
-    (header.magic == MAGIC && bytes.len() >= header.slot_len() && header.slot_len() >= HEADER_LEN)
-        .then_some(header)
-}
-
-fn slot_offsets(bytes: &[u8]) -> Result<Vec<usize>> {
-    let mut offsets = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let Some(header) = slot_header(&bytes[at..]) else {
-            bail!(
-                "slot {} is cut short or not a slot: the file is not whole",
-                offsets.len()
-            );
-        };
-        offsets.push(at);
-        at += header.slot_len();
-    }
-    Ok(offsets)
 }

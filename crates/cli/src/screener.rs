@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use hitgate_core::frame::{FrameHeader, HEADER_LEN};
 use hitgate_core::link::{LentQueue, Record};
 use hitgate_core::net::Model;
 use hitgate_core::pipeline::{Node, Pipeline, Stages};
 use hitgate_host::{MonotonicClock, Ring};
 use hitgate_ring::Layout;
 
-use crate::feeder::stride;
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
+use crate::module::{Module, Prepared};
 use crate::open::{DescribeArgs, Picture, Pictures};
+use crate::slot::{put, stride};
 
 /// A node that remembers the record of the last frame.
 struct LastRecord(Option<Record>);
@@ -54,8 +54,29 @@ pub struct Judged<'a> {
 /// Takes each frame's decision.
 type Emit<'e> = dyn FnMut(&Judged<'_>) -> Result<()> + 'e;
 
+/// A ring, and the preparations of the frames that go through it.
+struct Setup {
+    modules: Vec<Module>,
+    prepared: Vec<Prepared>,
+    ring: Ring,
+}
+
+impl Setup {
+    /// For frames of these modules that need up to `largest` bytes of a slot.
+    fn new(modules: &[Module], largest: usize, model: &Model<'_>) -> Result<Self> {
+        // Two slots: one frame at a time, and half of the slots may be lent.
+        let layout = Layout::new(2, stride(largest)?, 2)?;
+        Ok(Setup {
+            modules: modules.to_vec(),
+            prepared: prepare(modules, model)?,
+            ring: Ring::anonymous(&layout, 1)?,
+        })
+    }
+}
+
 impl Screener<'_> {
-    /// Judges every frame of a file; returns how many could not be read, having said why.
+    /// Judges every frame of a file, as far as it can be judged; returns how many could not, having
+    /// said why.
     ///
     /// # Errors
     /// Those of `emit`, and of the filter itself.
@@ -69,74 +90,68 @@ impl Screener<'_> {
         };
         let (mut index, mut failed) = (0, 0);
         while index < pictures.len() {
-            match pictures.read(index) {
-                Ok(first) => index = self.same_module(path, &mut pictures, index, first, emit)?,
+            let picture = match pictures.read(index) {
+                Ok(picture) => picture,
                 Err(error) => {
                     eprintln!("hitgate: {error:#}");
                     failed += 1;
                     index += 1;
+                    continue;
+                }
+            };
+            let modules = &pictures.modules[picture.among.clone()];
+            match Setup::new(modules, picture.frame.len(), &self.model) {
+                Ok(setup) => {
+                    index = self.alike(&setup, path, &mut pictures, index, picture, emit)?
+                }
+                Err(error) => {
+                    eprintln!("hitgate: {} //{index} and after: {error:#}", path.display());
+                    return Ok(failed + 1);
                 }
             }
         }
         Ok(failed)
     }
 
-    /// Judges frame `index` and those after it that are of the same module; returns the index of
-    /// the first that is not, or that cannot be read.
-    fn same_module(
+    /// Judges frame `index` and those after it that fit the same setup; returns the index of the
+    /// first that does not, or that cannot be read.
+    fn alike(
         &self,
+        setup: &Setup,
         path: &Path,
         pictures: &mut Pictures,
         mut index: usize,
         first: Picture,
         emit: &mut Emit<'_>,
     ) -> Result<usize> {
-        let number = first.module;
-        let modules = [pictures.modules[number].clone()];
-        let prepared =
-            prepare(&modules, &self.model).with_context(|| path.display().to_string())?;
-        let preparations = [prepared[0].preparation()?];
+        let among = first.among.clone();
+        let room = setup.ring.layout().stride() as usize;
+        let preparations: Vec<_> = setup.prepared.iter().map(Prepared::preparation).collect();
         let level = self.filter.level()?;
         let policy = self.filter.policy(&self.model);
-
-        // Two slots: one frame at a time, and half of the slots may be lent.
-        let layout = Layout::new(2, stride(first.pixels.len())?, 2)?;
-        let ring = Ring::anonymous(&layout, 1)?;
-        let mut writer = ring.writer()?;
+        let mut writer = setup.ring.writer()?;
         let mut memory = FilterMemory::new(&self.model, level);
         let cpu = memory.cpu(&self.model, level, &preparations)?;
-        let identity = identity(self.model_bytes, &modules, &policy)?;
-        let mut pipeline =
-            Pipeline::new(ring.reader()?, cpu, policy, LentQueue::<1>::new(), identity);
+        let identity = identity(self.model_bytes, &setup.modules, &policy)?;
+        let reader = setup.ring.reader()?;
+        let mut pipeline = Pipeline::new(reader, cpu, policy, LentQueue::<1>::new(), identity);
 
         let file = path.display().to_string();
         let mut next = Some(first);
         while let Some(picture) = next.take() {
-            let header = FrameHeader {
-                frame_number: index as u64 + 1,
-                ..FrameHeader::new(
-                    modules[0].rows as u16,
-                    modules[0].columns as u16,
-                    modules[0].pixel_type()?,
-                )
-            };
-            let Some(mut slot) = writer.reserve()? else {
+            if !put(&mut writer, &picture.frame, |_| ())? {
                 bail!("the ring is full although every frame was judged");
-            };
-            slot.write(HEADER_LEN, &picture.pixels)?;
-            slot.write(0, &header.seal())?;
-            slot.commit();
-
+            }
             let mut node = LastRecord(None);
             pipeline.step(&mut node)?;
             drop(pipeline.link.take());
             let record = node.0.context("the frame was written and not judged")?;
-            let geometry = prepared[0].geometry.is_some();
+            let prepared = setup.prepared.get(usize::from(record.module));
             emit(&Judged {
                 file: &file,
                 index,
                 record,
-                geometry,
+                geometry: prepared.is_some_and(|prepared| prepared.geometry.is_some()),
             })?;
 
             index += 1;
@@ -144,7 +159,7 @@ impl Screener<'_> {
                 next = pictures
                     .read(index)
                     .ok()
-                    .filter(|picture| picture.module == number);
+                    .filter(|picture| picture.among == among && picture.frame.len() <= room);
             }
         }
         Ok(index)

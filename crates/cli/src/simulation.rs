@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::frames::{Frames, HeldFrame};
 use crate::module::{self, Module};
+use crate::slot::SlotFrame;
 
 /// Which frames, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,12 +105,12 @@ pub fn simulated(simulator: &Simulator, count: u64) -> Result<Frames> {
     for (index, frame) in made.into_iter().enumerate() {
         let module = describe(&frame);
         let held = HeldFrame {
-            module: 0,
+            module: Some(frames.number(&module)?),
+            slot: SlotFrame::fresh(&module, index as u64 + 1, &frame.payload)?,
             label: Some(frame.truth.class),
             origin: format!("simulated {} //{index}", frame.set),
-            pixels: frame.payload,
         };
-        frames.add(&module, [held])?;
+        frames.frames.push(held);
     }
     Ok(frames)
 }

@@ -1,43 +1,104 @@
-//! Where kept frames and records go: a thread of its own, so that a slow disk never holds the
-//! decision. Kept slots are lent, not copied, until they are written.
+//! Where kept frames and records go: threads of their own, so that no disk ever holds the decision.
+//!
+//! Kept slots are lent, not copied, until they are written. Their channel has room for as many as
+//! the ring lends, so it is never full: a slow disk stalls the source, and is not a reason to refuse
+//! a hit. The lines of records have a channel of their own. Records that find it full have no line,
+//! which is counted and told; those in the ring itself are the durable ones.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
-use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, PixelType};
+use anyhow::{Context, Result, bail};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use hitgate_core::link::{Link, Record, Refused};
-use hitgate_ring::Lent;
+use hitgate_ring::{Layout, Lent};
 
+use crate::description::Description;
 use crate::report;
+use crate::slots_file::{Entry, SlotsWriter};
 
-enum Message<'m> {
-    Record(Record),
-    Kept(Lent<'m>),
-}
+/// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
+const WAITING_RECORDS: usize = 1 << 16;
 
-/// The judging side of the link.
-pub struct SinkLink<'m, 's> {
-    sender: Sender<Message<'m>>,
-    broken: &'s AtomicBool,
-}
-
-/// The writing side.
-pub struct Sink<'m, 's> {
-    receiver: Receiver<Message<'m>>,
-    broken: &'s AtomicBool,
-    slots: Option<Slots>,
+/// The files of one run.
+#[derive(Default)]
+pub struct Outputs {
+    keep: Option<SlotsWriter>,
     records: Option<Records>,
 }
 
-struct Slots {
-    path: PathBuf,
-    file: File,
-    /// Whole slots written so far, in bytes.
-    whole: u64,
+impl Outputs {
+    /// Refuses names that are taken: what an earlier run kept is not to be replaced unasked.
+    pub fn refuse_taken<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<()> {
+        match paths.into_iter().find(|path| path.is_file()) {
+            Some(path) => Err(taken(path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the files, and the description beside kept slots that are a file.
+    pub fn create(
+        keep: Option<&Path>,
+        records: Option<&Path>,
+        replace: bool,
+        description: &Description,
+    ) -> Result<Self> {
+        let open = |path: &Path| open(path, replace);
+        let keep = keep.map(|path| {
+            let file = open(path)?;
+            if path.is_file() {
+                description.write(path)?;
+            }
+            anyhow::Ok(SlotsWriter::new(path.into(), file))
+        });
+        let records = records.map(|path| {
+            let file = BufWriter::new(open(path)?);
+            let path = path.into();
+            anyhow::Ok(Records { path, file })
+        });
+        Ok(Outputs {
+            keep: keep.transpose()?,
+            records: records.transpose()?,
+        })
+    }
+}
+
+fn taken(path: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{} exists, perhaps from an earlier run on this ring: name another file, or --replace it",
+        path.display()
+    )
+}
+
+fn open(path: &Path, replace: bool) -> Result<File> {
+    let fresh = !replace && (path.is_file() || !path.exists());
+    let mut options = OpenOptions::new();
+    options.write(true).truncate(!fresh).create_new(fresh);
+    match options.create(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(taken(path)),
+        opened => opened.with_context(|| format!("cannot create {}", path.display())),
+    }
+}
+
+/// The judging side of the link.
+pub struct SinkLink<'m> {
+    kept: Sender<Lent<'m>>,
+    broken: Arc<AtomicBool>,
+    records: Option<Sender<Record>>,
+    /// Records that have no line, because too many were waiting for the disk.
+    pub lines_lost: u64,
+}
+
+/// The writing side.
+pub struct Sink<'m> {
+    kept: Receiver<Lent<'m>>,
+    /// Set once kept frames cannot be written any more.
+    broken: Arc<AtomicBool>,
+    records: Option<(Receiver<Record>, Records)>,
+    slots: Option<SlotsWriter>,
 }
 
 struct Records {
@@ -54,149 +115,191 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-/// The two sides; `capacity` messages may wait between them, `broken` is set when writing fails.
-pub fn sink<'m, 's>(
-    capacity: usize,
-    broken: &'s AtomicBool,
-    keep: Option<&Path>,
-    records: Option<&Path>,
-) -> Result<(SinkLink<'m, 's>, Sink<'m, 's>)> {
-    let create = |path: &Path| {
-        File::create(path).with_context(|| format!("cannot create {}", path.display()))
+/// The two sides, for the frames of a ring of this layout.
+pub fn sink<'m>(ring: &Layout, outputs: Outputs) -> (SinkLink<'m>, Sink<'m>) {
+    let broken = Arc::new(AtomicBool::new(false));
+    let (kept, kept_out) = bounded(ring.lend_limit() as usize);
+    let records = outputs.records.map(|file| (bounded(WAITING_RECORDS), file));
+    let (records, records_out) = match records {
+        Some(((sender, receiver), file)) => (Some(sender), Some((receiver, file))),
+        None => (None, None),
     };
-    let slots = keep
-        .map(|path| {
-            create(path).map(|file| Slots {
-                path: path.into(),
-                file,
-                whole: 0,
-            })
-        })
-        .transpose()?;
-    let records = records
-        .map(|path| {
-            create(path).map(|file| Records {
-                path: path.into(),
-                file: BufWriter::new(file),
-            })
-        })
-        .transpose()?;
-    let (sender, receiver) = bounded(capacity);
-    Ok((
-        SinkLink { sender, broken },
-        Sink {
-            receiver,
-            broken,
-            slots,
-            records,
-        },
-    ))
+    let link = SinkLink {
+        kept,
+        broken: Arc::clone(&broken),
+        records,
+        lines_lost: 0,
+    };
+    let sink = Sink {
+        kept: kept_out,
+        broken,
+        records: records_out,
+        slots: outputs.keep,
+    };
+    (link, sink)
 }
 
-impl<'m> Link<'m> for SinkLink<'m, '_> {
+impl<'m> Link<'m> for SinkLink<'m> {
     fn keep(&mut self, _: &Record, frame: Lent<'m>) -> Result<(), Refused> {
-        if self.broken.load(Ordering::Relaxed) {
-            return Err(Refused);
-        }
-        match self.sender.try_send(Message::Kept(frame)) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Refused),
+        match self.broken.load(Ordering::Relaxed) {
+            true => Err(Refused),
+            false => self.kept.try_send(frame).map_err(|_| Refused),
         }
     }
 
     fn record(&mut self, record: &Record) {
-        // Waits for room: a record may be late, never lost. A sink that is gone has said why.
-        let _ = self.sender.send(Message::Record(*record));
+        if let Some(records) = &self.records
+            && records.try_send(*record).is_err()
+        {
+            self.lines_lost += 1;
+        }
     }
 }
 
-impl Sink<'_, '_> {
+impl Sink<'_> {
     /// Writes until the judging side is gone.
     ///
     /// # Errors
-    /// Where a file could not be written: what is in it then ends with a whole slot, or a whole
-    /// line, and the link refuses from then on.
-    pub fn run(mut self) -> Result<Sent> {
-        let mut sent = Sent::default();
-        let outcome = self.drain(&mut sent);
-        if outcome.is_err() {
-            self.broken.store(true, Ordering::Relaxed);
-            // Slots go back to the ring while the judging side notices.
-            self.receiver.iter().for_each(drop);
-        }
-        outcome.map(|()| sent)
-    }
-
-    fn drain(&mut self, sent: &mut Sent) -> Result<()> {
-        for message in &self.receiver {
-            match message {
-                Message::Record(record) => {
-                    if let Some(records) = &mut self.records {
-                        records.write(&record)?;
-                    }
-                }
-                Message::Kept(frame) => {
-                    let bytes = frame.bytes();
-                    let whole = whole_slot(bytes);
-                    if let Some(slots) = &mut self.slots {
-                        match whole {
-                            Some(slot) => slots.write(&[slot])?,
-                            None => slots.write(&[&header_of_unreadable(bytes).seal(), bytes])?,
-                        }
-                    }
-                    sent.frames += 1;
-                    sent.bytes += whole.map_or(bytes.len(), |slot| slot.len() - HEADER_LEN) as u64;
-                }
+    /// Where a file could not be written. The other is written to its end; a file of kept slots
+    /// ends with a whole slot, and the link refuses frames from then on.
+    pub fn run(self) -> Result<Sent> {
+        let Sink {
+            kept,
+            broken,
+            records,
+            slots,
+        } = self;
+        std::thread::scope(|scope| {
+            let writing = records.map(|(records, file)| scope.spawn(|| file.write(records)));
+            let sent = write_slots(&kept, &broken, slots);
+            match writing.map(|thread| thread.join()) {
+                Some(Err(_)) => bail!("writing the records stopped unexpectedly"),
+                Some(Ok(written)) => sent.and_then(|sent| written.map(|()| sent)),
+                None => sent,
             }
-        }
-        match &mut self.records {
-            Some(records) => records
-                .file
-                .flush()
-                .with_context(|| format!("cannot write the records to {}", records.path.display())),
-            None => Ok(()),
-        }
+        })
     }
 }
 
-/// The part of a slot that its header describes; `None` where the header cannot be believed.
-fn whole_slot(bytes: &[u8]) -> Option<&[u8]> {
-    let header = FrameHeader::from_bytes(bytes.first_chunk::<HEADER_LEN>()?);
-    let plausible = header.magic == MAGIC && header.slot_len() > HEADER_LEN;
-    bytes.get(..header.slot_len()).filter(|_| plausible)
-}
-
-/// A header for bytes that have none: no rows, so that whoever judges it again finds a fault.
-fn header_of_unreadable(bytes: &[u8]) -> FrameHeader {
-    FrameHeader {
-        payload_len: bytes.len() as u32,
-        ..FrameHeader::new(0, 0, PixelType::U8)
-    }
-}
-
-impl Slots {
-    fn write(&mut self, slot: &[&[u8]]) -> Result<()> {
-        if let Err(error) = slot.iter().try_for_each(|part| self.file.write_all(part)) {
-            // Half a slot would make the whole file unreadable.
-            let cut = self.file.set_len(self.whole);
-            let _ = cut.and_then(|()| self.file.seek(SeekFrom::Start(self.whole)));
-            return Err(error).with_context(|| {
-                format!(
-                    "cannot write kept frames to {} (it holds {} bytes of whole slots): free space there, or choose another place",
-                    self.path.display(),
-                    self.whole
-                )
-            });
+fn write_slots(
+    kept: &Receiver<Lent<'_>>,
+    broken: &AtomicBool,
+    mut slots: Option<SlotsWriter>,
+) -> Result<Sent> {
+    let mut sent = Sent::default();
+    for frame in kept {
+        let entry = Entry::of(frame.bytes());
+        if let Some(slots) = &mut slots
+            && let Err(error) = slots.write(&entry)
+        {
+            broken.store(true, Ordering::Relaxed);
+            drop(frame);
+            // Slots go back to the ring while the judging side notices.
+            let unwritten = 1 + kept.iter().count();
+            return Err(error.context(format!(
+                "{unwritten} kept frames that the link had taken are lost"
+            )));
         }
-        self.whole += slot.iter().map(|part| part.len() as u64).sum::<u64>();
-        Ok(())
+        sent.frames += 1;
+        sent.bytes += entry.payload() as u64;
     }
+    Ok(sent)
 }
 
 impl Records {
-    fn write(&mut self, record: &Record) -> Result<()> {
-        let line = report::record_line(record);
-        writeln!(self.file, "{line}")
-            .with_context(|| format!("cannot write the records to {}", self.path.display()))
+    fn write(mut self, records: Receiver<Record>) -> Result<()> {
+        let mut lines = || -> std::io::Result<()> {
+            for record in &records {
+                writeln!(self.file, "{}", report::record_line(&record))?;
+                if records.is_empty() {
+                    self.file.flush()?;
+                }
+            }
+            self.file.flush()
+        };
+        lines().with_context(|| format!("cannot write the records to {}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hitgate_core::frame::HEADER_LEN;
+    use hitgate_host::Ring;
+    use hitgate_ring::RECORD_LEN;
+
+    #[test]
+    fn neither_records_nor_a_stalled_disk_refuse_a_kept_frame() {
+        let layout = Layout::new(8, HEADER_LEN as u32, 8).unwrap();
+        let ring = Ring::anonymous(&layout, 1).unwrap();
+        let (mut writer, mut reader) = (ring.writer().unwrap(), ring.reader().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.jsonl");
+        let description = Description {
+            session: None,
+            modules: Vec::new(),
+        };
+        let outputs = Outputs::create(None, Some(&path), false, &description).unwrap();
+        // Nothing is written until `run`: this is a disk that stands still.
+        let (mut link, sink) = sink(&layout, outputs);
+
+        let record = Record::default();
+        for _ in 0..WAITING_RECORDS + 3 {
+            link.record(&record);
+        }
+        assert_eq!(link.lines_lost, 3, "told, and nobody waited");
+        for _ in 0..layout.slots() {
+            writer.reserve().unwrap().unwrap().commit();
+        }
+        let mut kept = 0;
+        while let Some(lent) = reader.read(1).unwrap().settle(&[0; RECORD_LEN]) {
+            assert_eq!(link.keep(&record, lent), Ok(()));
+            kept += 1;
+        }
+        assert_eq!(kept, layout.lend_limit(), "all that the ring lends");
+
+        drop(link);
+        assert_eq!(sink.run().unwrap().frames, u64::from(kept));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), WAITING_RECORDS);
+        reader.reclaim();
+        assert_eq!(reader.lent(), 0);
+    }
+
+    #[test]
+    fn a_sink_that_cannot_write_gives_its_slots_back_and_refuses_more() {
+        let layout = Layout::new(8, HEADER_LEN as u32, 8).unwrap();
+        let ring = Ring::anonymous(&layout, 1).unwrap();
+        let (mut writer, mut reader) = (ring.writer().unwrap(), ring.reader().unwrap());
+        let unwritable = File::open("/dev/null").unwrap();
+        let outputs = Outputs {
+            keep: Some(SlotsWriter::new("the file".into(), unwritable)),
+            records: None,
+        };
+        let (mut link, sink) = sink(&layout, outputs);
+        for _ in 0..4 {
+            writer.reserve().unwrap().unwrap().commit();
+        }
+        let record = Record::default();
+        let error = std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let lent = reader.read(1).unwrap().settle(&[0; RECORD_LEN]).unwrap();
+                assert_eq!(link.keep(&record, lent), Ok(()));
+            }
+            let sinking = scope.spawn(|| sink.run());
+            while reader.lent() > 0 {
+                std::thread::yield_now();
+            }
+            let lent = reader.read(1).unwrap().settle(&[0; RECORD_LEN]).unwrap();
+            assert_eq!(link.keep(&record, lent), Err(Refused));
+            drop(link);
+            sinking.join().unwrap().unwrap_err()
+        });
+        let said = format!("{error:#}");
+        assert!(
+            said.contains("3 kept frames") && said.contains("the file"),
+            "{said}"
+        );
+        assert_eq!(reader.lent(), 0);
     }
 }

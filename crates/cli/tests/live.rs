@@ -153,44 +153,205 @@ fn a_slow_source_is_not_taken_for_a_dead_one() {
 
 #[test]
 fn a_full_disk_is_told_and_what_is_written_stays_whole() {
-    if !Path::new("/dev/full").exists() {
-        println!("not run: there is no /dev/full here");
-        return;
-    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept) = (place("ring"), place("kept.slots"));
+    let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
+    // A limit on the size of files stands for the disk: writing beyond fails, as on a full one.
+    let run = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_hitgate"))
+        .args(["run", "--threshold", "0", "--wait", "60"])
+        .args(["--ring", &ring, "--keep", &kept])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert!(
+        !run.status.success() && said.contains(&kept) && !said.contains("panicked"),
+        "{said}"
+    );
+    let books = String::from_utf8(run.stdout).unwrap();
+    assert!(
+        books.contains("expected 200 = received 200") && books.contains("lost(link)"),
+        "{books}"
+    );
+    finish(feed);
+    let written = slots(Path::new(&kept)).len();
+    let number_before = |text: &str, words: &str| {
+        let before = text.split(words).next().unwrap();
+        let digits = before.rsplit([' ', ':']).next().unwrap();
+        digits
+            .parse::<usize>()
+            .unwrap_or_else(|_| panic!("{words}: {text}"))
+    };
+    let taken = number_before(&said, " kept frames that the link had taken are lost");
+    let refused: usize = ["hit", "maybe", "miss", "not judged"]
+        .iter()
+        .zip(books.split("lost(link) ").nth(1).unwrap().split(", "))
+        .map(|(class, part)| number_before(part, &format!(" {class}")))
+        .sum();
+    assert!(written > 0 && taken > 0 && refused > 0, "{said} {books}");
+    assert_eq!(written + taken + refused, 200, "{said} {books}");
+}
+
+/// 200 frames by way of a ring of eight slots.
+const FEED_200: [&str; 9] = [
+    "feed",
+    "--simulate",
+    "cspad-2x1",
+    "--distinct",
+    "4",
+    "--frames",
+    "200",
+    "--slots",
+    "8",
+];
+
+#[test]
+fn a_device_gets_no_description_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let ring = folder.path().join("ring").display().to_string();
-    let feed = spawn(&[
-        "feed",
-        "--simulate",
-        "cspad-2x1",
-        "--distinct",
-        "4",
-        "--frames",
-        "200",
-        "--slots",
-        "8",
+    let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
+    let device = folder.path().join("device");
+    std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+    let device = device.display().to_string();
+    finish(spawn(&["run", "--ring", &ring, "--keep", &device]));
+    finish(feed);
+    assert!(!Path::new(&format!("{device}.json")).exists());
+}
+
+#[test]
+fn what_an_earlier_run_kept_is_not_replaced_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept, records) = (place("ring"), place("kept.slots"), place("records.jsonl"));
+    for (taken, free) in [(&kept, &records), (&records, &kept)] {
+        std::fs::write(taken, "frames of an earlier run").unwrap();
+        let run = [
+            "run",
+            "--ring",
+            &ring,
+            "--wait",
+            "0",
+            "--keep",
+            &kept,
+            "--records",
+            &records,
+        ];
+        let output = spawn(&run).wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && said.contains(taken) && said.contains("--replace"),
+            "{said}"
+        );
+        assert_eq!(
+            std::fs::read_to_string(taken).unwrap(),
+            "frames of an earlier run"
+        );
+        assert!(!Path::new(free).exists());
+        std::fs::remove_file(taken).unwrap();
+    }
+    std::fs::write(&kept, "frames of an earlier run").unwrap();
+    let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
+    finish(spawn(&[
+        "run",
         "--ring",
         &ring,
-    ]);
+        "--threshold",
+        "0",
+        "--keep",
+        &kept,
+        "--replace",
+    ]));
+    finish(feed);
+    assert_eq!(slots(Path::new(&kept)).len(), 200);
+}
+
+#[test]
+fn a_run_without_hits_leaves_a_file_of_no_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept) = (place("ring"), place("kept.slots"));
+    let blank = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/blank_pilatus300k.cbf.gz");
+    let feed = spawn(&["feed", blank, "--ring", &ring]);
+    finish(spawn(&["run", "--ring", &ring, "--keep", &kept]));
+    finish(feed);
+    assert_eq!(std::fs::metadata(&kept).unwrap().len(), 0);
+    let screened = finish(spawn(&["screen", &kept]));
+    assert!(screened.stdout.is_empty());
+}
+
+/// Sends the signal of Ctrl-C.
+fn interrupt(child: &Child) {
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
+
+#[test]
+fn an_interrupt_ends_both_sides_in_good_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept, records) = (place("ring"), place("kept.slots"), place("records.jsonl"));
+    let endless = ["--distinct", "4", "--frames", "1000000", "--slots", "8"];
+    let feed = spawn(
+        &[
+            &["feed", "--simulate", "cspad-2x1", "--ring", &ring],
+            &endless[..],
+        ]
+        .concat(),
+    );
     let run = spawn(&[
         "run",
         "--ring",
         &ring,
         "--keep",
-        "/dev/full",
+        &kept,
+        "--records",
+        &records,
         "--threshold",
         "0",
-        "--wait",
-        "60",
     ]);
-    let output = run.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    while std::fs::metadata(&kept).map_or(0, |kept| kept.len()) < 1_000_000 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    interrupt(&run);
+    let run = run.wait_with_output().unwrap();
+    assert_eq!(run.status.code(), Some(130));
+    let said = String::from_utf8(run.stdout).unwrap();
     assert!(
-        !output.status.success() && said.contains("/dev/full") && !said.contains("panicked"),
+        said.contains("accounting") && said.contains("sent"),
+        "{said}"
+    );
+    let lines = std::fs::read_to_string(&records).unwrap().lines().count();
+    assert!(lines > 0);
+    assert_eq!(slots(Path::new(&kept)).len(), lines, "every frame was kept");
+
+    interrupt(&feed);
+    let feed = feed.wait_with_output().unwrap();
+    assert_eq!(feed.status.code(), Some(130));
+    assert!(String::from_utf8(feed.stdout).unwrap().contains("fed "));
+    assert!(!Path::new(&ring).exists() && !Path::new(&format!("{ring}.json")).exists());
+}
+
+#[test]
+fn a_description_of_another_ring_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = folder.path().join("ring").display().to_string();
+    let description = format!("{ring}.json");
+    // What a killed feed of another detector may have left.
+    let old = r#"{"session":1,"modules":[{"columns":4,"rows":4,"pixel_type":"u16"}]}"#;
+    std::fs::write(&description, old).unwrap();
+    let run = spawn(&["run", "--ring", &ring, "--wait", "60"]);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
+    let said = String::from_utf8(finish(run).stdout).unwrap();
+    assert!(
+        said.contains("received 200") && said.contains("0 not judged"),
         "{said}"
     );
     finish(feed);
-    let _ = std::fs::remove_file("/dev/full.json");
 }
 
 #[test]
@@ -198,7 +359,7 @@ fn a_ring_of_another_make_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let ring = folder.path().join("ring");
     std::fs::write(&ring, vec![7; 100_000]).unwrap();
-    let description = r#"[{"columns":4,"rows":4,"pixel_type":"u16"}]"#;
+    let description = r#"{"modules":[{"columns":4,"rows":4,"pixel_type":"u16"}]}"#;
     std::fs::write(folder.path().join("ring.json"), description).unwrap();
     let output = spawn(&["run", "--ring", ring.to_str().unwrap()])
         .wait_with_output()

@@ -139,6 +139,100 @@ fn unreadable_files_are_named_and_do_not_hide_the_others() {
 }
 
 #[test]
+fn a_file_that_cannot_be_prepared_does_not_hide_those_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let tile = folder.path().join("tile.npy");
+    std::fs::copy(bundled("cspad_2x1_cxitut13.npy"), &tile).unwrap();
+    let sidecar = r#"{"mask_values":[1,2,3,4,5,6,7,8,9]}"#;
+    std::fs::write(folder.path().join("tile.json"), sidecar).unwrap();
+    let out = folder.path().join("out.jsonl");
+    let output = hitgate()
+        .args(["screen", "-o"])
+        .arg(&out)
+        .args([bundled(BLANK), tile, bundled(EIGER)])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("tile.npy") && said.contains("9 mask values"),
+        "{said}"
+    );
+    assert_eq!(lines(&std::fs::read(&out).unwrap()).len(), 2);
+    let names = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(names, 3, "no partial output is left");
+}
+
+/// What `screen` says of the bundled frames, to the last digit. Written, where the model or the
+/// preparation is meant to change, in the folder of this crate, by
+/// `hitgate screen --isa scalar demo/*.h5 demo/*.gz demo/*.npy | sed 's/"latency_us":[0-9.]*,//' > tests/bundled.jsonl`.
+const BUNDLED: &str = include_str!("bundled.jsonl");
+
+#[test]
+fn the_bundled_frames_have_the_committed_answers_on_every_level() {
+    let expected = lines(BUNDLED.as_bytes());
+    assert_eq!(expected.len(), 4);
+    for level in hitgate_kernels::Level::all_available().map(hitgate_kernels::Level::name) {
+        for line in &expected {
+            let output = hitgate()
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .args(["screen", "--isa", level])
+                .arg(line["file"].as_str().expect("a file"))
+                .assert()
+                .success();
+            let mut found = lines(&output.get_output().stdout);
+            for line in &mut found {
+                line.as_object_mut()
+                    .expect("an object")
+                    .remove("latency_us");
+            }
+            assert_eq!(found, std::slice::from_ref(line), "{level}");
+        }
+        println!("{level}: exact");
+    }
+}
+
+/// `hitgate` with a threshold of `t` / 65536, exactly.
+fn at_threshold(verb: &str, t: u64) -> Command {
+    let mut command = hitgate();
+    command
+        .args([verb, "--threshold"])
+        .arg((t as f64 / 65536.0).to_string());
+    command
+}
+
+#[test]
+fn eval_and_the_filter_agree_on_a_frame_exactly_at_the_threshold() {
+    let folder = tempfile::tempdir().unwrap();
+    let truth = folder.path().join("truth.jsonl");
+    for line in lines(BUNDLED.as_bytes()) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(line["file"].as_str().unwrap());
+        let label = serde_json::json!({"file": file, "index": 0, "class": "hit", "set": "one"});
+        std::fs::write(&truth, label.to_string()).unwrap();
+        let filter_keeps = |t| {
+            let output = at_threshold("screen", t).arg(&file).output().unwrap();
+            lines(&output.stdout)[0]["keep"] == true
+        };
+        let eval_keeps = |t| {
+            let mut eval = at_threshold("eval", t);
+            let output = eval
+                .args(["--json", "--truth"])
+                .arg(&truth)
+                .output()
+                .unwrap();
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            report["sets"][0]["at_threshold"]["hits_kept"]["k"] == 1
+        };
+        let printed = line["p_hit"].as_f64().unwrap() + line["p_maybe"].as_f64().unwrap();
+        let near = (printed * 65536.0).round() as u64;
+        let exact = (near - 3..near + 3).rev().find(|&t| filter_keeps(t));
+        let exact = exact.expect("the score is near what is printed");
+        assert!(!filter_keeps(exact + 1));
+        assert_eq!((eval_keeps(exact), eval_keeps(exact + 1)), (true, false));
+    }
+}
+
+#[test]
 fn a_broken_model_is_refused_with_its_cause() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.hgm");
@@ -247,4 +341,28 @@ fn inspect_shows_models_and_frames() {
         text.contains("487 x 619") && text.contains("wavelength"),
         "{text}"
     );
+}
+
+#[test]
+fn a_measurement_says_what_it_was_made_on_and_with() {
+    let output = hitgate()
+        .args([
+            "bench",
+            "--json",
+            "--frames",
+            "1",
+            "--detector",
+            "cspad-2x1",
+        ])
+        .assert()
+        .success();
+    let stages = lines(&output.get_output().stdout);
+    assert_eq!(stages.len(), 5);
+    for stage in &stages {
+        assert_eq!(stage["version"], env!("CARGO_PKG_VERSION"));
+        for key in ["machine", "commit", "isa", "model"] {
+            let value = stage[key].as_str().expect(key);
+            assert!(!value.is_empty(), "{key}");
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use hdrhistogram::Histogram;
-use hitgate_core::frame::{FrameHeader, HEADER_LEN};
 use hitgate_core::link::LentQueue;
 use hitgate_core::pipeline::Pipeline;
 use hitgate_host::{Ring, pin_to_core};
@@ -12,13 +11,14 @@ use hitgate_ring::Layout;
 use hitgate_sim::{Detector, Mix, Simulator};
 use serde_json::{Value, json};
 
-use crate::feeder::stride;
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::frames::Frames;
+use crate::module::Prepared;
 use crate::progress::Progress;
 use crate::simulation::{detector, simulated};
+use crate::slot::put;
 use crate::tally::{Latencies, STAGES, Watched};
-use crate::{model, report};
+use crate::{machine, model, report};
 
 /// Time each stage of the path, back to back on one core
 #[derive(Args, Debug)]
@@ -103,14 +103,11 @@ fn time(args: &BenchArgs, bytes: &[u8], level: Level, frames: &Frames) -> Result
     let model = model::parse(bytes, None)?;
     let policy = args.filter.policy(&model);
     let prepared = prepare(&frames.modules, &model)?;
-    let preparations = prepared
-        .iter()
-        .map(|p| p.preparation())
-        .collect::<Result<Vec<_>>>()?;
+    let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
     let mut memory = FilterMemory::new(&model, level);
     let cpu = memory.cpu(&model, level, &preparations)?;
     let identity = identity(bytes, &frames.modules, &policy)?;
-    let layout = Layout::new(4, stride(frames.largest()?)?, 4)?;
+    let layout = Layout::new(4, frames.stride()?, 4)?;
     let ring = Ring::anonymous(&layout, 1)?;
     let mut writer = ring.writer()?;
     let mut pipeline = Pipeline::new(ring.reader()?, cpu, policy, LentQueue::<1>::new(), identity);
@@ -121,22 +118,12 @@ fn time(args: &BenchArgs, bytes: &[u8], level: Level, frames: &Frames) -> Result
             node.latencies = Latencies::default();
         }
         let frame = &frames.frames[(number % DISTINCT) as usize];
-        let module = &frames.modules[usize::from(frame.module)];
-        let header = FrameHeader {
-            frame_number: number + 1,
-            module_id: frame.module,
-            ..FrameHeader::new(
-                module.rows as u16,
-                module.columns as u16,
-                module.pixel_type()?,
-            )
-        };
-        let Some(mut slot) = writer.reserve()? else {
+        if !put(&mut writer, &frame.slot, |header| {
+            header.frame_number = number + 1;
+            header.module_id = frame.module.unwrap_or_default();
+        })? {
             bail!("the ring is full although every frame was judged");
-        };
-        slot.write(HEADER_LEN, &frame.pixels)?;
-        slot.write(0, &header.seal())?;
-        slot.commit();
+        }
         pipeline.step(&mut node)?;
         drop(pipeline.link.take());
         progress.advance();
@@ -158,6 +145,9 @@ fn line(
     let us = |ns: u64| ns as f64 / 1e3;
     Ok(json!({
         "stage": stage,
+        "machine": machine::cpu(),
+        "version": machine::VERSION,
+        "commit": machine::COMMIT,
         "model": format!("{:08x}", crc32fast::hash(bytes)),
         "width": args.width,
         "input": model.input().size,

@@ -1,6 +1,6 @@
 //! `hitgate demo`: an emulated detector → ring → filter → summary.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -11,16 +11,18 @@ use hitgate_host::{MonotonicClock, Ring, Schedule};
 use hitgate_ring::Layout;
 use hitgate_sim::{Detector, Mix, Simulator};
 
-use crate::feeder::{feed, stride};
+use crate::feeder::feed;
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::frames::Frames;
-use crate::judge::judge;
+use crate::interrupt::{self, Interrupted};
+use crate::judge::{SILENCE, judge};
 use crate::model;
+use crate::module::Prepared;
 use crate::open::DescribeArgs;
 use crate::progress::Progress;
 use crate::report::{self, percent};
 use crate::simulation::simulated;
-use crate::sink::sink;
+use crate::sink::{Outputs, sink};
 use crate::tally::{Agreement, Watched};
 
 /// Run an emulated detector through the filter and sum up; this is what `hitgate` alone does
@@ -116,10 +118,7 @@ fn real() -> Result<Frames> {
 fn bundled(seed: u64) -> Result<Frames> {
     let simulator = Simulator::with_detector(seed, Mix::Natural, Detector::Eiger1M);
     let mut frames = real()?;
-    let simulated = simulated(&simulator, SIMULATED)?;
-    for frame in simulated.frames {
-        frames.add(&simulated.modules[usize::from(frame.module)], [frame])?;
-    }
+    frames.append(simulated(&simulator, SIMULATED)?)?;
     // Spread the real ones over the run.
     let every = frames.frames.len() / REAL.len();
     for i in 0..REAL.len() {
@@ -156,20 +155,17 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     );
 
     let prepared = prepare(&frames.modules, &model)?;
-    let preparations = prepared
-        .iter()
-        .map(|p| p.preparation())
-        .collect::<Result<Vec<_>>>()?;
+    let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
     let mut memory = FilterMemory::new(&model, level);
     let cpu = memory.cpu(&model, level, &preparations)?;
     let identity = identity(&bytes, &frames.modules, &policy)?;
 
-    let layout = Layout::new(SLOTS, stride(frames.largest()?)?, SLOTS)?;
+    let layout = Layout::new(SLOTS, frames.stride()?, SLOTS)?;
     let ring = Ring::anonymous(&layout, 1)?;
     let mut writer = ring.writer()?;
     let monitor = ring.monitor()?;
-    let (stop, broken) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (link, sink) = sink(4 * SLOTS as usize, &broken, None, None)?;
+    let stop = interrupt::watched()?;
+    let (link, sink) = sink(&layout, Outputs::default());
     let mut pipeline = Pipeline::new(ring.reader()?, cpu, policy, link, identity);
 
     let of = |record: &Record| {
@@ -180,7 +176,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let mut kept = Traffic::default();
     let mut node = Watched::new(|record: &Record| {
         let frame = &frames.frames[of(record)];
-        let (raw, packed) = (frame.pixels.len() as u64, compressed[of(record)]);
+        let (raw, packed) = (frame.slot.payload().len() as u64, compressed[of(record)]);
         offered.add(raw, packed);
         if record.verdict().keeps() {
             kept.add(raw, packed);
@@ -192,7 +188,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
 
     let progress = Progress::start("filtering", args.frames);
     let start_ns = MonotonicClock.now_ns();
-    let (fed, judged, sent, accounts) = std::thread::scope(|scope| {
+    let (fed, judged, sent, accounts, interrupted) = std::thread::scope(|scope| {
         let feeding = scope.spawn(|| {
             let fed = feed(&mut writer, &frames, args.frames, Some(schedule), &stop);
             writer.close();
@@ -200,13 +196,19 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         });
         let sinking = scope.spawn(|| sink.run());
         scope.spawn(|| progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken)));
-        let judged = judge(&mut pipeline, &mut node, &stop);
-        // Where judging failed, nobody takes frames any more.
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop);
+        // Where judging ended early, nobody takes frames any more.
+        let interrupted = stop.swap(true, Ordering::Relaxed);
         progress.finish();
         let (_, _, link, accounts) = pipeline.into_parts();
         drop(link);
-        (feeding.join(), judged, sinking.join(), accounts)
+        (
+            feeding.join(),
+            judged,
+            sinking.join(),
+            accounts,
+            interrupted,
+        )
     });
     let seconds = (MonotonicClock.now_ns() - start_ns) as f64 / 1e9;
     let latencies = node.latencies;
@@ -232,10 +234,14 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     );
     say_on!("{}", report::latencies(&latencies));
     say_on!("{}", report::agreement(&agreement));
-    if !accounts.balance() || produced != accounts.received || sent.frames != accounts.kept() {
+    let left = produced - accounts.received;
+    if !accounts.balance() || sent.frames != accounts.kept() || (left > 0 && !interrupted) {
         bail!("the books do not balance: please report this with the lines above");
     }
-    Ok(())
+    match interrupted {
+        true => Err(Interrupted { left }.into()),
+        false => Ok(()),
+    }
 }
 
 /// Bytes on a link, as they are and compressed.

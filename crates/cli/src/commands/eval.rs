@@ -66,7 +66,8 @@ struct Frame {
 pub fn run(args: &EvalArgs) -> Result<()> {
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let model = model::parse(&bytes, args.filter.model.as_deref())?;
-    let threshold = report::probability(args.filter.policy(&model).threshold);
+    // Exact, as the scores are: a frame at the threshold is kept here as by the filter.
+    let threshold = f64::from(args.filter.policy(&model).threshold) / 65536.0;
     let frames = match (&args.truth, args.simulate) {
         (Some(truth), _) => files(truth, &model, &bytes, &args.filter)?,
         (None, Some(count)) => simulated(args, &model, count)?,

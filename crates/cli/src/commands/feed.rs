@@ -1,16 +1,17 @@
 //! `hitgate feed`: an emulated DMA engine that plays frames into a ring.
 
-use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use hitgate_host::{Backoff, Creation, HostError, MonotonicClock, Ring, Schedule};
 use hitgate_ring::Layout;
 
-use crate::feeder::{feed, stride};
+use crate::description::{self, Description};
+use crate::feeder::feed;
 use crate::frames::Frames;
-use crate::module;
+use crate::interrupt::{self, Interrupted};
 use crate::open::DescribeArgs;
 use crate::progress::Progress;
 use crate::ring_path::RingArg;
@@ -25,7 +26,8 @@ Examples (the second in another terminal):
 
   hitgate feed run.h5 --frames 5000 --rate 133 --burst 16 --ring /dev/shm/eiger
 
-The ring and RING.json, which tells `run` the geometry and the mask, are removed at the end.")]
+The ring and RING.json, which tells `run` the geometry and the mask, are removed at the end, and on
+Ctrl-C. Frames are numbered anew; of a kept slot's header nothing else changes.")]
 pub struct FeedArgs {
     /// Files of frames to play, or kept slots that `run --keep` wrote
     files: Vec<PathBuf>,
@@ -66,7 +68,7 @@ pub fn run(args: &FeedArgs) -> Result<()> {
         (Some(hz), Some(burst)) => Some(Schedule::bursts(hz, burst)?),
     };
     let count = args.frames.unwrap_or(frames.frames.len() as u64);
-    let layout = Layout::new(args.slots, stride(frames.largest()?)?, args.slots)?;
+    let layout = Layout::new(args.slots, frames.stride()?, args.slots)?;
 
     let path = args.ring.path();
     let session = MonotonicClock.now_ns();
@@ -74,16 +76,21 @@ pub fn run(args: &FeedArgs) -> Result<()> {
         true => Creation::Replace,
         false => Creation::Exclusive,
     };
+    let stop = interrupt::watched()?;
     let ring = Ring::create(&path, &layout, session, creation).map_err(|error| match error {
         HostError::Exists { .. } => anyhow!("{error} (--replace, where a killed `feed` left it)"),
         error => error.into(),
     })?;
-    module::write(&path, &frames.modules)?;
+    let _names = Names(&path);
+    let description = Description {
+        session: Some(session),
+        modules: frames.modules.clone(),
+    };
+    description.write(&path)?;
     let mut writer = ring.writer()?;
     let monitor = ring.monitor()?;
 
     let progress = Progress::start(&format!("feeding {}", path.display()), count);
-    let stop = AtomicBool::new(false);
     let fed = std::thread::scope(|scope| {
         scope.spawn(|| progress.follow(|| monitor.source().map_or(0, |source| source.produced)));
         let fed = feed(&mut writer, &frames, count, schedule, &stop);
@@ -95,10 +102,11 @@ pub fn run(args: &FeedArgs) -> Result<()> {
 
     // The reader still works on the last slots: the ring stays until they are judged.
     let mut backoff = Backoff::new();
-    while monitor
-        .consumer()
-        .is_none_or(|consumer| consumer.taken < writer.produced())
-    {
+    let left = || {
+        let taken = monitor.consumer().map_or(0, |consumer| consumer.taken);
+        writer.produced() - taken.min(writer.produced())
+    };
+    while left() > 0 && !stop.load(Ordering::Relaxed) {
         writer.heartbeat(MonotonicClock.now_ms());
         backoff.wait();
     }
@@ -108,7 +116,22 @@ pub fn run(args: &FeedArgs) -> Result<()> {
         writer.stalls(),
         writer.lost_at_source()
     );
-    let _ = std::fs::remove_file(module::description_path(&path));
-    std::fs::remove_file(&path)?;
-    Ok(())
+    match stop.load(Ordering::Relaxed) {
+        true => Err(Interrupted { left: left() }.into()),
+        false => Ok(()),
+    }
+}
+
+/// The names of the ring and of its description, which go with the feed. A reader that has the ring
+/// open keeps it until it has judged every frame.
+struct Names<'p>(&'p Path);
+
+impl Drop for Names<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(description::path(self.0));
+        // A device keeps its name.
+        if self.0.is_file() {
+            let _ = std::fs::remove_file(self.0);
+        }
+    }
 }

@@ -1,21 +1,24 @@
 //! `hitgate run`: the filter on a live ring.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
 use hitgate_core::pipeline::Pipeline;
-use hitgate_host::{MonotonicClock, Ring, pin_to_core};
+use hitgate_host::{HostError, MonotonicClock, Ring, pin_to_core};
 
+use crate::description::{self, Description};
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
-use crate::judge::judge;
+use crate::interrupt::{self, Interrupted};
+use crate::judge::{SILENCE, judge};
+use crate::module::Prepared;
 use crate::progress::Progress;
 use crate::ring_path::RingArg;
-use crate::sink::sink;
+use crate::sink::{Outputs, sink};
 use crate::tally::Watched;
-use crate::{model, module, report};
+use crate::{model, report};
 
 /// Filter the frames of a ring that a detector, or `hitgate feed`, fills
 #[derive(Args, Debug)]
@@ -24,8 +27,10 @@ Example:
   hitgate run --ring /dev/shm/hitgate.ring --keep kept.slots --records records.jsonl
 
 RING.json beside the ring describes the modules: shape, geometry, mask. Kept slots are written one
-after another, header and all; `hitgate screen` and `hitgate feed` read that file. Every frame
-leaves a record, kept or dropped.")]
+after another, header and all, with KEPT.json beside them; `hitgate screen` and `hitgate feed` read
+that file. Every frame leaves a record in the ring, kept or dropped, and a line in RECORDS; where
+that disk is too slow, lines are left out rather than frames, the run says how many and exits
+with 1. Ctrl-C ends the run in good order: what was kept is written, the books are told.")]
 pub struct RunArgs {
     #[command(flatten)]
     ring: RingArg,
@@ -37,6 +42,9 @@ pub struct RunArgs {
     /// Write a line of JSON for every frame here
     #[arg(long, value_name = "FILE")]
     records: Option<PathBuf>,
+    /// Replace the files of an earlier run
+    #[arg(long)]
+    replace: bool,
     /// Run the decision on this CPU core alone
     #[arg(long, value_name = "CORE")]
     pin: Option<usize>,
@@ -45,19 +53,35 @@ pub struct RunArgs {
     wait: u64,
 }
 
-/// Waits until a file is there.
-fn wait_for(path: &Path, seconds: u64) -> Result<()> {
+/// The ring at `path` and what describes it, once both are there and belong together.
+fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Description)> {
     let start = Instant::now();
-    while !path.exists() {
+    loop {
+        let missing = match (Ring::open(path), description::path(path).exists()) {
+            (Ok(ring), true) => {
+                let description = Description::read(path)?;
+                match description.session {
+                    Some(session) if session != ring.session() => format!(
+                        "{} describes another ring than the one beside it, which a killed `hitgate feed` may have left",
+                        description::path(path).display()
+                    ),
+                    _ => return Ok((ring, description)),
+                }
+            }
+            (Ok(_), false) => format!("{} did not appear", description::path(path).display()),
+            (Err(HostError::Missing { .. }), _) => format!("{} did not appear", path.display()),
+            (Err(error), _) => return Err(error.into()),
+        };
+        if stop.load(Ordering::Relaxed) {
+            return Err(Interrupted { left: 0 }.into());
+        }
         if start.elapsed() > Duration::from_secs(seconds) {
             bail!(
-                "{} did not appear in {seconds} s: start `hitgate feed`, or name its ring with --ring",
-                path.display()
+                "waited {seconds} s: {missing}; start `hitgate feed`, or name its ring with --ring"
             );
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(())
 }
 
 /// Runs the command.
@@ -66,39 +90,30 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let model = model::parse(&bytes, args.filter.model.as_deref())?;
     let level = args.filter.level()?;
     let policy = args.filter.policy(&model);
+    if !args.replace {
+        Outputs::refuse_taken(args.keep.iter().chain(&args.records))?;
+    }
 
-    let path = args.ring.path();
-    wait_for(&module::description_path(&path), args.wait)?;
-    let modules = module::read(&path)?;
-    let ring = Ring::open(&path)?;
-    let prepared = prepare(&modules, &model)?;
-    let preparations = prepared
-        .iter()
-        .map(|p| p.preparation())
-        .collect::<Result<Vec<_>>>()?;
+    let stop = interrupt::watched()?;
+    let (ring, description) = wait_for(&args.ring.path(), args.wait, &stop)?;
+    let modules = &description.modules;
+    let prepared = prepare(modules, &model)?;
+    let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
     let mut memory = FilterMemory::new(&model, level);
     let cpu = memory.cpu(&model, level, &preparations)?;
-    let identity = identity(&bytes, &modules, &policy)?;
+    let identity = identity(&bytes, modules, &policy)?;
 
-    let stop = AtomicBool::new(false);
-    let broken = AtomicBool::new(false);
-    let capacity = 2 * ring.layout().slots() as usize + 64;
-    let (link, sink) = sink(
-        capacity,
-        &broken,
-        args.keep.as_deref(),
-        args.records.as_deref(),
-    )?;
-    if let Some(keep) = &args.keep {
-        module::write(keep, &modules)?;
-    }
-    let mut pipeline = Pipeline::new(ring.reader()?, cpu, policy, link, identity);
+    let reader = ring.reader()?;
+    let (keep, records) = (args.keep.as_deref(), args.records.as_deref());
+    let outputs = Outputs::create(keep, records, args.replace, &description)?;
+    let (link, sink) = sink(ring.layout(), outputs);
+    let mut pipeline = Pipeline::new(reader, cpu, policy, link, identity);
     let mut node = Watched::new(|_| {});
     let monitor = ring.monitor()?;
     let start_ns = MonotonicClock.now_ns();
 
     let progress = Progress::start("judging", 0);
-    let (judged, accounts, source, waits, sent) = std::thread::scope(|scope| {
+    let (judged, accounts, source, waits, lines_lost, sent) = std::thread::scope(|scope| {
         let sinking = scope.spawn(|| sink.run());
         scope.spawn(|| {
             progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken));
@@ -108,17 +123,18 @@ pub fn run(args: &RunArgs) -> Result<()> {
         {
             eprintln!("hitgate: {error}; going on without");
         }
-        let judged = judge(&mut pipeline, &mut node, &stop);
+        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop);
         progress.finish();
         let source = pipeline.reader().source();
         let waits = pipeline.reader().waits();
         let (mut reader, _, link, accounts) = pipeline.into_parts();
+        let lines_lost = link.lines_lost;
         // The sink ends when nobody can send any more.
         drop(link);
         let sent = sinking.join();
         reader.reclaim();
         reader.close();
-        (judged, accounts, source, waits, sent)
+        (judged, accounts, source, waits, lines_lost, sent)
     });
     let seconds = (MonotonicClock.now_ns() - start_ns) as f64 / 1e9;
     let Ok(sent) = sent else {
@@ -148,6 +164,15 @@ pub fn run(args: &RunArgs) -> Result<()> {
         sent.frames,
         report::bytes(sent.bytes)
     );
+    if lines_lost > 0 {
+        bail!(
+            "{lines_lost} records have no line in the file of records, because its disk was too slow: every frame was judged and counted all the same; write them elsewhere"
+        );
+    }
+    let left = source.produced.saturating_sub(accounts.received);
+    if stop.load(Ordering::Relaxed) {
+        return Err(Interrupted { left }.into());
+    }
     if !accounts.balance() || source.produced != accounts.received {
         bail!("the books do not balance: please report this with the lines above");
     }

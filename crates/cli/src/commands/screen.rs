@@ -1,7 +1,6 @@
 //! `hitgate screen`: classify the frames in files.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +12,7 @@ use crate::model;
 use crate::open::DescribeArgs;
 use crate::report::{class_word, probability};
 use crate::screener::{Judged, Screener};
+use crate::whole_file::WholeFile;
 
 /// Classify the frames in files: one line a frame
 #[derive(Args, Debug)]
@@ -106,25 +106,25 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         describe: &args.describe,
         filter: &args.filter,
     };
-    match &args.output {
-        None => screen(&screener, args, &mut std::io::stdout().lock()),
+    let unreadable = match &args.output {
+        None => screen(&screener, args, &mut std::io::stdout().lock())?,
         Some(path) => {
-            let mut partial = path.as_os_str().to_owned();
-            partial.push(".part");
-            let partial = PathBuf::from(partial);
-            let place = || format!("cannot write {}", path.display());
-            let mut file = BufWriter::new(File::create(&partial).with_context(place)?);
-            let screened = screen(&screener, args, &mut file);
-            let written = file.flush().and_then(|()| std::fs::rename(&partial, path));
-            written.with_context(place).inspect_err(|_| {
-                let _ = std::fs::remove_file(&partial);
-            })?;
-            screened
+            let mut file = WholeFile::create(path)?;
+            let unreadable = screen(&screener, args, &mut file)?;
+            file.finish()?;
+            unreadable
         }
+    };
+    if unreadable > 0 {
+        bail!(
+            "{unreadable} of the files or frames could not be read; the others are in the output"
+        );
     }
+    Ok(())
 }
 
-fn screen(screener: &Screener<'_>, args: &ScreenArgs, out: &mut impl Write) -> Result<()> {
+/// Writes the lines of every file; returns how many files or frames could not be read.
+fn screen(screener: &Screener<'_>, args: &ScreenArgs, out: &mut impl Write) -> Result<usize> {
     let unwritable = "cannot write the output";
     if let Some(header) = args.format.header() {
         writeln!(out, "{header}").context(unwritable)?;
@@ -136,10 +136,5 @@ fn screen(screener: &Screener<'_>, args: &ScreenArgs, out: &mut impl Write) -> R
             None => Ok(()),
         })?;
     }
-    if unreadable > 0 {
-        bail!(
-            "{unreadable} of the files or frames could not be read; the others are in the output"
-        );
-    }
-    Ok(())
+    Ok(unreadable)
 }

@@ -1,0 +1,24 @@
+//! Leaves the commit that the program is built from in `HITGATE_COMMIT`, `unknown` outside of a
+//! repository or without git.
+
+use std::path::Path;
+use std::process::Command;
+
+fn git(args: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(args).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    // A commit moves the head, or writes to its log.
+    for name in ["HEAD", "logs/HEAD"] {
+        let path = git(&["rev-parse", "--git-path", name]);
+        if let Some(path) = path.filter(|path| Path::new(path).exists()) {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or("unknown".into());
+    println!("cargo::rustc-env=HITGATE_COMMIT={commit}");
+}
