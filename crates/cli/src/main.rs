@@ -22,6 +22,7 @@ mod model;
 mod module;
 mod open;
 mod progress;
+mod raw;
 mod report;
 mod ring_path;
 mod screener;

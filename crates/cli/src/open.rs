@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use hitgate_formats::sidecar::Sidecar;
-use hitgate_formats::{FrameFile, Mask, Metadata};
+use hitgate_formats::{FormatError, FrameFile, Mask, Metadata};
 
 use crate::description::Description;
 use crate::module::{self, Module};
@@ -94,6 +94,8 @@ pub struct Pictures {
     content: Content,
     given: Sidecar,
     mask: Option<Mask>,
+    /// Whether raw words of a detector are read as they are.
+    raw: bool,
     /// All modules of a file of slots; those met so far of a detector's file, mostly one.
     pub modules: Vec<Module>,
 }
@@ -119,8 +121,14 @@ impl Pictures {
             content,
             given: describe.sidecar(),
             mask,
+            raw: false,
             modules,
         })
+    }
+
+    /// The same file, whose frames may be raw words: the caller corrects them.
+    pub fn as_raw_words(self) -> Self {
+        Pictures { raw: true, ..self }
     }
 
     /// Frames in the file.
@@ -135,7 +143,17 @@ impl Pictures {
     pub fn read(&mut self, index: usize) -> Result<Picture> {
         match &mut self.content {
             Content::Detector(file) => {
-                let image = file.read(index)?.into_integer();
+                let image = match self.raw {
+                    true => file.read_raw(index),
+                    false => file.read(index),
+                };
+                let image = image.map_err(|error| match error {
+                    FormatError::NeedsCorrection { .. } => {
+                        anyhow!("{error} (`hitgate screen --pedestal` corrects them)")
+                    }
+                    error => error.into(),
+                })?;
+                let image = image.into_integer();
                 let Some(pixel_type) = image.pixels.pixel_type() else {
                     bail!("{}: pixels are not integers", self.path.display());
                 };

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use hitgate_core::accounts::Accounts;
 use hitgate_core::frame::Fault;
-use hitgate_core::link::Record;
+use hitgate_core::link::{Record, lost_cause};
 use hitgate_core::verdict::{Class, Score, Verdict, reasons};
 use serde_json::{Value, json};
 
@@ -53,6 +53,12 @@ pub fn record_line(record: &Record) -> Value {
             "module": record.module,
             "first": record.frame_number,
             "count": record.pulse_key,
+            "cause": match record.spots {
+                lost_cause::SOURCE => "source",
+                lost_cause::LAPPED => "lapped",
+                lost_cause::LINK => "link",
+                _ => "unknown",
+            },
         });
     }
     json!({

@@ -3,15 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use hitgate_core::correct::Correction;
 use hitgate_core::link::{LentQueue, Record};
 use hitgate_core::net::Model;
 use hitgate_core::pipeline::{Node, Pipeline, Stages};
+use hitgate_core::prep::Preparation;
 use hitgate_host::{MonotonicClock, Ring};
 use hitgate_ring::Layout;
 
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::module::{Module, Prepared};
 use crate::open::{DescribeArgs, Picture, Pictures};
+use crate::raw::RawMaps;
 use crate::slot::{put, stride};
 
 /// A node that remembers the record of the last frame.
@@ -37,6 +40,8 @@ pub struct Screener<'a> {
     pub describe: &'a DescribeArgs,
     /// What decides.
     pub filter: &'a FilterArgs,
+    /// What makes raw words photons, where the frames are such.
+    pub raw: Option<RawMaps>,
 }
 
 /// What was decided of one frame of a file.
@@ -55,22 +60,36 @@ pub struct Judged<'a> {
 type Emit<'e> = dyn FnMut(&Judged<'_>) -> Result<()> + 'e;
 
 /// A ring, and the preparations of the frames that go through it.
-struct Setup {
+struct Setup<'a> {
     modules: Vec<Module>,
     prepared: Vec<Prepared>,
+    /// Module by module; empty where pixels are counts.
+    corrections: Vec<Correction<'a>>,
     ring: Ring,
 }
 
-impl Setup {
+impl<'a> Setup<'a> {
     /// For frames of these modules that need up to `largest` bytes of a slot.
-    fn new(modules: &[Module], largest: usize, model: &Model<'_>) -> Result<Self> {
+    fn new(modules: &[Module], largest: usize, screener: &'a Screener<'_>) -> Result<Self> {
         // Two slots: one frame at a time, and half of the slots may be lent.
         let layout = Layout::new(2, stride(largest)?, 2)?;
+        let raw = screener.raw.iter();
+        let corrections = raw.flat_map(|raw| modules.iter().map(|module| raw.correction(module)));
         Ok(Setup {
             modules: modules.to_vec(),
-            prepared: prepare(modules, model)?,
+            prepared: prepare(modules, &screener.model)?,
+            corrections: corrections.collect::<Result<_>>()?,
             ring: Ring::anonymous(&layout, 1)?,
         })
+    }
+
+    /// The preparation of each module's frames.
+    fn preparations(&self) -> Vec<Preparation<'_>> {
+        let mut preparations: Vec<_> = self.prepared.iter().map(Prepared::preparation).collect();
+        for (preparation, cell) in preparations.iter_mut().zip(self.corrections.chunks(1)) {
+            preparation.corrections = cell;
+        }
+        preparations
     }
 }
 
@@ -82,6 +101,7 @@ impl Screener<'_> {
     /// Those of `emit`, and of the filter itself.
     pub fn file(&self, path: &Path, emit: &mut Emit<'_>) -> Result<usize> {
         let mut pictures = match Pictures::open(path, self.describe) {
+            Ok(pictures) if self.raw.is_some() => pictures.as_raw_words(),
             Ok(pictures) => pictures,
             Err(error) => {
                 eprintln!("hitgate: {error:#}");
@@ -100,7 +120,7 @@ impl Screener<'_> {
                 }
             };
             let modules = &pictures.modules[picture.among.clone()];
-            match Setup::new(modules, picture.frame.len(), &self.model) {
+            match Setup::new(modules, picture.frame.len(), self) {
                 Ok(setup) => {
                     index = self.alike(&setup, path, &mut pictures, index, picture, emit)?
                 }
@@ -117,7 +137,7 @@ impl Screener<'_> {
     /// first that does not, or that cannot be read.
     fn alike(
         &self,
-        setup: &Setup,
+        setup: &Setup<'_>,
         path: &Path,
         pictures: &mut Pictures,
         mut index: usize,
@@ -126,13 +146,17 @@ impl Screener<'_> {
     ) -> Result<usize> {
         let among = first.among.clone();
         let room = setup.ring.layout().stride() as usize;
-        let preparations: Vec<_> = setup.prepared.iter().map(Prepared::preparation).collect();
+        let preparations = setup.preparations();
         let level = self.filter.level()?;
         let policy = self.filter.policy(&self.model);
         let mut writer = setup.ring.writer()?;
         let mut memory = FilterMemory::new(&self.model, level);
         let cpu = memory.cpu(&self.model, level, &preparations)?;
         let identity = identity(self.model_bytes, &setup.modules, &policy)?;
+        let identity = match &self.raw {
+            Some(raw) => raw.part_of(identity),
+            None => identity,
+        };
         let reader = setup.ring.reader()?;
         let mut pipeline = Pipeline::new(reader, cpu, policy, LentQueue::<1>::new(), identity);
 

@@ -366,3 +366,92 @@ fn a_measurement_says_what_it_was_made_on_and_with() {
         }
     }
 }
+
+/// An NPY file of 64 x 64 numbers.
+fn npy(path: &Path, descr: &str, numbers: impl Iterator<Item = Vec<u8>>) {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (64, 64), }}");
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(format!("{header:<117}\n").bytes());
+    bytes.extend(numbers.flatten());
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    // Photons with a bright patch; each pixel in one of three stages of 4, -2 and -0.5 ADU a photon.
+    let photons = |i: u32| 8 + i * 37 % 5 + if i % 640 < 3 { 400 } else { 0 };
+    let pedestals = [1000.25_f32, 14_000.0, 15_000.5];
+    let word = |i: u32| match i % 3 {
+        0 => 1000 + 4 * photons(i) as u16,
+        1 => 0b01 << 14 | (14_000 - 2 * photons(i) as u16),
+        _ => 0b11 << 14 | (15_000 - (photons(i) / 2) as u16),
+    };
+    // What these words are, in the path's unit of 1/16 photon.
+    let sixteenths = |i: u32| match i % 3 {
+        0 => 16 * photons(i) - 1,
+        1 => 16 * photons(i),
+        _ => 16 * (2 * (photons(i) / 2) + 1),
+    };
+    let pixels = 0..64 * 64;
+    npy(
+        &place("raw.npy"),
+        "<u2",
+        pixels.clone().map(|i| word(i).to_le_bytes().to_vec()),
+    );
+    npy(
+        &place("counts.npy"),
+        "<u4",
+        pixels.clone().map(|i| sixteenths(i).to_le_bytes().to_vec()),
+    );
+    for (stage, pedestal) in pedestals.into_iter().enumerate() {
+        let map = pixels.clone().map(|_| pedestal.to_le_bytes().to_vec());
+        npy(&place(&format!("G{stage}.npy")), "<f4", map);
+    }
+    let maps = "G0.npy,G1.npy,G2.npy";
+    let screen = |args: &[&str]| {
+        let mut command = hitgate();
+        let output = command
+            .current_dir(folder.path())
+            .arg("screen")
+            .args(args)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let line = lines(&output.stdout).pop();
+        (
+            line.map(|line| ["p_hit", "p_maybe", "p_miss"].map(|p| line[p].clone())),
+            said,
+        )
+    };
+    let (raw, said) = screen(&[
+        "raw.npy",
+        "--pedestal",
+        maps,
+        "--adu-per-photon",
+        "4,-2,-0.5",
+    ]);
+    assert!(raw.is_some(), "{said}");
+    assert_eq!(raw, screen(&["counts.npy"]).0);
+    assert_ne!(raw, screen(&["raw.npy"]).0);
+
+    let (none, said) = screen(&[
+        "counts.npy",
+        "--pedestal",
+        maps,
+        "--adu-per-photon",
+        "4,-2,-0.5",
+    ]);
+    assert!(none.is_none() && said.contains("u16"), "{said}");
+    let (none, said) = screen(&[
+        "raw.npy",
+        "--pedestal",
+        "G0.npy",
+        "--adu-per-photon",
+        "4,-2",
+    ]);
+    assert!(none.is_none() && said.contains("G0, G1 and G2"), "{said}");
+    let (none, said) = screen(&["raw.npy", "--pedestal", maps, "--adu-per-photon", "4,0,1"]);
+    assert!(none.is_none() && said.contains("ADU per photon"), "{said}");
+}

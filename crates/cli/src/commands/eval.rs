@@ -101,6 +101,7 @@ fn files(
         model_bytes,
         describe: &describe,
         filter,
+        raw: None,
     };
     let mut frames = Vec::new();
     let mut unreadable = 0;

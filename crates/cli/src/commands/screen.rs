@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::filter::FilterArgs;
 use crate::model;
 use crate::open::DescribeArgs;
+use crate::raw::RawArgs;
 use crate::report::{class_word, probability};
 use crate::screener::{Judged, Screener};
 use crate::whole_file::WholeFile;
@@ -21,6 +22,8 @@ Examples:
   hitgate screen frame_00001.cbf.gz run.h5
   hitgate screen run.h5:/entry/data/data --format lst -o hits.lst   # for CrystFEL
   hitgate screen module.npy --distance 150 --wavelength 1.3 --beam-center 512,256 --pixel 0.075
+  hitgate screen raw.npy --pedestal G0.npy,G1.npy,G2.npy --adu-per-photon 508,-17.9,-1.44
+    # JUNGFRAU at 12.4 keV, of nominal gains 41, -1.44 and -0.116 ADU/keV
 
 Reads CBF, HDF5/NeXus (bitshuffle-LZ4 too), TIFF, MarCCD, SMV, NPY, each also as .gz, and what
 `hitgate run --keep` wrote. Geometry comes from the file, else from NAME.json beside it, else from
@@ -38,6 +41,8 @@ pub struct ScreenArgs {
     output: Option<PathBuf>,
     #[command(flatten)]
     describe: DescribeArgs,
+    #[command(flatten)]
+    raw: RawArgs,
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -105,6 +110,7 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         model_bytes: &bytes,
         describe: &args.describe,
         filter: &args.filter,
+        raw: args.raw.read()?,
     };
     let unreadable = match &args.output {
         None => screen(&screener, args, &mut std::io::stdout().lock())?,
