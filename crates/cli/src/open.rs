@@ -127,7 +127,7 @@ impl Pictures {
     }
 
     /// The same file, whose frames may be raw words: the caller corrects them.
-    pub fn as_raw_words(self) -> Self {
+    pub fn of_raw_words(self) -> Self {
         Pictures { raw: true, ..self }
     }
 

@@ -101,7 +101,7 @@ impl Screener<'_> {
     /// Those of `emit`, and of the filter itself.
     pub fn file(&self, path: &Path, emit: &mut Emit<'_>) -> Result<usize> {
         let mut pictures = match Pictures::open(path, self.describe) {
-            Ok(pictures) if self.raw.is_some() => pictures.as_raw_words(),
+            Ok(pictures) if self.raw.is_some() => pictures.of_raw_words(),
             Ok(pictures) => pictures,
             Err(error) => {
                 eprintln!("hitgate: {error:#}");
