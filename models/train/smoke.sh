@@ -6,6 +6,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=${1:-$(mktemp -d)}
 side=${2:-64}
 python=${PYTHON:-python3}
+for module in numpy onnx torch; do
+    if ! "$python" -c "import $module" 2>/dev/null; then
+        echo "smoke.sh: $python has no $module: pip install -r $here/requirements.txt, or name another with PYTHON=" >&2
+        exit 1
+    fi
+done
 mkdir -p "$work"
 rm -rf "$work/whole" "$work/parts"
 

@@ -65,7 +65,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are an answer, and the rest a complaint: clap knows which.
+        Err(answer) => {
+            require_written(answer.print());
+            require_written(std::io::stdout().flush());
+            return ExitCode::from(answer.exit_code() as u8);
+        }
+    };
     let command = cli
         .command
         .unwrap_or_else(|| Command::Demo(commands::demo::DemoArgs::default()));
@@ -81,6 +89,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => commands::eval::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
     };
+    require_written(std::io::stdout().flush());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -103,7 +112,53 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn print(text: std::fmt::Arguments<'_>) {
-    if std::io::stdout().write_fmt(text).is_err() {
-        std::process::exit(0);
+    require_written(std::io::stdout().write_fmt(text));
+}
+
+/// Ends the program where standard output takes no more: quietly where its reader has seen enough,
+/// else with a sentence.
+fn require_written(written: std::io::Result<()>) {
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("hitgate: cannot write to standard output: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Lines of a text that show how the program is called, without their comments.
+    fn examples(text: &str) -> impl Iterator<Item = Vec<&str>> {
+        text.lines()
+            .map(|line| line.split(" #").next().unwrap_or_default().trim())
+            .filter(|line| line.starts_with("hitgate "))
+            .map(|line| {
+                let words = line.trim_end_matches('\\').split_whitespace();
+                words.collect()
+            })
+    }
+
+    #[test]
+    fn every_example_in_the_help_and_the_readme_parses() {
+        let mut texts = vec![include_str!("../../../README.md").to_string()];
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            texts.push(help.unwrap_or_default().replace("\\\n", " "));
+        }
+        let mut parsed = 0;
+        for words in texts.iter().flat_map(|text| examples(text)) {
+            if let Err(error) = Cli::try_parse_from(&words) {
+                panic!("{}: {error}", words.join(" "));
+            }
+            parsed += 1;
+        }
+        assert!(parsed > 20, "only {parsed} examples were found");
     }
 }

@@ -1,9 +1,10 @@
 //! Progress on a terminal, silence in a pipe.
 
+use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// A bar that follows a counter.
 pub struct Progress {
@@ -16,10 +17,14 @@ impl Progress {
     pub fn start(what: &str, total: u64) -> Self {
         let bar = ProgressBar::new(total);
         let style = ProgressStyle::with_template(
-            "{prefix} {wide_bar} {pos}/{len} frames, {per_sec}, {eta} left",
+            "{prefix} {wide_bar} {pos}/{len} frames, {rate}, {eta} left",
         );
         if let Ok(style) = style {
-            bar.set_style(style);
+            // One width for every rate: the bar keeps its length.
+            let rate = |state: &ProgressState, text: &mut dyn Write| {
+                let _ = write!(text, "{:>6.0}/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.set_prefix(what.to_string());
         Progress {

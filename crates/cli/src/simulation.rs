@@ -42,6 +42,17 @@ pub enum ReduceArg {
     Mean,
 }
 
+impl ReduceArg {
+    /// The word that the command line has for `reduce`.
+    pub fn name(reduce: Reduce) -> &'static str {
+        match reduce {
+            Reduce::Contrast => "contrast",
+            Reduce::Maximum => "max",
+            Reduce::Mean => "mean",
+        }
+    }
+}
+
 impl From<ReduceArg> for Reduce {
     fn from(reduce: ReduceArg) -> Reduce {
         match reduce {
@@ -52,6 +63,11 @@ impl From<ReduceArg> for Reduce {
     }
 }
 
+/// More frames than anybody simulates at once.
+pub const COUNT: u64 = 1 << 32;
+/// The highest number of a first frame: JSON holds every one up to it exactly.
+pub const FIRST: u64 = 1 << 52;
+
 /// Simulated frames instead of files.
 #[derive(Args, Clone, Debug)]
 pub struct SimulatedArgs {
@@ -59,7 +75,7 @@ pub struct SimulatedArgs {
     #[arg(long, value_name = "DETECTOR", value_parser = detector)]
     simulate: Option<Detector>,
     /// How many different frames to simulate; they are played over and over
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=COUNT))]
     distinct: u64,
     /// Seed of the simulation
     #[arg(long, value_name = "SEED", default_value_t = 1)]
@@ -82,7 +98,7 @@ impl SimulatedArgs {
     }
 }
 
-/// The detector called `name`, as in `eiger-4m`.
+/// The detector called `name`, as in `eiger4m`.
 pub fn detector(name: &str) -> Result<Detector, String> {
     let found = Detector::ALL
         .into_iter()

@@ -25,11 +25,11 @@ pub(crate) enum Contents {
 impl Contents {
     /// Opens `path` and, where it starts with the magic bytes of gzip, unpacks it.
     pub(crate) fn open(path: &Path) -> Result<Contents, FormatError> {
-        let at = |e| FormatError::io(path, e);
+        let at = |e| FormatError::reading(path, e);
         let mut file = File::open(path).map_err(at)?;
         let information = file.metadata().map_err(at)?;
         if information.is_dir() {
-            return Err(FormatError::Foreign {
+            return Err(FormatError::Directory {
                 file: path.to_path_buf(),
             });
         }
@@ -80,7 +80,7 @@ impl Contents {
                 let mut bytes = vec![0; length as usize];
                 file.seek(SeekFrom::Start(offset))
                     .and_then(|_| file.read_exact(&mut bytes))
-                    .map_err(|e| FormatError::io(path, e))?;
+                    .map_err(|e| FormatError::reading(path, e))?;
                 Ok(bytes)
             }
         }

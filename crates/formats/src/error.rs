@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a file could not be read or written. Every message is one sentence with the file's name, the
-/// cause and the remedy.
+/// cause and the remedy; what the operating system said is part of it, and so no
+/// [`source`](std::error::Error::source) repeats it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
@@ -14,13 +15,25 @@ pub enum FormatError {
         /// The file.
         file: PathBuf,
     },
+    /// A folder where a file is wanted.
+    #[error("{}: a directory; name a file in it", .file.display())]
+    Directory {
+        /// The folder.
+        file: PathBuf,
+    },
+    /// A file was to be written into a folder that is not there.
+    #[error("{}: cannot be written, its folder does not exist; make the folder first", .file.display())]
+    NoFolder {
+        /// The file.
+        file: PathBuf,
+    },
     /// The operating system refused.
-    #[error("{}: {source}; check the permissions and the disk", .file.display())]
+    #[error("{}: {cause}; check the permissions and the disk", .file.display())]
     Io {
         /// The file.
         file: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file ends before its own header says it does.
     #[error("{}: cut short, {what}; copy the file again", .file.display())]
@@ -28,6 +41,14 @@ pub enum FormatError {
         /// The file.
         file: PathBuf,
         /// What is incomplete.
+        what: String,
+    },
+    /// The bytes of the image are not those that were written.
+    #[error("{}: damaged, {what}; copy the file again", .file.display())]
+    Checksum {
+        /// The file.
+        file: PathBuf,
+        /// Which checksum is not met.
         what: String,
     },
     /// Not a format that this crate reads.
@@ -97,25 +118,47 @@ pub enum FormatError {
         file: PathBuf,
     },
     /// A sidecar or a truth file that is not the JSON it should be.
-    #[error("{}: {what}; see the list of keys in the documentation", .file.display())]
+    #[error("{}: {what}; the keys are {keys}", .file.display())]
     Json {
         /// The file.
         file: PathBuf,
         /// The parser's words, with line and column.
         what: String,
+        /// Every key that the file may have.
+        keys: &'static str,
+    },
+    /// Two lines of a truth file that cannot both be true.
+    #[error("{}: {what}; remove the wrong line", .file.display())]
+    Contradiction {
+        /// The file.
+        file: PathBuf,
+        /// The lines, and what each says.
+        what: String,
     },
 }
 
 impl FormatError {
-    pub(crate) fn io(file: &Path, source: io::Error) -> Self {
+    /// The error of reading `file`.
+    pub fn reading(file: &Path, cause: io::Error) -> Self {
         let file = file.to_path_buf();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::NotFound => Self::Missing { file },
+            io::ErrorKind::IsADirectory => Self::Directory { file },
             io::ErrorKind::UnexpectedEof => Self::Truncated {
                 file,
                 what: "the data end early".into(),
             },
-            _ => Self::Io { file, source },
+            _ => Self::Io { file, cause },
+        }
+    }
+
+    /// The error of writing `file`.
+    pub fn writing(file: &Path, cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::NotFound => Self::NoFolder {
+                file: file.to_path_buf(),
+            },
+            _ => Self::reading(file, cause),
         }
     }
 

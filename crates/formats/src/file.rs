@@ -1,5 +1,6 @@
 //! Any detector file as a row of frames.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::contents::Contents;
@@ -25,6 +26,20 @@ pub enum Kind {
     Npy,
     /// Raw JUNGFRAU words, in whatever container: not counts before they are corrected.
     JungfrauRaw,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Cbf => "CBF",
+            Kind::Hdf5 => "HDF5",
+            Kind::Tiff => "TIFF",
+            Kind::MarCcd => "MarCCD",
+            Kind::Smv => "SMV",
+            Kind::Npy => "NPY",
+            Kind::JungfrauRaw => "raw JUNGFRAU words",
+        })
+    }
 }
 
 /// An open file of one or more frames.

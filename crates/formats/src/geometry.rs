@@ -25,6 +25,12 @@ impl Geometry {
             && self.beam_center_px.iter().all(|x| x.is_finite())
     }
 
+    /// Whether the direct beam meets a panel of `columns` by `rows` pixels.
+    pub fn is_on_panel(&self, columns: u32, rows: u32) -> bool {
+        let [x, y] = self.beam_center_px;
+        (0.0..f64::from(columns)).contains(&x) && (0.0..f64::from(rows)).contains(&y)
+    }
+
     /// Distance in pixels from the beam to the ring of resolution `d_a` (ångström): Bragg's law
     /// `λ = 2 d sin θ`, and the ring at `D tan 2θ`. None where no such ring meets the panel.
     pub fn radius_px(&self, d_a: f64) -> Option<f64> {
@@ -57,13 +63,8 @@ pub fn window(
     d_water_a: f64,
     input: u32,
 ) -> (Window, Option<Geometry>) {
-    let on_panel = |g: &&Geometry| {
-        let [x, y] = g.beam_center_px;
-        (0.0..f64::from(columns)).contains(&x) && (0.0..f64::from(rows)).contains(&y)
-    };
     let placed = geometry
-        .filter(|g| g.is_usable())
-        .filter(on_panel)
+        .filter(|g| g.is_usable() && g.is_on_panel(columns, rows))
         .and_then(|g| {
             let radius = g.radius_px(d_water_a)?.ceil();
             // A ring beyond any detector: the geometry is a mistake.

@@ -1,10 +1,12 @@
 //! What is known about frames beside their pixels: from a header, or from `NAME.json`.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::write::WholeFile;
 use crate::{FormatError, Geometry, Mask, Metadata};
 
 /// Everything that a header or a sidecar may say about frames. Every key is optional, unknown keys
@@ -44,16 +46,19 @@ pub struct Sidecar {
     pub mask_values: Option<Vec<i64>>,
 }
 
+const KEYS: &str = "detector, wavelength_A, distance_mm, beam_center_px, pixel_mm, gain, saturation, offset, mask_values";
+
 impl Sidecar {
     /// Reads a sidecar.
     ///
     /// # Errors
     /// [`FormatError::Missing`], [`FormatError::Io`], or [`FormatError::Json`] with line and column.
     pub fn read(path: &Path) -> Result<Sidecar, FormatError> {
-        let text = fs::read(path).map_err(|e| FormatError::io(path, e))?;
+        let text = fs::read(path).map_err(|e| FormatError::reading(path, e))?;
         serde_json::from_slice(&text).map_err(|e| FormatError::Json {
             file: path.to_path_buf(),
             what: e.to_string(),
+            keys: KEYS,
         })
     }
 
@@ -65,9 +70,15 @@ impl Sidecar {
         let mut text = serde_json::to_string_pretty(self).map_err(|e| FormatError::Json {
             file: path.to_path_buf(),
             what: e.to_string(),
+            keys: KEYS,
         })?;
         text.push('\n');
-        fs::write(path, text).map_err(|e| FormatError::io(path, e))
+        let write = || -> std::io::Result<()> {
+            let mut file = WholeFile::create(path)?;
+            file.write_all(text.as_bytes())?;
+            file.finish()
+        };
+        write().map_err(|e| FormatError::writing(path, e))
     }
 
     /// The sidecar of `frame`, if it has one.

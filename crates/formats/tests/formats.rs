@@ -522,7 +522,8 @@ fn truth_lines_come_back() {
         },
     ];
     truth::write(&path, &lines).unwrap();
-    assert_eq!(truth::read(&path).unwrap(), lines);
+    let numbered: Vec<_> = (1..).zip(lines).collect();
+    assert_eq!(truth::read(&path).unwrap(), numbered);
     fs::write(
         &path,
         "\n{\"file\": \"a\", \"class\": \"miss\", \"note\": 1}\n{\"file\": 2}\n",
@@ -532,6 +533,79 @@ fn truth_lines_come_back() {
         panic!("line 3 has a number for a file")
     };
     assert!(e.to_string().contains("line 3"), "{e}");
+
+    let say = |class: &str| format!("{{\"file\": \"a\", \"index\": 4, \"class\": \"{class}\"}}\n");
+    fs::write(&path, say("hit") + &say("hit")).unwrap();
+    assert_eq!(truth::read(&path).unwrap().len(), 2);
+    fs::write(&path, say("hit") + "\n" + &say("miss")).unwrap();
+    let Err(e) = truth::read(&path) else {
+        panic!("a frame cannot be a hit and a miss")
+    };
+    assert!(
+        e.to_string()
+            .contains("frame 4 of a is a hit in line 1 and a miss in line 3"),
+        "{e}"
+    );
+}
+
+/// `Content-MD5`, put into a file that has none.
+#[test]
+fn a_flipped_bit_in_a_cbf_with_a_checksum_is_seen() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("frame.cbf");
+    write_cbf(&path, &counts(), &metadata()).unwrap();
+    let plain = fs::read(&path).unwrap();
+    let find = |what: &[u8]| plain.windows(what.len()).position(|w| w == what).unwrap();
+    let (line, image) = (find(b"X-Binary-ID"), find(b"\x0c\x1a\x04\xd5") + 4);
+    let text = String::from_utf8_lossy(&plain[..image]);
+    let (_, size) = text.split_once("X-Binary-Size: ").unwrap();
+    let size: usize = size.lines().next().unwrap().parse().unwrap();
+    let stated = |md5: &str| {
+        let header = format!("Content-MD5: {md5}\r\n");
+        [&plain[..line], header.as_bytes(), &plain[line..]].concat()
+    };
+    let refusal = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        FrameFile::open(&path).err().map(|e| e.to_string())
+    };
+    let wrong = refusal(&stated("AAAAAAAAAAAAAAAAAAAAAA==")).unwrap();
+    let (_, right) = wrong.split_once("MD5 is ").unwrap();
+    let right = right.split(' ').next().unwrap();
+    assert_eq!(refusal(&stated(right)), None);
+    let mut flipped = stated(right);
+    let middle = flipped.len() - plain.len() + image + size / 2;
+    flipped[middle] ^= 4;
+    let said = refusal(&flipped).unwrap();
+    assert!(said.contains("damaged") && said.contains("MD5"), "{said}");
+}
+
+#[test]
+fn a_name_with_a_colon_is_a_file_first_and_a_dataset_second() {
+    let folder = tempdir().unwrap();
+    fs::copy(data("kinds.h5"), folder.path().join("kinds.h5")).unwrap();
+    let named = folder.path().join("kinds.h5:mask");
+    let Err(FormatError::NoDataset { .. }) = FrameFile::open(&named) else {
+        panic!("no dataset of that name, and no such file")
+    };
+    write_npy(&named, &counts()).unwrap();
+    assert_eq!(FrameFile::open(&named).unwrap().read(0).unwrap(), counts());
+}
+
+#[test]
+fn a_cut_hdf5_file_is_called_cut_short() {
+    let folder = tempdir().unwrap();
+    for name in ["kinds.h5", "eiger_data_000001.h5"] {
+        let whole = fs::read(data(name)).unwrap();
+        let path = folder.path().join(name);
+        for kept in [whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+            fs::write(&path, &whole[..kept]).unwrap();
+            let refused = FrameFile::open(&path).err();
+            assert!(
+                matches!(refused, Some(FormatError::Truncated { .. })),
+                "{name} cut to {kept}: {refused:?}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -550,8 +624,17 @@ fn what_is_wrong_is_said_in_one_sentence() {
     ));
     assert!(matches!(
         FrameFile::open(folder.path()),
-        Err(FormatError::Foreign { .. })
+        Err(FormatError::Directory { .. })
     ));
+    let nowhere = folder.path().join("no/such/frame.cbf");
+    assert!(matches!(
+        write_cbf(&nowhere, &counts(), &metadata()),
+        Err(FormatError::NoFolder { .. })
+    ));
+    let Err(full) = write_cbf("/dev/full".as_ref(), &counts(), &metadata()) else {
+        panic!("/dev/full takes nothing")
+    };
+    assert!(std::error::Error::source(&full).is_none() && full.to_string().contains("space"));
     assert!(matches!(file("empty", b""), FormatError::Foreign { .. }));
     assert!(matches!(
         file("text", b"once upon a time"),

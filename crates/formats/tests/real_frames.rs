@@ -72,7 +72,7 @@ fn every_frame_of_the_truth_file_opens() {
     let Some(folder) = frames() else { return };
     let lines = truth::read(&folder.join("truth.jsonl")).unwrap();
     assert!(!lines.is_empty());
-    for line in lines {
+    for (_, line) in lines {
         let mut file = FrameFile::open(&folder.join(&line.file)).unwrap_or_else(|e| panic!("{e}"));
         assert!(line.index < file.frames(), "{}", line.file);
         let raw = line.file.contains("raw_adc");

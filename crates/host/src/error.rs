@@ -4,13 +4,20 @@ use hitgate_ring::{AttachError, End};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a ring, a core or a pace is not to be had.
+/// Why a ring, a core or a pace is not to be had. Every message is a whole sentence: the cause is
+/// part of it, and so no [`source`](std::error::Error::source) repeats it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
     /// Nothing is there.
     #[error("{}: no such ring; start the side that makes it first, or check the path", path.display())]
     Missing {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// A ring was to be made in a folder that is not there.
+    #[error("{}: cannot be made, its folder does not exist; make the folder first", path.display())]
+    NoFolder {
         /// The path asked for.
         path: PathBuf,
     },
@@ -51,32 +58,32 @@ pub enum HostError {
         pid: u32,
     },
     /// What is there does not work as a ring.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Attach {
         /// The path asked for.
         path: PathBuf,
         /// What is wrong with it.
-        source: AttachError,
+        cause: AttachError,
     },
     /// The operating system refused something else.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {cause}", path.display())]
     Io {
         /// The path asked for.
         path: PathBuf,
         /// What was tried.
         action: &'static str,
         /// What it said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// No such core, or none that this process may use.
     #[error(
-        "cannot pin to core {core}: {source}; the machine or this process's cpuset does not have it"
+        "cannot pin to core {core}: {cause}; the machine or this process's cpuset does not have it"
     )]
     Core {
         /// The core asked for.
         core: usize,
         /// What the operating system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Frames cannot come at this rate.
     #[error(
@@ -99,25 +106,25 @@ fn name(end: End) -> &'static str {
 
 impl HostError {
     /// The error of an operation on `path`, in the words of this crate where it has some.
-    pub(crate) fn io(path: &Path, action: &'static str, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn io(path: &Path, action: &'static str, cause: impl Into<io::Error>) -> Self {
         let path = path.to_owned();
-        let source = source.into();
-        match source.kind() {
+        let cause = cause.into();
+        match cause.kind() {
             io::ErrorKind::NotFound => HostError::Missing { path },
             io::ErrorKind::PermissionDenied => HostError::Permission { path },
             io::ErrorKind::AlreadyExists => HostError::Exists { path },
             _ => HostError::Io {
                 path,
                 action,
-                source,
+                cause,
             },
         }
     }
 
-    pub(crate) fn attach(path: &Path, source: AttachError) -> Self {
+    pub(crate) fn attach(path: &Path, cause: AttachError) -> Self {
         HostError::Attach {
             path: path.to_owned(),
-            source,
+            cause,
         }
     }
 }

@@ -8,9 +8,9 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 /// # Errors
 /// [`HostError::Core`] if the machine has no such core or the process may not use it.
 pub fn pin_to_core(core: usize) -> Result<(), HostError> {
-    let refused = |source: rustix::io::Errno| HostError::Core {
+    let refused = |cause: rustix::io::Errno| HostError::Core {
         core,
-        source: source.into(),
+        cause: cause.into(),
     };
     if core >= CpuSet::MAX_CPU {
         return Err(refused(rustix::io::Errno::INVAL));

@@ -336,7 +336,12 @@ impl Draft {
             .create_new(true)
             .mode(0o600)
             .open(&draft)
-            .map_err(|e| HostError::io(path, "make it", e))?;
+            .map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound => HostError::NoFolder {
+                    path: path.to_owned(),
+                },
+                _ => HostError::io(path, "make it", e),
+            })?;
         Ok(Draft { file, path: draft })
     }
 
@@ -366,7 +371,7 @@ fn refuse_unless_idle(path: &Path) -> Result<(), HostError> {
     let ring = match Ring::open(path) {
         Ok(ring) => ring,
         Err(HostError::Attach {
-            source: AttachError::NotARing,
+            cause: AttachError::NotARing,
             path,
         }) => return Err(HostError::Foreign { path }),
         // A damaged ring, or one of another version, is a ring.

@@ -134,7 +134,7 @@ fn a_file_that_is_no_ring_is_neither_opened_nor_replaced() {
         fs::write(&place.path, &content).unwrap();
         let opened = Ring::open(&place.path);
         let expected = AttachError::NotARing;
-        assert!(matches!(opened, Err(HostError::Attach { source, .. }) if source == expected));
+        assert!(matches!(opened, Err(HostError::Attach { cause, .. }) if cause == expected));
         let replaced = create(&place, Creation::Replace);
         assert!(matches!(replaced, Err(HostError::Foreign { .. })));
         assert_eq!(fs::read(&place.path).unwrap(), content);
@@ -153,7 +153,7 @@ fn a_ring_that_was_cut_short_is_refused() {
     let error = Ring::open(&place.path).unwrap_err();
     let needed = layout().bytes() as u64;
     let expected = AttachError::TooShort { len: 8192, needed };
-    assert!(matches!(error, HostError::Attach { source, .. } if source == expected));
+    assert!(matches!(error, HostError::Attach { cause, .. } if cause == expected));
     create(&place, Creation::Replace).unwrap();
 }
 

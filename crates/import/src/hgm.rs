@@ -12,19 +12,25 @@ use crate::model::{Conv, ModelMeta, Network, OperatingPoint};
 pub enum WriteError {
     /// A shape or a number is against the format's rules.
     #[error("the network does not make a sound model file: {0}")]
-    Format(#[from] FormatError),
+    Format(FormatError),
     /// A name does not fit its field.
     #[error("the operating point's name {0:?} must have 1 to {POINT_NAME} bytes")]
     Name(String),
     /// More sections or bytes than the format counts.
-    #[error("the network is too large for a model file ({0})")]
-    Large(#[from] std::num::TryFromIntError),
+    #[error("the network is too large for a model file")]
+    Large,
     /// The golden map could not be run.
     #[error("the golden map could not be run: {0}")]
-    Golden(#[from] InferError),
+    Golden(InferError),
     /// The weights could not be packed.
     #[error(transparent)]
     Plan(#[from] PlanError),
+}
+
+impl From<std::num::TryFromIntError> for WriteError {
+    fn from(_: std::num::TryFromIntError) -> Self {
+        WriteError::Large
+    }
 }
 
 /// A model file of `network`. Its golden vector is `golden_input` (`input · input · channels` levels
@@ -38,7 +44,8 @@ pub fn write(
     golden_input: &[u8],
 ) -> Result<Vec<u8>, WriteError> {
     let unanswered = assemble(network, meta, golden_input, [0; 3])?;
-    let logits = answer(&Model::parse(&unanswered)?, golden_input)?;
+    let model = Model::parse(&unanswered).map_err(WriteError::Format)?;
+    let logits = answer(&model, golden_input)?;
     assemble(network, meta, golden_input, logits)
 }
 
@@ -47,7 +54,8 @@ fn answer(model: &Model<'_>, map: &[u8]) -> Result<[i32; 3], WriteError> {
     let memory = Plan::memory(model, level);
     let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
     let plan = Plan::new(model, level, &mut packed)?;
-    Ok(plan.infer(&mut Arena::new(&mut arena), map)?)
+    plan.infer(&mut Arena::new(&mut arena), map)
+        .map_err(WriteError::Golden)
 }
 
 fn assemble(

@@ -14,12 +14,12 @@ use tract_onnx::prelude::{Framework, InferenceModelExt};
 #[non_exhaustive]
 pub enum OnnxError {
     /// The file cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read: {cause}")]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The bytes are no ONNX model.
     #[error("{path} is not an ONNX model: {reason}")]
@@ -62,9 +62,9 @@ impl OnnxFile {
     /// # Errors
     /// The file cannot be read, or holds no ONNX model.
     pub fn open(path: &Path) -> Result<Self, OnnxError> {
-        let bytes = std::fs::read(path).map_err(|source| OnnxError::Read {
+        let bytes = std::fs::read(path).map_err(|cause| OnnxError::Read {
             path: path.into(),
-            source,
+            cause,
         })?;
         let not_onnx = |reason| OnnxError::NotOnnx {
             path: path.into(),

@@ -157,14 +157,7 @@ impl fmt::Display for AttachError {
     }
 }
 
-impl core::error::Error for AttachError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            AttachError::Layout(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl core::error::Error for AttachError {}
 
 impl From<LayoutError> for AttachError {
     fn from(error: LayoutError) -> Self {

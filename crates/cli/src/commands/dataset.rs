@@ -2,17 +2,19 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
+use hitgate_core::prep::Reduce;
+use hitgate_formats::FormatError;
 use hitgate_formats::write::NpyStack;
 use hitgate_sim::{Detector, Scratch, Simulator};
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::progress::Progress;
-use crate::simulation::{MixArg, ReduceArg, detector};
+use crate::simulation::{COUNT, FIRST, MixArg, ReduceArg, detector};
 
 /// Simulate prepared maps for training: OUT.npy and OUT.jsonl
 #[derive(Args, Debug)]
@@ -22,16 +24,16 @@ Examples:
   hitgate dataset validation --maps 4000 --seed 1000
 
 OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees; OUT.jsonl has a
-line a map: index, class, spots, set. No frame is stored on the way, and only the pixels that the
+line a map: index, class, spots, set, reduce. No frame is stored on the way, and only the pixels that the
 window needs are simulated.")]
 pub struct DatasetArgs {
     /// Where to write, without extension
     out: PathBuf,
     /// Maps to make
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=COUNT))]
     maps: u64,
     /// Number of the first map
-    #[arg(long, value_name = "I", default_value_t = 0)]
+    #[arg(long, value_name = "I", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=FIRST))]
     first: u64,
     /// Seed
     #[arg(long, value_name = "SEED", default_value_t = 1)]
@@ -59,12 +61,12 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
         Some(detector) => Simulator::with_detector(args.seed, args.mix.into(), detector),
         None => Simulator::new(args.seed, args.mix.into()),
     };
-    let reduce = args.reduce.into();
-    let labels_path = args.out.with_extension("jsonl");
-    let maps_path = args.out.with_extension("npy");
+    let reduce: Reduce = args.reduce.into();
+    let labels_path = with_ending(&args.out, "jsonl");
+    let maps_path = with_ending(&args.out, "npy");
     let mut maps = NpyStack::create(&maps_path, args.input, args.input)?;
-    let unwritable = || format!("cannot write {}", labels_path.display());
-    let mut labels = BufWriter::new(File::create(&labels_path).with_context(unwritable)?);
+    let unwritable = |error| FormatError::writing(&labels_path, error);
+    let mut labels = BufWriter::new(File::create(&labels_path).map_err(unwritable)?);
     let progress = Progress::start("simulating", args.maps);
     let start = std::time::Instant::now();
     let (mut counts, mut pixels) = ([0u64; 3], 0u64);
@@ -83,13 +85,14 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
             maps.push(&map)?;
             let line = json!({
                 "index": index, "class": label.truth.class.name(), "spots": label.truth.spots, "set": label.set,
+                "reduce": ReduceArg::name(reduce),
             });
-            writeln!(labels, "{line}").with_context(unwritable)?;
+            writeln!(labels, "{line}").map_err(unwritable)?;
             counts[label.truth.class as usize] += 1;
             pixels += label.pixels;
         }
     }
-    labels.flush().with_context(unwritable)?;
+    labels.flush().map_err(unwritable)?;
     let written = maps.finish()?;
     progress.clear();
     let [hits, maybes, misses] = counts;
@@ -102,4 +105,29 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
         pixels as f64 / seconds / 1e6
     );
     Ok(())
+}
+
+/// `OUT.ENDING`, whatever dots `out` has; an `OUT.npy` means `OUT`.
+fn with_ending(out: &Path, ending: &str) -> PathBuf {
+    let mut path = match out.extension() {
+        Some(extension) if extension == "npy" => out.with_extension(""),
+        _ => out.to_path_buf(),
+    }
+    .into_os_string();
+    path.push(".");
+    path.push(ending);
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_in_a_name_stay() {
+        let of = |out: &str| with_ending(Path::new(out), "jsonl");
+        assert_eq!(of("dd.v2"), Path::new("dd.v2.jsonl"));
+        assert_eq!(of("dd.v3"), Path::new("dd.v3.jsonl"));
+        assert_eq!(of("dd.npy"), Path::new("dd.jsonl"));
+    }
 }

@@ -19,7 +19,7 @@ use crate::frames::label;
 use crate::open::DescribeArgs;
 use crate::progress::Progress;
 use crate::screener::Screener;
-use crate::simulation::MixArg;
+use crate::simulation::{COUNT, MixArg};
 use crate::{model, report};
 
 /// Compare verdicts with labels: confusion, recall and rejection, by set
@@ -31,7 +31,7 @@ Examples:
 
 A rate is given as k/n with its exact one-sided 95 % bound. Frames of class `few` stay out.")]
 pub struct EvalArgs {
-    /// Labels of files: a line {\"file\", \"index\", \"class\", \"set\"} a frame
+    /// Labels of files: a JSON object with file, index, class and set in a line for each frame
     #[arg(
         long,
         value_name = "FILE",
@@ -40,7 +40,7 @@ pub struct EvalArgs {
     )]
     truth: Option<PathBuf>,
     /// Simulate this many fresh frames
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=COUNT))]
     simulate: Option<u64>,
     /// Seed of the simulation; training used 1, validation 1000
     #[arg(long, value_name = "SEED", default_value_t = 7777)]
@@ -91,9 +91,12 @@ fn files(
     filter: &FilterArgs,
 ) -> Result<Vec<Frame>> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut labels: BTreeMap<String, Vec<truth::Truth>> = BTreeMap::new();
-    for line in truth::read(path)? {
-        labels.entry(line.file.clone()).or_default().push(line);
+    let mut labels: BTreeMap<String, Vec<(usize, truth::Truth)>> = BTreeMap::new();
+    for (number, line) in truth::read(path)? {
+        labels
+            .entry(line.file.clone())
+            .or_default()
+            .push((number, line));
     }
     let describe = DescribeArgs::default();
     let screener = Screener {
@@ -106,11 +109,18 @@ fn files(
     let mut frames = Vec::new();
     let mut unreadable = 0;
     for (file, lines) in &labels {
-        let wanted = |index| lines.iter().find(|line| line.index == index);
-        if lines.iter().all(|line| label(line.class).is_none()) {
+        let wanted = |index| {
+            lines
+                .iter()
+                .map(|(_, line)| line)
+                .find(|line| line.index == index)
+        };
+        if lines.iter().all(|(_, line)| label(line.class).is_none()) {
             continue;
         }
-        unreadable += screener.file(&folder.join(file), &mut |judged| {
+        let mut end = 0;
+        let unreadable_here = screener.file(&folder.join(file), &mut |judged| {
+            end = end.max(judged.index + 1);
             let labelled = wanted(judged.index).and_then(|line| Some((line, label(line.class)?)));
             if let Some((line, class)) = labelled {
                 // A frame that cannot be judged is kept: it counts as such.
@@ -127,6 +137,16 @@ fn files(
             }
             Ok(())
         })?;
+        unreadable += unreadable_here;
+        if let Some((number, line)) = lines.iter().find(|(_, line)| line.index >= end)
+            && unreadable_here == 0
+        {
+            bail!(
+                "{} line {number}: {file} has no frame {}, it holds {end}, counted from 0: no figures of a part",
+                path.display(),
+                line.index
+            );
+        }
     }
     if unreadable > 0 {
         bail!(

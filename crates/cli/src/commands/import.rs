@@ -1,12 +1,15 @@
 //! `hitgate import`: ONNX → a quantized model file.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use clap::Args;
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
 use hitgate_core::verdict::Class;
-use hitgate_formats::{FrameFile, Pixels};
-use hitgate_import::import::{Imported, Options, import};
+use hitgate_formats::write::WholeFile;
+use hitgate_formats::{FormatError, FrameFile, Pixels};
+use hitgate_import::import::{ImportError, Imported, Options, import};
+use hitgate_import::onnx::OnnxError;
 use hitgate_import::parity::Parity;
 use hitgate_import::scores::Maps;
 use hitgate_import::thresholds::Target;
@@ -23,7 +26,8 @@ Example:
   hitgate import runs/w025/model.onnx --calibration train.npy --validation validation.npy \\
       --temperature 1.1 -o model.hgm
 
-Maps come from `hitgate dataset`: NAME.npy with NAME.jsonl beside it. Activation ranges come from
+Maps come from `hitgate dataset`: NAME.npy with NAME.jsonl beside it, which says how they were made.
+Activation ranges come from
 the calibration maps; thresholds are set, and integer and float compared, on the validation maps.")]
 pub struct ImportArgs {
     /// The network, as models/train exports it
@@ -44,11 +48,11 @@ pub struct ImportArgs {
     #[arg(long, value_name = "RECALL", default_value_t = 0.99)]
     recall: f64,
     /// Maps to calibrate on, spread over those given
-    #[arg(long, value_name = "N", default_value_t = 192)]
-    calibration_maps: usize,
-    /// How the maps were made, as for `hitgate dataset`
-    #[arg(long, value_enum, default_value_t = ReduceArg::Contrast)]
-    reduce: ReduceArg,
+    #[arg(long, value_name = "N", default_value_t = 192, value_parser = clap::value_parser!(u32).range(1..))]
+    calibration_maps: u32,
+    /// How the maps were made, where their labels do not say it
+    #[arg(long, value_enum)]
+    reduce: Option<ReduceArg>,
     /// Seed of the training data, for the record
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
@@ -70,12 +74,13 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     }
     let calibration = Labelled::read(&args.calibration)?;
     let validation = Labelled::read(&args.validation)?;
+    let reduce = reduction(args, &calibration, &validation)?;
     let options = Options {
         temperature: args.temperature,
         target: Target::Hits(args.recall),
-        calibration_maps: args.calibration_maps,
+        calibration_maps: args.calibration_maps as usize,
         seed: args.seed,
-        reduce: args.reduce.into(),
+        reduce: reduce.into(),
         text: args.text.clone(),
         ..Options::new(calibration.side)
     };
@@ -85,9 +90,12 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         validation.maps()?,
         &options,
     )
-    .with_context(|| format!("cannot import {}", args.onnx.display()))?;
-    std::fs::write(&args.output, &imported.hgm)
-        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    .map_err(|error| match error {
+        // Which name their file.
+        ImportError::Onnx(OnnxError::Read { .. } | OnnxError::NotOnnx { .. }) => error.into(),
+        error => anyhow!("{} cannot be imported: {error}", args.onnx.display()),
+    })?;
+    write(&args.output, &imported.hgm)?;
     if args.json {
         say!(
             "{}",
@@ -104,8 +112,44 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     Ok(())
 }
 
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut file = WholeFile::create(path)?;
+        file.write_all(bytes)?;
+        file.finish()
+    };
+    Ok(write().map_err(|error| FormatError::writing(path, error))?)
+}
+
+/// How all maps were made: as their labels say, and as `--reduce` does where they are silent.
+fn reduction(args: &ImportArgs, of: &Labelled, and: &Labelled) -> Result<ReduceArg> {
+    let said = [
+        (args.calibration.display().to_string(), of.reduce),
+        (args.validation.display().to_string(), and.reduce),
+        ("--reduce".to_string(), args.reduce),
+    ];
+    let mut known = said
+        .iter()
+        .filter_map(|(who, reduce)| Some((who, (*reduce)?)));
+    let Some((first, reduce)) = known.next() else {
+        bail!(
+            "the labels do not say how the maps were made: give --reduce, as for `hitgate dataset`"
+        );
+    };
+    if let Some((second, other)) = known.find(|(_, other)| *other != reduce) {
+        bail!(
+            "{first} says {}, {second} says {}: maps of one network are made in one way",
+            ReduceArg::name(reduce.into()),
+            ReduceArg::name(other.into())
+        );
+    }
+    Ok(reduce)
+}
+
 /// Maps and their classes.
 struct Labelled {
+    /// How the maps were made, where the labels say it.
+    reduce: Option<ReduceArg>,
     levels: Vec<u8>,
     classes: Vec<Class>,
     side: usize,
@@ -115,6 +159,7 @@ struct Labelled {
 #[derive(Deserialize)]
 struct Label {
     class: String,
+    reduce: Option<String>,
 }
 
 impl Labelled {
@@ -143,27 +188,35 @@ impl Labelled {
         }
         let labels = path.with_extension("jsonl");
         let text = std::fs::read_to_string(&labels)
-            .with_context(|| format!("cannot read the labels {}", labels.display()))?;
-        let class = |(number, line): (usize, &str)| {
-            let at = || format!("{} line {}", labels.display(), number + 1);
+            .map_err(|error| FormatError::reading(&labels, error))
+            .context("the labels of the maps cannot be read")?;
+        let mut classes = Vec::new();
+        let mut reduce = None;
+        for (number, line) in (1..).zip(text.lines()) {
+            let at = || format!("{} line {number}", labels.display());
             let label: Label = serde_json::from_str(line).with_context(at)?;
             let class = Class::ALL
                 .into_iter()
                 .find(|class| class.name() == label.class);
-            class.with_context(|| {
-                format!(
+            let Some(class) = class else {
+                bail!(
                     "{}: class `{}` is none of hit, maybe, miss",
                     at(),
                     label.class
-                )
-            })
-        };
-        let classes = text
-            .lines()
-            .enumerate()
-            .map(class)
-            .collect::<Result<Vec<_>>>()?;
+                );
+            };
+            classes.push(class);
+            if let Some(name) = label.reduce {
+                let Ok(made) = ReduceArg::from_str(&name, false) else {
+                    bail!("{}: no maps are made by `{name}`", at());
+                };
+                if *reduce.get_or_insert(made) != made {
+                    bail!("{}: made in another way than the maps before", at());
+                }
+            }
+        }
         Ok(Labelled {
+            reduce,
             levels,
             classes,
             side,

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use hitgate_core::accounts::Accounts;
 use hitgate_core::net::{Model, format};
+use hitgate_core::prep::Reduce;
 use hitgate_formats::FrameFile;
 use hitgate_formats::geometry::window;
 use hitgate_host::{HostError, MonotonicClock, Ring};
@@ -24,7 +25,7 @@ Examples:
   hitgate inspect /dev/shm/hitgate.ring    # also while it is in use
   hitgate inspect frame_00001.cbf.gz")]
 pub struct InspectArgs {
-    /// A model (.hgm), a ring, or a file of frames
+    /// A model (.hgm), a ring, or a file of frames; FILE:DATASET names a dataset in an HDF5 file
     what: Option<PathBuf>,
 }
 
@@ -34,23 +35,30 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         levels();
         return show_model(model::EMBEDDED, None);
     };
-    let mut start = [0; 8];
-    let mut file =
-        std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let read = file
-        .read(&mut start)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    if start[..read] == format::MAGIC {
+    // Frames are the last guess, and know FILE:DATASET and what to say of a missing file.
+    let Ok(start) = start_of(path) else {
+        return show_frames(path);
+    };
+    if start == format::MAGIC {
         return show_model(&model::bytes(Some(path))?, Some(path));
     }
     match Ring::open(path) {
         Ok(ring) => show_ring(&ring),
         Err(HostError::Attach {
-            source: AttachError::NotARing,
+            cause: AttachError::NotARing,
             ..
         }) => show_frames(path),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The first bytes of a file, fewer where it is shorter.
+fn start_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(format::MAGIC.len() as u64)
+        .read_to_end(&mut start)?;
+    Ok(start)
 }
 
 fn levels() {
@@ -72,10 +80,14 @@ fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
         crc32fast::hash(bytes)
     );
     say!(
-        "input      {0} x {0} x {1}, {2:?} of each block, window to {3:.1} Å",
+        "input      {0} x {0} x {1}, {2}, window to {3:.1} Å",
         input.size,
         input.channels,
-        input.reduce,
+        match input.reduce {
+            Reduce::Contrast => "contrast of each block",
+            Reduce::Maximum => "largest count of each block",
+            Reduce::Mean => "mean count of each block",
+        },
         input.d_water
     );
     say!(
@@ -83,10 +95,12 @@ fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
         model.multiply_adds() as f64 / 1e6
     );
     say!("threshold  {:.4}", report::probability(model.threshold()));
+    let width = model.operating_points().map(|point| point.name.len()).max();
+    let width = width.unwrap_or_default();
     for point in model.operating_points() {
         let ((kept, hits), (dropped, misses)) = (point.hits_kept, point.misses_dropped);
         say!(
-            "  {:<12} t {:.4}  hits kept {kept}/{hits} (at least {:.4}, 95 %)  misses dropped {dropped}/{misses}",
+            "  {:<width$} t {:.4}  hits kept {kept}/{hits} (at least {:.4}, 95 %)  misses dropped {dropped}/{misses}",
             point.name,
             report::probability(point.threshold),
             point.recall_bound,
@@ -171,7 +185,11 @@ fn show_ring(ring: &Ring) -> Result<()> {
 
 fn show_frames(path: &Path) -> Result<()> {
     let mut file = FrameFile::open(path)?;
-    say!("file       {:?}, {} frames", file.kind(), file.frames());
+    let frames = match file.frames() {
+        1 => "1 frame".to_string(),
+        n => format!("{n} frames"),
+    };
+    say!("file       {}, {frames}", file.kind());
     let image = file.read(0)?;
     let element = image
         .pixels
@@ -215,17 +233,26 @@ fn show_frames(path: &Path) -> Result<()> {
         window.left,
         window.top,
         window.block,
-        if placed.is_some() {
-            ""
-        } else {
-            ": the whole frame"
+        match &metadata.geometry {
+            _ if placed.is_some() => "",
+            None => ": the whole frame, for want of a geometry",
+            Some(g) if !g.is_on_panel(image.columns, image.rows) =>
+                ": the whole frame, as the beam does not meet it",
+            Some(_) => ": the whole frame, as no water ring meets its plane at this geometry",
         }
     );
-    say!(
-        "mask       {} pixels, values {:?}",
-        metadata.mask.as_ref().map_or(0, |m| m.count()),
-        metadata.mask_values
-    );
+    let mask = match &metadata.mask {
+        None => "none".to_string(),
+        Some(mask) => format!("{} pixels", mask.count()),
+    };
+    let values: Vec<_> = metadata.mask_values.iter().map(i64::to_string).collect();
+    match values.is_empty() {
+        true => say!("mask       {mask}"),
+        false => say!(
+            "mask       {mask}; no measurement where the value is {}",
+            values.join(" or ")
+        ),
+    }
     if let Some(saturation) = metadata.saturation {
         say!("saturation {saturation}");
     }

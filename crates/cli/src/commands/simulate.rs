@@ -12,13 +12,13 @@ use hitgate_sim::{Detector, Simulated, Simulator};
 use rayon::prelude::*;
 
 use crate::progress::Progress;
-use crate::simulation::{MixArg, detector, detectors, image, metadata};
+use crate::simulation::{COUNT, FIRST, MixArg, detector, detectors, image, metadata};
 
 /// Simulate labelled detector frames
 #[derive(Args, Debug)]
 #[command(after_help = format!("\
 Examples:
-  hitgate simulate frames --frames 20 --detector eiger-4m
+  hitgate simulate frames --frames 20 --detector eiger4m
   hitgate eval --truth frames/truth.jsonl
 
 Writes miniCBF files (which dials.import reads) or NPY files with a JSON sidecar, and truth.jsonl:
@@ -29,10 +29,10 @@ pub struct SimulateArgs {
     /// Folder to write into
     folder: PathBuf,
     /// Frames to simulate
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=COUNT))]
     frames: u64,
     /// Number of the first frame
-    #[arg(long, value_name = "I", default_value_t = 0)]
+    #[arg(long, value_name = "I", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=FIRST))]
     first: u64,
     /// Seed
     #[arg(long, value_name = "SEED", default_value_t = 1)]

@@ -5,6 +5,7 @@
 //! are there the axes win: they know of a detector arm that is swung out.
 
 mod byte_offset;
+mod checksum;
 mod imgcif;
 
 use std::ops::Range;
@@ -54,6 +55,9 @@ pub(crate) fn open(file: &Path, bytes: &[u8]) -> Result<(Layout, Sidecar), Forma
             layout.binary.len()
         );
         return Err(FormatError::truncated(file, what));
+    }
+    if let Some(stated) = field(section, "Content-MD5") {
+        checksum::check(file, stated, &bytes[layout.binary.clone()])?;
     }
     Ok((
         layout,

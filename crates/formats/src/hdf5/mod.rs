@@ -58,12 +58,32 @@ pub(crate) fn recognise(head: &[u8]) -> bool {
     head.starts_with(MAGIC)
 }
 
+/// Where the file ends by its own account: the superblock's end-of-file address (HDF5 File Format
+/// Specification 3.0, II.A).
+fn end_of_file(head: &[u8]) -> Option<u64> {
+    let (size, addresses) = match *head.get(MAGIC.len())? {
+        0 => (*head.get(13)?, 24),
+        1 => (*head.get(13)?, 28),
+        2 | 3 => (*head.get(9)?, 12),
+        _ => return None,
+    };
+    // The third address of every version; eight bytes each in all files but very old ones.
+    let start = addresses + 2 * size_of::<u64>();
+    let end = head.get(start..)?.first_chunk()?;
+    (usize::from(size) == size_of::<u64>()).then(|| u64::from_le_bytes(*end))
+}
+
 /// Opens the frames: those of `dataset` where one is named, else those that the layout shows.
 pub(crate) fn open(
     path: &Path,
-    contents: Contents,
+    mut contents: Contents,
     dataset: Option<&str>,
 ) -> Result<(Stack, Sidecar, Option<Mask>), FormatError> {
+    let (there, head) = (contents.length(), contents.head(path)?);
+    if let Some(end) = end_of_file(&head).filter(|&end| end > there) {
+        let what = format!("{there} of {end} bytes are there");
+        return Err(FormatError::truncated(path, what));
+    }
     let storage = storage(contents).map_err(|e| error(path, e))?;
     let mut file = open_file(path, storage.clone()).map_err(|e| error(path, e))?;
     let (mut name, mut parts) = find(path, &file, dataset)?;
@@ -458,7 +478,7 @@ fn error(path: &Path, error: Hdf5Error) -> FormatError {
     /// Layout class of a dataset that only maps others.
     const VIRTUAL: u8 = 3;
     match error {
-        Hdf5Error::Io(e) => FormatError::io(path, e),
+        Hdf5Error::Io(e) => FormatError::reading(path, e),
         Hdf5Error::Context { source, .. } => self::error(path, *source),
         Hdf5Error::UnexpectedEof { .. } | Hdf5Error::OffsetOutOfBounds(_) => {
             FormatError::truncated(path, error.to_string())

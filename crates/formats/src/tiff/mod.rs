@@ -84,7 +84,7 @@ fn decoder<'a>(file: &Path, bytes: &'a [u8]) -> Result<Decoder<Cursor<&'a [u8]>>
 
 fn error(file: &Path, error: TiffError) -> FormatError {
     match error {
-        TiffError::IoError(e) => FormatError::io(file, e),
+        TiffError::IoError(e) => FormatError::reading(file, e),
         TiffError::UnsupportedError(e) => FormatError::compression(
             file,
             format!("this TIFF ({e})"),

@@ -2,10 +2,10 @@
 //! crystallographers' programs read it as one.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
+use super::WholeFile;
 use crate::cbf::{START_OF_BINARY, pack};
 use crate::{FormatError, Image, Metadata, Pixels};
 
@@ -38,14 +38,15 @@ pub fn write_cbf(path: &Path, image: &Image, metadata: &Metadata) -> Result<(), 
         .unwrap_or("frame");
     let header = [header(name, metadata), section(image, packed.len())].concat();
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(path)?;
+        let mut file = WholeFile::create(path)?;
         file.write_all(header.as_bytes())?;
         file.write_all(&START_OF_BINARY)?;
         file.write_all(&packed)?;
         file.write_all(&[0; PADDING])?;
-        file.write_all(b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n\r\n")
+        file.write_all(b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n\r\n")?;
+        file.finish()
     };
-    write().map_err(|e| FormatError::io(path, e))
+    write().map_err(|e| FormatError::writing(path, e))
 }
 
 /// The text before the image. Readers insist on a date, an exposure, a sensor, a count cutoff and

@@ -2,6 +2,8 @@
 
 mod cbf;
 mod npy;
+mod whole;
 
 pub use cbf::write_cbf;
 pub use npy::{NpyStack, write_npy};
+pub use whole::WholeFile;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::WholeFile;
 use crate::npy::MAGIC;
 use crate::{FormatError, Image, Pixels};
 
@@ -43,11 +44,12 @@ pub fn write_npy(path: &Path, image: &Image) -> Result<(), FormatError> {
         &format!("{}, {}", image.rows, image.columns),
     );
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(path)?;
+        let mut file = WholeFile::create(path)?;
         file.write_all(&header)?;
-        file.write_all(image.pixels.as_bytes())
+        file.write_all(image.pixels.as_bytes())?;
+        file.finish()
     };
-    write().map_err(|e| FormatError::io(path, e))
+    write().map_err(|e| FormatError::writing(path, e))
 }
 
 /// A stack of prepared maps on its way to disk: u8, maps x rows x columns. No map is kept in
@@ -71,7 +73,7 @@ impl NpyStack {
             file.write_all(&header(MAP, &format!("0, {rows}, {columns}")))?;
             Ok(file)
         };
-        let file = open().map_err(|e| FormatError::io(path, e))?;
+        let file = open().map_err(|e| FormatError::writing(path, e))?;
         Ok(NpyStack {
             path: path.to_path_buf(),
             file,
@@ -97,7 +99,7 @@ impl NpyStack {
         }
         self.file
             .write_all(map)
-            .map_err(|e| FormatError::io(&self.path, e))?;
+            .map_err(|e| FormatError::writing(&self.path, e))?;
         self.maps += 1;
         Ok(())
     }
@@ -117,7 +119,7 @@ impl NpyStack {
             self.file.write_all(&header)?;
             self.file.flush()
         };
-        patch().map_err(|e| FormatError::io(&self.path, e))?;
+        patch().map_err(|e| FormatError::writing(&self.path, e))?;
         Ok(self.maps)
     }
 }
