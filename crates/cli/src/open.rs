@@ -23,14 +23,8 @@ pub struct DescribeArgs {
     #[arg(long, value_name = "MM", help_heading = "Geometry and mask")]
     pub distance: Option<f64>,
     /// Where the beam meets the detector, in pixels
-    #[arg(
-        long,
-        value_name = "X,Y",
-        value_delimiter = ',',
-        num_args = 2,
-        help_heading = "Geometry and mask"
-    )]
-    pub beam_center: Option<Vec<f64>>,
+    #[arg(long, value_name = "X,Y", value_parser = point, allow_hyphen_values = true, help_heading = "Geometry and mask")]
+    pub beam_center: Option<[f64; 2]>,
     /// Side of a pixel in mm
     #[arg(long, value_name = "MM", help_heading = "Geometry and mask")]
     pub pixel: Option<f64>,
@@ -55,15 +49,21 @@ pub struct DescribeArgs {
     pub saturation: Option<u32>,
 }
 
+/// `X,Y`.
+fn point(text: &str) -> Result<[f64; 2], String> {
+    let numbers = text.split_once(',').and_then(|(x, y)| {
+        let number = |text: &str| text.trim().parse().ok().filter(|x: &f64| x.is_finite());
+        Some([number(x)?, number(y)?])
+    });
+    numbers.ok_or_else(|| "two numbers are needed, as in 512,256.5".into())
+}
+
 impl DescribeArgs {
     fn sidecar(&self) -> Sidecar {
         Sidecar {
             wavelength_a: self.wavelength,
             distance_mm: self.distance,
-            beam_center_px: self
-                .beam_center
-                .as_deref()
-                .and_then(|xy| xy.try_into().ok()),
+            beam_center_px: self.beam_center,
             pixel_mm: self.pixel,
             saturation: self.saturation,
             mask_values: self.mask_values.clone(),

@@ -24,7 +24,7 @@ use crate::{machine, model, report};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  hitgate bench --detector eiger-16m --pin 1
+  hitgate bench --detector eiger2-16m --pin 1
   hitgate bench --json --stage net --width 0.5 --isa avx2
 
 The frames lie in the ring's slots, written just before: caches are as warm as the copy left them.")]
