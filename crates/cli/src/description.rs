@@ -7,10 +7,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use hitgate_formats::FormatError;
+use hitgate_formats::write::WholeFile;
 use serde::{Deserialize, Serialize};
 
 use crate::module::Module;
-use crate::whole_file::WholeFile;
 
 /// What is described.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +35,13 @@ impl Description {
     /// Writes it beside `of`, whole from the moment that it is there.
     pub fn write(&self, of: &Path) -> Result<()> {
         let path = path(of);
-        let mut file = WholeFile::create(&path)?;
-        let written = file.write_all(&serde_json::to_vec(self)?);
-        written.with_context(|| format!("cannot write {}", path.display()))?;
-        file.finish()
+        let text = serde_json::to_vec(self)?;
+        let write = || -> std::io::Result<()> {
+            let mut file = WholeFile::create(&path)?;
+            file.write_all(&text)?;
+            file.finish()
+        };
+        Ok(write().map_err(|error| FormatError::writing(&path, error))?)
     }
 
     /// Reads the one beside `of`.

@@ -31,12 +31,12 @@ mod sink;
 mod slot;
 mod slots_file;
 mod tally;
-mod whole_file;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Filters X-ray detector frames at the source: hits go on, misses are dropped, every frame is
 /// accounted for.
@@ -65,7 +65,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         // Help and version are an answer, and the rest a complaint: clap knows which.
         Err(answer) => {
@@ -103,6 +103,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// The command line. A negative number is a value, which its flag refuses in its own words, and not
+/// a flag of a strange name.
+fn parse(words: impl Iterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+    let command = Cli::command().mut_subcommands(|command| command.allow_negative_numbers(true));
+    Cli::from_arg_matches(&command.try_get_matches_from(words)?)
+}
+
 /// Whether whoever read our output has seen enough, as `head` has.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
@@ -130,31 +137,33 @@ fn require_written(written: std::io::Result<()>) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
-    /// Lines of a text that show how the program is called, without their comments.
+    /// Lines that show how the program is called, without their comments.
     fn examples(text: &str) -> impl Iterator<Item = Vec<&str>> {
         text.lines()
             .map(|line| line.split(" #").next().unwrap_or_default().trim())
             .filter(|line| line.starts_with("hitgate "))
-            .map(|line| {
-                let words = line.trim_end_matches('\\').split_whitespace();
-                words.collect()
-            })
+            .map(|line| line.split_whitespace().collect())
     }
 
     #[test]
     fn every_example_in_the_help_and_the_readme_parses() {
-        let mut texts = vec![include_str!("../../../README.md").to_string()];
+        let readme = include_str!("../../../README.md");
+        // What lies between fences of a shell, not the prose.
+        let shell = readme
+            .split("```sh\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next());
+        let mut texts: Vec<String> = shell.map(String::from).collect();
+        assert!(texts.len() > 1);
         for command in Cli::command().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string);
             texts.push(help.unwrap_or_default().replace("\\\n", " "));
         }
         let mut parsed = 0;
         for words in texts.iter().flat_map(|text| examples(text)) {
-            if let Err(error) = Cli::try_parse_from(&words) {
+            if let Err(error) = parse(words.iter()) {
                 panic!("{}: {error}", words.join(" "));
             }
             parsed += 1;

@@ -119,6 +119,35 @@ impl Module {
 }
 
 impl Prepared {
+    /// A warning where the geometry may be wrong: it leaves little of the panel in the window, or
+    /// places none.
+    pub fn doubt(&self) -> Option<String> {
+        const LITTLE: f64 = 0.05;
+        let Module { columns, rows, .. } = self.module;
+        let stated = self.module.about.geometry()?;
+        if self.geometry.is_none() {
+            let why = match stated.is_on_panel(columns, rows) {
+                true => "at this geometry no water ring meets the frame's plane",
+                false => "the beam does not meet the frame",
+            };
+            return Some(format!("warning: {why}; the whole frame is looked at"));
+        }
+        let window = self.preparation().window;
+        let side = i64::from(window.side());
+        let seen = |start: i32, length: u32| {
+            let (start, length) = (i64::from(start), i64::from(length));
+            ((start + side).min(length) - start.max(0)).max(0) as f64
+        };
+        let share = seen(window.left, columns) * seen(window.top, rows)
+            / (f64::from(columns) * f64::from(rows));
+        (share < LITTLE).then(|| {
+            format!(
+                "warning: the window of {side} x {side} pixels sees {:.1} % of the frame; check wavelength, distance, pixel and beam centre",
+                100.0 * share
+            )
+        })
+    }
+
     /// The preparation of this module's frames.
     pub fn preparation(&self) -> Preparation<'_> {
         let Module {

@@ -1,10 +1,12 @@
 //! Files of frames, each frame with the description of its module.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use clap::builder::ValueParser;
+use hitgate_formats::geometry::{DISTANCE_MM, PIXEL_MM, WAVELENGTH_A};
 use hitgate_formats::sidecar::Sidecar;
 use hitgate_formats::{FormatError, FrameFile, Mask, Metadata};
 
@@ -17,23 +19,19 @@ use crate::slots_file::SlotsFile;
 #[derive(Args, Clone, Debug, Default)]
 pub struct DescribeArgs {
     /// Wavelength in ångström
-    #[arg(long, value_name = "A", help_heading = "Geometry and mask")]
+    #[arg(long, value_name = "A", value_parser = within(WAVELENGTH_A, "ångström"), help_heading = GEOMETRY)]
     pub wavelength: Option<f64>,
     /// Distance from sample to detector in mm
-    #[arg(long, value_name = "MM", help_heading = "Geometry and mask")]
+    #[arg(long, value_name = "MM", value_parser = within(DISTANCE_MM, "millimetres"), help_heading = GEOMETRY)]
     pub distance: Option<f64>,
     /// Where the beam meets the detector, in pixels
-    #[arg(long, value_name = "X,Y", value_parser = point, allow_hyphen_values = true, help_heading = "Geometry and mask")]
+    #[arg(long, value_name = "X,Y", value_parser = point, allow_hyphen_values = true, help_heading = GEOMETRY)]
     pub beam_center: Option<[f64; 2]>,
     /// Side of a pixel in mm
-    #[arg(long, value_name = "MM", help_heading = "Geometry and mask")]
+    #[arg(long, value_name = "MM", value_parser = within(PIXEL_MM, "millimetres"), help_heading = GEOMETRY)]
     pub pixel: Option<f64>,
     /// Mask: non-zero pixels are excluded
-    #[arg(
-        long,
-        value_name = "FILE[:DATASET]",
-        help_heading = "Geometry and mask"
-    )]
+    #[arg(long, value_name = "FILE[:DATASET]", help_heading = GEOMETRY)]
     pub mask: Option<String>,
     /// Pixel values that mean "no measurement"
     #[arg(
@@ -41,12 +39,29 @@ pub struct DescribeArgs {
         value_name = "V,…",
         value_delimiter = ',',
         allow_hyphen_values = true,
-        help_heading = "Geometry and mask"
+        value_parser = clap::value_parser!(i64).range(PIXEL_VALUES),
+        help_heading = GEOMETRY
     )]
     pub mask_values: Option<Vec<i64>>,
     /// Counts above are overloads, clipped to this
-    #[arg(long, value_name = "COUNTS", help_heading = "Geometry and mask")]
+    #[arg(long, value_name = "COUNTS", value_parser = clap::value_parser!(u32).range(1..), help_heading = GEOMETRY)]
     pub saturation: Option<u32>,
+}
+
+const GEOMETRY: &str = "Geometry and mask";
+/// From the lowest `i32` to the highest `u32`.
+const PIXEL_VALUES: RangeInclusive<i64> = i32::MIN as i64..=u32::MAX as i64;
+
+/// A number of a range, whose unit is named where it is not.
+fn within(range: RangeInclusive<f64>, unit: &'static str) -> ValueParser {
+    ValueParser::from(move |text: &str| match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!(
+            "{} to {} {unit} are possible",
+            range.start(),
+            range.end()
+        )),
+    })
 }
 
 /// `X,Y`.
@@ -109,17 +124,19 @@ impl Pictures {
     /// Opens a detector's file, or kept slots that `run --keep` wrote.
     pub fn open(path: &Path, describe: &DescribeArgs) -> Result<Self> {
         let mask = describe.mask.as_deref().map(Mask::read).transpose()?;
-        let (content, modules) = if SlotsFile::is_one(path)? {
+        let given = describe.sidecar();
+        let (content, modules) = if SlotsFile::is_one(path) {
             let slots = Content::Slots(SlotsFile::open(path)?);
             (slots, Description::read(path)?.modules)
         } else {
-            let file = Content::Detector(Box::new(FrameFile::open(path)?));
-            (file, Vec::new())
+            let file = FrameFile::open(path)?;
+            refuse_partial(&file, &given)?;
+            (Content::Detector(Box::new(file)), Vec::new())
         };
         Ok(Pictures {
             path: path.to_path_buf(),
             content,
-            given: describe.sidecar(),
+            given,
             mask,
             raw: false,
             modules,
@@ -129,6 +146,24 @@ impl Pictures {
     /// The same file, whose frames may be raw words: the caller corrects them.
     pub fn of_raw_words(self) -> Self {
         Pictures { raw: true, ..self }
+    }
+
+    /// The file itself, without the dataset that was named.
+    pub fn file(&self) -> &Path {
+        match &self.content {
+            Content::Detector(file) => file.path(),
+            Content::Slots(_) => &self.path,
+        }
+    }
+
+    /// Where the geometry is from, where there is one: `flags`, `sidecar`, or the `file` itself. The
+    /// last that says any part of it is named.
+    pub fn geometry_from(&self) -> &'static str {
+        match &self.content {
+            Content::Detector(_) if self.given.has_geometry() => "flags",
+            Content::Detector(file) if file.beside().has_geometry() => "sidecar",
+            _ => "file",
+        }
     }
 
     /// Frames in the file.
@@ -161,7 +196,7 @@ impl Pictures {
                     columns: image.columns,
                     rows: image.rows,
                     pixel_type: module::pixel_type_name(pixel_type).into(),
-                    about: Sidecar::from(file.metadata()).overridden_by(self.given.clone()),
+                    about: file.known().clone().overridden_by(self.given.clone()),
                     excluded: excluded(
                         file.metadata(),
                         self.mask.as_ref(),
@@ -189,6 +224,23 @@ impl Pictures {
             }),
         }
     }
+}
+
+/// Refuses flags that say a part of the geometry where nothing else says the rest.
+fn refuse_partial(file: &FrameFile, given: &Sidecar) -> Result<()> {
+    let whole = file.known().clone().overridden_by(given.clone());
+    let missing = whole.missing_geometry();
+    if given.has_geometry() && !missing.is_empty() {
+        bail!(
+            "{}: the flags and the file make no whole geometry, {} not known; give --wavelength, --distance, --beam-center and --pixel",
+            file.path().display(),
+            match &missing[..] {
+                [one] => format!("{one} is"),
+                several => format!("{} are", several.join(", ")),
+            }
+        );
+    }
+    Ok(())
 }
 
 /// The excluded pixels of the file's own mask and of the one given.

@@ -46,14 +46,16 @@ pub struct Screener<'a> {
 
 /// What was decided of one frame of a file.
 pub struct Judged<'a> {
-    /// The file.
-    pub file: &'a str,
+    /// The file, as the user named it.
+    pub name: &'a str,
+    /// The file, without the dataset that was named.
+    pub file: &'a Path,
     /// The frame in the file, from 0.
     pub index: usize,
     /// The decision.
     pub record: Record,
-    /// Whether a geometry placed the window.
-    pub geometry: bool,
+    /// Where the geometry that placed the window is from: `flags`, `sidecar`, `file` or `none`.
+    pub geometry: &'static str,
 }
 
 /// Takes each frame's decision.
@@ -122,6 +124,9 @@ impl Screener<'_> {
             let modules = &pictures.modules[picture.among.clone()];
             match Setup::new(modules, picture.frame.len(), self) {
                 Ok(setup) => {
+                    for doubt in setup.prepared.iter().filter_map(Prepared::doubt) {
+                        eprintln!("hitgate: {}: {doubt}", path.display());
+                    }
                     index = self.alike(&setup, path, &mut pictures, index, picture, emit)?
                 }
                 Err(error) => {
@@ -160,7 +165,9 @@ impl Screener<'_> {
         let reader = setup.ring.reader()?;
         let mut pipeline = Pipeline::new(reader, cpu, policy, LentQueue::<1>::new(), identity);
 
-        let file = path.display().to_string();
+        let name = path.display().to_string();
+        let file = pictures.file().to_owned();
+        let geometry_from = pictures.geometry_from();
         let mut next = Some(first);
         while let Some(picture) = next.take() {
             if !put(&mut writer, &picture.frame, |_| ())? {
@@ -171,11 +178,16 @@ impl Screener<'_> {
             drop(pipeline.link.take());
             let record = node.0.context("the frame was written and not judged")?;
             let prepared = setup.prepared.get(usize::from(record.module));
+            let geometry = match prepared.and_then(|prepared| prepared.geometry) {
+                Some(_) => geometry_from,
+                None => "none",
+            };
             emit(&Judged {
+                name: &name,
                 file: &file,
                 index,
                 record,
-                geometry: prepared.is_some_and(|prepared| prepared.geometry.is_some()),
+                geometry,
             })?;
 
             index += 1;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::frames::{Frames, HeldFrame};
 use crate::module::{self, Module};
+use crate::progress::Progress;
 use crate::slot::SlotFrame;
 
 /// Which frames, and how often.
@@ -113,10 +114,16 @@ pub fn detectors() -> String {
 
 /// The first `count` frames of a simulator whose detector is fixed.
 pub fn simulated(simulator: &Simulator, count: u64) -> Result<Frames> {
+    let progress = Progress::start("simulating", count);
     let made: Vec<Simulated> = (0..count)
         .into_par_iter()
-        .map(|index| simulator.frame(index))
+        .map(|index| {
+            let frame = simulator.frame(index);
+            progress.advance();
+            frame
+        })
         .collect();
+    progress.clear();
     let mut frames = Frames::default();
     for (index, frame) in made.into_iter().enumerate() {
         let module = describe(&frame);

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use hitgate_core::link::{Link, Record, Refused};
+use hitgate_formats::FormatError;
 use hitgate_ring::{Layout, Lent};
 
 use crate::description::Description;
@@ -79,7 +80,7 @@ fn open(path: &Path, replace: bool) -> Result<File> {
     options.write(true).truncate(!fresh).create_new(fresh);
     match options.create(true).open(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(taken(path)),
-        opened => opened.with_context(|| format!("cannot create {}", path.display())),
+        opened => Ok(opened.map_err(|error| FormatError::writing(path, error))?),
     }
 }
 

@@ -176,3 +176,129 @@ fn inspect_takes_a_dataset_of_a_file() {
     let said = complaint(["inspect", &named.replace("data/data", "none")]);
     assert!(said.contains("/entry/data/data"), "{said}");
 }
+
+/// Flags that are refused, with the word that says why.
+#[test]
+fn a_geometry_that_no_experiment_has_is_refused_with_its_unit() {
+    for (flag, word) in [
+        ("--distance=0.15", "millimetres"),
+        ("--distance=-150", "millimetres"),
+        ("--distance=nan", "millimetres"),
+        ("--distance=1e9", "millimetres"),
+        ("--wavelength=0", "ångström"),
+        ("--wavelength=12398", "ångström"),
+        ("--pixel=75", "millimetres"),
+        ("--beam-center=512", "512,256.5"),
+        ("--beam-center=inf,3", "512,256.5"),
+        ("--saturation=0", "1.."),
+        ("--mask-values=99999999999", "4294967295"),
+        ("--threshold=-1", "0 to 1"),
+    ] {
+        let (name, value) = flag.split_once('=').unwrap();
+        let file = bundled(CSPAD);
+        for said in [
+            complaint(["screen", flag, text(&file)]),
+            complaint(["screen", name, value, text(&file)]),
+        ] {
+            assert!(said.contains(word) && said.contains(name), "{flag}: {said}");
+        }
+    }
+}
+
+#[test]
+fn where_the_geometry_is_from_is_in_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let frame = folder.path().join(CSPAD);
+    std::fs::copy(bundled(CSPAD), &frame).unwrap();
+    let screen = |flags: &[&str]| {
+        let output = hitgate(["screen", text(&frame)].iter().chain(flags))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (line["geometry"].clone(), said(&output))
+    };
+    let flags = [
+        "--distance",
+        "150",
+        "--wavelength",
+        "1.3",
+        "--beam-center",
+        "100,90.5",
+        "--pixel",
+        "0.11",
+    ];
+    assert_eq!(screen(&[]), ("none".into(), String::new()));
+    assert_eq!(screen(&flags), ("flags".into(), String::new()));
+    let said = complaint(["screen", text(&frame)].iter().chain(&flags[..4]));
+    assert!(
+        said.contains("beam_center_px, pixel_mm are not known"),
+        "{said}"
+    );
+
+    let sidecar = r#"{"wavelength_A": 1.3, "distance_mm": 150, "beam_center_px": [100, 90], "pixel_mm": 0.11}"#;
+    std::fs::write(folder.path().join(format!("{CSPAD}.json")), sidecar).unwrap();
+    assert_eq!(screen(&[]).0, "sidecar");
+    assert_eq!(screen(&flags[..4]).0, "flags");
+    let (from, warned) = screen(&["--beam-center", "-30,90"]);
+    assert_eq!(from, "none");
+    assert!(warned.contains("not meet the frame"), "{warned}");
+}
+
+#[test]
+fn a_window_that_sees_little_of_the_frame_is_warned_of() {
+    let frame = bundled(EIGER);
+    let flags = "--wavelength=1.3 --beam-center=1000,1000 --pixel=0.075 --distance";
+    let screen = |distance: &str| {
+        let flags = flags.split(' ').chain([distance]);
+        let args = ["screen", text(&frame)].into_iter().chain(flags);
+        said(&hitgate(args).output().unwrap())
+    };
+    assert_eq!(screen("150"), "");
+    let warned = screen("15");
+    assert!(
+        warned.contains("warning") && warned.contains("% of the frame"),
+        "{warned}"
+    );
+}
+
+#[test]
+fn an_output_that_is_a_device_stays_one_and_a_link_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let (device, link) = (folder.path().join("full"), folder.path().join("link"));
+    std::os::unix::fs::symlink("/dev/full", &device).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("lines"), &link).unwrap();
+    let frame = bundled(CSPAD);
+    let said = complaint(["screen", "-o", text(&device), text(&frame)]);
+    assert_eq!(said.matches("No space").count(), 1, "{said}");
+    for _ in 0..2 {
+        let mut command = hitgate(["screen", "-o", text(&link), text(&frame)]);
+        assert!(command.output().unwrap().status.success());
+    }
+    assert!(device.is_symlink() && link.is_symlink());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    let said = complaint([
+        "screen",
+        "-o",
+        text(&folder.path().join("no/lines")),
+        text(&frame),
+    ]);
+    assert!(said.contains("folder does not exist"), "{said}");
+}
+
+#[test]
+fn screen_says_what_is_in_the_output() {
+    let said = complaint(["screen", "/no/such.h5"]);
+    assert!(
+        said.contains("no such file") && said.contains("no others"),
+        "{said}"
+    );
+    let named = format!("{}:/entry/data/data", bundled(EIGER).display());
+    let lines = |format: &str| {
+        let mut command = hitgate(["screen", "--threshold=0", "--format", format, &named]);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert!(lines("jsonl").contains(&named));
+    // Indexing programs name the dataset in a file of their own.
+    assert_eq!(lines("lst"), format!("{} //0\n", bundled(EIGER).display()));
+}

@@ -47,6 +47,8 @@ pub struct FrameFile {
     path: PathBuf,
     kind: Kind,
     frames: usize,
+    known: Sidecar,
+    beside: Sidecar,
     metadata: Metadata,
     source: Source,
 }
@@ -103,15 +105,15 @@ impl FrameFile {
         } else {
             return Err(FormatError::Foreign { file: path });
         };
-        let known = match Sidecar::of(&path)? {
-            Some(sidecar) => header.overridden_by(sidecar),
-            None => header,
-        };
-        let metadata = known.into_metadata(mask);
+        let beside = Sidecar::of(&path)?.unwrap_or_default();
+        let known = header.overridden_by(beside.clone());
+        let metadata = known.clone().into_metadata(mask);
         let mut file = FrameFile {
             path,
             kind,
             frames,
+            known,
+            beside,
             metadata,
             source,
         };
@@ -124,6 +126,21 @@ impl FrameFile {
     /// Number of frames.
     pub fn frames(&self) -> usize {
         self.frames
+    }
+
+    /// The file itself, without the dataset that was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All that header and sidecar say, also where it does not make a whole geometry.
+    pub fn known(&self) -> &Sidecar {
+        &self.known
+    }
+
+    /// What the sidecar says; nothing where there is none.
+    pub fn beside(&self) -> &Sidecar {
+        &self.beside
     }
 
     /// What is known about all of them.

@@ -1,6 +1,15 @@
 //! Where the beam meets the detector, and the window of pixels that the filter looks at.
 
+use std::ops::RangeInclusive;
+
 use hitgate_core::prep::Window;
+
+/// Wavelengths that a sidecar or a user may state, in ångström: 0.6 to 120 keV.
+pub const WAVELENGTH_A: RangeInclusive<f64> = 0.1..=20.0;
+/// Distances, in millimetres.
+pub const DISTANCE_MM: RangeInclusive<f64> = 10.0..=20_000.0;
+/// Sides of a pixel, in millimetres.
+pub const PIXEL_MM: RangeInclusive<f64> = 0.005..=1.0;
 
 /// Geometry of one flat panel that the direct beam meets at a right angle.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use crate::geometry::{DISTANCE_MM, PIXEL_MM, WAVELENGTH_A};
 use crate::write::WholeFile;
 use crate::{FormatError, Geometry, Mask, Metadata};
 
-/// Everything that a header or a sidecar may say about frames. Every key is optional, unknown keys
-/// are ignored.
+/// Everything that a header or a sidecar may say about frames. Every key is optional; in a sidecar
+/// unknown keys are refused, and so are numbers that no experiment has, because a wrong geometry
+/// places the window where the spots are not.
 ///
 /// The sidecar of `frame.npy` is `frame.npy.json`, else `frame.json`; for `frame.cbf.gz` also
 /// `frame.cbf.json`. What it says wins over the header.
@@ -52,14 +56,65 @@ impl Sidecar {
     /// Reads a sidecar.
     ///
     /// # Errors
-    /// [`FormatError::Missing`], [`FormatError::Io`], or [`FormatError::Json`] with line and column.
+    /// [`FormatError::Missing`], [`FormatError::Io`], or [`FormatError::Json`] with what is wrong.
     pub fn read(path: &Path) -> Result<Sidecar, FormatError> {
         let text = fs::read(path).map_err(|e| FormatError::reading(path, e))?;
-        serde_json::from_slice(&text).map_err(|e| FormatError::Json {
+        let refused = |what| FormatError::Json {
             file: path.to_path_buf(),
-            what: e.to_string(),
+            what,
             keys: KEYS,
-        })
+        };
+        let json = |e: serde_json::Error| refused(e.to_string());
+        let object: Map<String, Value> = serde_json::from_slice(&text).map_err(json)?;
+        let known = |key: &&String| KEYS.split(", ").any(|known| known == *key);
+        if let Some(key) = object.keys().find(|key| !known(key)) {
+            return Err(refused(format!("unknown key `{key}`")));
+        }
+        let sidecar: Sidecar = serde_json::from_slice(&text).map_err(json)?;
+        sidecar.check().map_err(refused)?;
+        Ok(sidecar)
+    }
+
+    /// Whether every number is one that an experiment may have; the message names the first that is
+    /// not, with its unit.
+    fn check(&self) -> Result<(), String> {
+        let within =
+            |key: &str, value: Option<f64>, range: RangeInclusive<f64>, unit: &str| match value
+                .filter(|value| !range.contains(value))
+            {
+                None => Ok(()),
+                Some(value) => Err(format!(
+                    "{key} is {value}, and {} to {} {unit} are possible",
+                    range.start(),
+                    range.end()
+                )),
+            };
+        within("wavelength_A", self.wavelength_a, WAVELENGTH_A, "ångström")?;
+        within("distance_mm", self.distance_mm, DISTANCE_MM, "millimetres")?;
+        within("pixel_mm", self.pixel_mm, PIXEL_MM, "millimetres")?;
+        let positive = f64::MIN_POSITIVE..=f64::MAX;
+        within("gain", self.gain, positive, "counts a photon")?;
+        if self.saturation == Some(0) {
+            return Err("saturation is 0, which calls every photon an overload".into());
+        }
+        Ok(())
+    }
+
+    /// Keys of the geometry that are not there; empty where it is whole.
+    pub fn missing_geometry(&self) -> Vec<&'static str> {
+        let keys = [
+            ("wavelength_A", self.wavelength_a.is_none()),
+            ("distance_mm", self.distance_mm.is_none()),
+            ("beam_center_px", self.beam_center_px.is_none()),
+            ("pixel_mm", self.pixel_mm.is_none()),
+        ];
+        let missing = keys.into_iter().filter(|(_, missing)| *missing);
+        missing.map(|(key, _)| key).collect()
+    }
+
+    /// Whether any number of the geometry is there.
+    pub fn has_geometry(&self) -> bool {
+        self.missing_geometry().len() < 4
     }
 
     /// Writes a sidecar, one key a line.

@@ -240,11 +240,22 @@ fn a_sidecar_wins_over_the_header() {
         );
         fs::remove_file(&beside).unwrap();
     }
-    fs::write(folder.path().join("frame.json"), "{\"gain\": \"much\"}").unwrap();
-    assert!(matches!(
-        FrameFile::open(&path),
-        Err(FormatError::Json { .. })
-    ));
+    for (text, word) in [
+        ("{\"gain\": \"much\"}", "line 1"),
+        ("[]", "a map"),
+        ("{\"wavelength\": 1.0}", "unknown key `wavelength`"),
+        ("{\"distance_mm\": 0.15}", "10 to 20000 millimetres"),
+        ("{\"wavelength_A\": 12398}", "0.1 to 20 ångström"),
+        ("{\"pixel_mm\": 75}", "0.005 to 1 millimetres"),
+        ("{\"saturation\": 0}", "saturation is 0"),
+    ] {
+        fs::write(folder.path().join("frame.json"), text).unwrap();
+        let Err(refused @ FormatError::Json { .. }) = FrameFile::open(&path) else {
+            panic!("{text} is taken")
+        };
+        let said = refused.to_string();
+        assert!(said.contains(word) && said.contains("frame.json"), "{said}");
+    }
 }
 
 #[test]

@@ -327,6 +327,7 @@ struct Draft {
 
 impl Draft {
     fn beside(path: &Path) -> Result<Draft, HostError> {
+        remove_stale_drafts(path);
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let draft = path.with_file_name(name);
@@ -359,6 +360,27 @@ impl Drop for Draft {
     fn drop(&mut self) {
         // After `publish` nothing has this name any more.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Removes drafts of the ring at `path` whose processes were killed on the way: each holds the whole
+/// room of a ring. What cannot be read or removed stays.
+fn remove_stale_drafts(path: &Path) {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let Ok(entries) = std::fs::read_dir(folder.unwrap_or(Path::new("."))) else {
+        return;
+    };
+    let stale = |name: &str| -> Option<bool> {
+        let rest = name.strip_prefix(path.file_name()?.to_str()?)?;
+        let pid = rest.strip_prefix('.')?.strip_suffix(".part")?;
+        Some(!is_alive(pid_of(pid.parse().ok()?)))
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_str().and_then(stale) == Some(true) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 

@@ -53,6 +53,38 @@ fn a_frame_passes_between_two_mappings_of_a_file() {
 }
 
 #[test]
+fn a_draft_that_a_killed_process_left_goes_with_the_next_ring() {
+    let place = place();
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let dead = child.id();
+    child.wait().unwrap();
+    let beside = |name: String| place.path.with_file_name(name);
+    let left = beside(format!("ring.{dead}.part"));
+    // Another ring's, a living process's, and no draft at all.
+    let others = [
+        beside(format!("other.{dead}.part")),
+        beside("ring.1.part".into()),
+        beside("ring.old.part".into()),
+    ];
+    for file in others.iter().chain([&left]) {
+        fs::write(file, b"draft").unwrap();
+    }
+    create(&place, Creation::Exclusive).unwrap();
+    assert!(!left.exists());
+    for file in &others {
+        assert!(file.exists(), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_ring_in_a_folder_that_is_not_there_is_refused_in_these_words() {
+    let place = place();
+    let nowhere = place.path.join("ring");
+    let made = Ring::create(&nowhere, &layout(), 42, Creation::Exclusive);
+    assert!(matches!(made, Err(HostError::NoFolder { path }) if path == nowhere));
+}
+
+#[test]
 fn all_of_the_file_is_there_and_nothing_else_is_left() {
     let place = place();
     let ring = create(&place, Creation::Exclusive).unwrap();

@@ -33,7 +33,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "DETECTOR", value_parser = detector, default_value = "jungfrau-module")]
     detector: Detector,
     /// Frames to time
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     frames: u64,
     /// Only this stage: header, prep, net, verdict or path
     #[arg(long, value_name = "STAGE")]

@@ -36,7 +36,7 @@ pub struct FeedArgs {
     #[command(flatten)]
     ring: RingArg,
     /// Frames to play in all; those there are, over and over [default: each once]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
     /// Frames a second; as fast as the ring takes them if left out
     #[arg(long, value_name = "HZ")]
@@ -90,6 +90,13 @@ pub fn run(args: &FeedArgs) -> Result<()> {
     let mut writer = ring.writer()?;
     let monitor = ring.monitor()?;
 
+    if monitor.consumer().is_none() {
+        eprintln!(
+            "hitgate: {} is ready; once its {} slots are full, waiting for `hitgate run` to read them",
+            path.display(),
+            args.slots
+        );
+    }
     let progress = Progress::start(&format!("feeding {}", path.display()), count);
     let fed = std::thread::scope(|scope| {
         scope.spawn(|| progress.follow(|| monitor.source().map_or(0, |source| source.produced)));

@@ -14,6 +14,8 @@ use hitgate_host::{HostError, MonotonicClock, Ring};
 use hitgate_kernels::Level;
 use hitgate_ring::AttachError;
 
+use crate::description::Description;
+use crate::slots_file::SlotsFile;
 use crate::{model, report};
 
 /// Show what is in a model, a ring, a file of frames, or this machine
@@ -23,9 +25,10 @@ Examples:
   hitgate inspect                          # the model built in, and the CPU levels of this machine
   hitgate inspect model.hgm
   hitgate inspect /dev/shm/hitgate.ring    # also while it is in use
-  hitgate inspect frame_00001.cbf.gz")]
+  hitgate inspect frame_00001.cbf.gz
+  hitgate inspect kept.slots               # what `run --keep` wrote")]
 pub struct InspectArgs {
-    /// A model (.hgm), a ring, or a file of frames; FILE:DATASET names a dataset in an HDF5 file
+    /// A model (.hgm), a ring, a file of frames, or kept slots; FILE:DATASET names a dataset in an HDF5 file
     what: Option<PathBuf>,
 }
 
@@ -41,6 +44,9 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     };
     if start == format::MAGIC {
         return show_model(&model::bytes(Some(path))?, Some(path));
+    }
+    if SlotsFile::is_one(path) {
+        return show_slots(path);
     }
     match Ring::open(path) {
         Ok(ring) => show_ring(&ring),
@@ -178,6 +184,25 @@ fn show_ring(ring: &Ring) -> Result<()> {
         say_on!(
             "{}",
             report::accounts(&Accounts::from_counters(&consumer.path))
+        );
+    }
+    Ok(())
+}
+
+fn show_slots(path: &Path) -> Result<()> {
+    let slots = SlotsFile::open(path)?;
+    say!("slots      {} kept frames", slots.len());
+    for (number, module) in Description::read(path)?.modules.iter().enumerate() {
+        say!(
+            "module {number:<3} {} x {} pixels, {}, {}, geometry {}",
+            module.columns,
+            module.rows,
+            module.pixel_type,
+            module.about.detector.as_deref().unwrap_or("not named"),
+            match module.about.geometry() {
+                Some(_) => "known",
+                None => "none",
+            }
         );
     }
     Ok(())

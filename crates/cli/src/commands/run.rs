@@ -49,13 +49,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "CORE")]
     pin: Option<usize>,
     /// Wait this long for the ring to appear
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     wait: u64,
 }
 
 /// The ring at `path` and what describes it, once both are there and belong together.
 fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Description)> {
     let start = Instant::now();
+    let mut said = false;
     loop {
         let missing = match (Ring::open(path), description::path(path).exists()) {
             (Ok(ring), true) => {
@@ -74,6 +75,13 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
         };
         if stop.load(Ordering::Relaxed) {
             return Err(Interrupted { left: 0 }.into());
+        }
+        if !said && seconds > 0 {
+            eprintln!(
+                "hitgate: waiting up to {seconds} s for {}, which `hitgate feed` makes",
+                path.display()
+            );
+            said = true;
         }
         if start.elapsed() > Duration::from_secs(seconds) {
             bail!(
@@ -98,6 +106,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (ring, description) = wait_for(&args.ring.path(), args.wait, &stop)?;
     let modules = &description.modules;
     let prepared = prepare(modules, &model)?;
+    for (number, prepared) in prepared.iter().enumerate() {
+        if let Some(doubt) = prepared.doubt() {
+            eprintln!("hitgate: module {number}: {doubt}");
+        }
+    }
     let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
     let mut memory = FilterMemory::new(&model, level);
     let cpu = memory.cpu(&model, level, &preparations)?;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use hitgate_formats::FormatError;
+use hitgate_formats::write::WholeFile;
 use serde_json::json;
 
 use crate::filter::FilterArgs;
@@ -13,7 +15,6 @@ use crate::open::DescribeArgs;
 use crate::raw::RawArgs;
 use crate::report::{class_word, probability};
 use crate::screener::{Judged, Screener};
-use crate::whole_file::WholeFile;
 
 /// Classify the frames in files: one line a frame
 #[derive(Args, Debug)]
@@ -26,8 +27,9 @@ Examples:
     # JUNGFRAU at 12.4 keV, of nominal gains 41, -1.44 and -0.116 ADU/keV
 
 Reads CBF, HDF5/NeXus (bitshuffle-LZ4 too), TIFF, MarCCD, SMV, NPY, each also as .gz, and what
-`hitgate run --keep` wrote. Geometry comes from the file, else from NAME.json beside it, else from
-flags; without any the whole frame is looked at and the line says \"geometry\": \"none\".
+`hitgate run --keep` wrote. Geometry comes from flags, else from NAME.json beside the file, else from
+the file; without any the whole frame is looked at. The line says which: \"geometry\" is flags, sidecar,
+file or none.
 Exits with 1 when a frame could not be read.")]
 pub struct ScreenArgs {
     /// Files of frames; FILE:DATASET names a dataset in an HDF5 file
@@ -66,13 +68,13 @@ impl Format {
 
     fn line(self, judged: &Judged<'_>) -> Option<String> {
         let Judged {
+            name,
             file,
             index,
             record,
             geometry,
         } = judged;
         let keep = record.verdict().keeps();
-        let geometry = if *geometry { "file" } else { "none" };
         let [p_hit, p_maybe, p_miss] =
             [record.p_hit, record.p_maybe, record.p_miss].map(probability);
         let latency_us = f64::from(record.latency_ns) / 1e3;
@@ -80,7 +82,7 @@ impl Format {
         match self {
             Format::Jsonl => Some(
                 json!({
-                    "file": file, "index": index,
+                    "file": name, "index": index,
                     "p_hit": p_hit, "p_maybe": p_maybe, "p_miss": p_miss,
                     "class": class_word(record), "keep": keep, "reason": reason,
                     "latency_us": latency_us, "geometry": geometry,
@@ -88,16 +90,16 @@ impl Format {
                 .to_string(),
             ),
             Format::Csv => {
-                let file = match file.contains([',', '"', '\n']) {
-                    true => format!("\"{}\"", file.replace('"', "\"\"")),
-                    false => (*file).to_string(),
+                let file = match name.contains([',', '"', '\n']) {
+                    true => format!("\"{}\"", name.replace('"', "\"\"")),
+                    false => (*name).to_string(),
                 };
                 let class = record.class().map_or("", |class| class.name());
                 Some(format!(
                     "{file},{index},{p_hit},{p_maybe},{p_miss},{class},{keep},{reason},{latency_us},{geometry}"
                 ))
             }
-            Format::Lst => keep.then(|| format!("{file} //{index}")),
+            Format::Lst => keep.then(|| format!("{} //{index}", file.display())),
         }
     }
 }
@@ -112,35 +114,49 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         filter: &args.filter,
         raw: args.raw.read()?,
     };
-    let unreadable = match &args.output {
+    let Screened { judged, unreadable } = match &args.output {
         None => screen(&screener, args, &mut std::io::stdout().lock())?,
         Some(path) => {
-            let mut file = WholeFile::create(path)?;
-            let unreadable = screen(&screener, args, &mut file)?;
-            file.finish()?;
-            unreadable
+            let unwritable = |error| FormatError::writing(path, error);
+            let mut file = WholeFile::create(path).map_err(unwritable)?;
+            let screened = screen(&screener, args, &mut file)?;
+            file.finish().map_err(unwritable)?;
+            screened
         }
     };
-    if unreadable > 0 {
-        bail!(
-            "{unreadable} of the files or frames could not be read; the others are in the output"
-        );
+    match (unreadable, judged) {
+        (0, _) => Ok(()),
+        (_, 0) => {
+            bail!("{unreadable} of the files or frames could not be read, and there are no others")
+        }
+        _ => bail!(
+            "{unreadable} of the files or frames could not be read; the other {judged} frames were judged"
+        ),
     }
-    Ok(())
 }
 
-/// Writes the lines of every file; returns how many files or frames could not be read.
-fn screen(screener: &Screener<'_>, args: &ScreenArgs, out: &mut impl Write) -> Result<usize> {
+/// How many frames were judged, and how many files or frames could not be.
+#[derive(Default)]
+struct Screened {
+    judged: usize,
+    unreadable: usize,
+}
+
+/// Writes the lines of every file.
+fn screen(screener: &Screener<'_>, args: &ScreenArgs, out: &mut impl Write) -> Result<Screened> {
     let unwritable = "cannot write the output";
     if let Some(header) = args.format.header() {
         writeln!(out, "{header}").context(unwritable)?;
     }
-    let mut unreadable = 0;
+    let mut screened = Screened::default();
     for path in &args.files {
-        unreadable += screener.file(path, &mut |judged| match args.format.line(judged) {
-            Some(line) => writeln!(out, "{line}").context(unwritable),
-            None => Ok(()),
+        screened.unreadable += screener.file(path, &mut |judged| {
+            screened.judged += 1;
+            match args.format.line(judged) {
+                Some(line) => writeln!(out, "{line}").context(unwritable),
+                None => Ok(()),
+            }
         })?;
     }
-    Ok(unreadable)
+    Ok(screened)
 }
