@@ -12,8 +12,10 @@ use hitgate_kernels::Level;
 use layers::{Case, On, named, property};
 use libtest_mimic::{Arguments, Trial};
 
+type Property = (&'static str, fn(On));
+
 /// What a level must do, by name.
-const PROPERTIES: [(&str, fn(On)); 5] = [
+const PROPERTIES: [Property; 5] = [
     ("stem_equals_oracle", |on| {
         on_all(on, layers::STEM_SHAPES, layers::stem)
     }),
