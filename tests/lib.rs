@@ -52,9 +52,9 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// As much as the model needs on this level.
-    pub fn new(model: &Model<'_>, level: Level) -> Self {
-        let needs = Cpu::memory(model, level);
+    /// As much as the model needs on this level, with these preparations.
+    pub fn new(model: &Model<'_>, level: Level, of: &[Preparation<'_>]) -> Self {
+        let needs = Cpu::memory(model, level, of);
         Memory {
             packed: vec![0; needs.packed],
             arena: vec![0; needs.arena],

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hitgate_core::net::{Arena, Model, Plan};
-use hitgate_core::prep::{Reduce, Scratch, scratch_words};
+use hitgate_core::prep::Reduce;
 use hitgate_kernels::Level;
 use hitgate_sim::{Detector, Mix, Simulator};
 
@@ -36,12 +36,11 @@ fn preparation(c: &mut Criterion) {
     for detector in [Detector::JungfrauModule, Detector::Eiger1M] {
         let frame = Simulator::with_detector(1, Mix::Natural, detector).frame(1);
         let preparation = frame.preparation(INPUT, Reduce::Maximum);
-        let mut words = vec![0; scratch_words(INPUT)];
-        let mut scratch = Scratch::new(&mut words, INPUT).expect("the memory is as asked for");
-        let mut map = vec![0; (INPUT * INPUT) as usize];
+        let mut words = vec![0; preparation.words()];
+        let mut map = vec![0; preparation.map_bytes()];
         group.throughput(Throughput::Bytes(frame.payload.len() as u64));
         group.bench_function(detector.name(), |b| {
-            b.iter(|| preparation.run(black_box(&frame.as_frame()), &mut scratch, &mut map));
+            b.iter(|| preparation.run(black_box(&frame.as_frame()), &mut words, &mut map));
         });
     }
     group.finish();

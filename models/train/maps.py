@@ -1,4 +1,4 @@
-"""Prepared maps on disk, as `hitgate dataset OUT` writes them: OUT.npy (u8 [n, h, w], 0..=127) beside OUT.jsonl."""
+"""Prepared maps on disk, as `hitgate dataset OUT` writes them: OUT.npy (u8 [n, side, side · channels], 0..=127, the channels of a cell side by side) beside OUT.jsonl."""
 
 import glob
 import json
@@ -60,10 +60,9 @@ def open_maps(patterns: list[str], side: int) -> Maps:
 def open_shard(path: Path, side: int):
     """One shard's maps [n, channels, side, side] and their labels; the label file must have a line for each map."""
     maps = np.load(path, mmap_mode="r")
-    if maps.ndim == 3:
-        maps = maps[:, None]
-    if maps.dtype != np.uint8 or maps.ndim != 4 or maps.shape[2:] != (side, side):
+    if maps.dtype != np.uint8 or maps.ndim != 3 or maps.shape[1] != side or maps.shape[2] % side:
         raise SystemExit(f"{path}: {maps.dtype} {maps.shape} found, uint8 maps of {side} x {side} wanted (see --input)")
+    maps = np.moveaxis(maps.reshape(len(maps), side, side, -1), -1, 1)
     sidecar = path.with_suffix(".jsonl")
     with open(sidecar) as lines:
         labels = [json.loads(line) for line in lines]

@@ -29,7 +29,7 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
     let model = Model::parse(MODEL).unwrap();
     let preparations = [preparation(&model, columns, rows)];
     let level = Level::detect();
-    let mut memory = Memory::new(&model, level);
+    let mut memory = Memory::new(&model, level, &preparations);
     let ring = ring(8, (columns * rows * 2) as usize);
     let mut writer = ring.writer().unwrap();
     let mut path = pipeline(

@@ -3,7 +3,6 @@
 use hitgate_core::frame::{Fault, Frame, FrameHeader, HEADER_LEN, flags};
 use hitgate_core::link::{LentQueue, lost_cause};
 use hitgate_core::net::{Arena, Model, Plan};
-use hitgate_core::prep::{Scratch, scratch_words};
 use hitgate_core::verdict::{Score, Verdict, reasons};
 use hitgate_kernels::Level;
 use hitgate_sim::{Detector, Mix, Simulator};
@@ -18,12 +17,10 @@ const BYTES: usize = (COLUMNS * ROWS * 2) as usize;
 /// The score of simulated frames, step by step, without ring or pipeline.
 fn score_by_hand(model: &Model<'_>, frame: &hitgate_sim::Simulated) -> Result<Score, Fault> {
     let input = model.input();
-    let mut words = vec![0; scratch_words(input.size)];
-    let mut map = vec![0; input.bytes()];
-    let mut scratch = Scratch::new(&mut words, input.size).unwrap();
-    frame
-        .preparation(input.size, input.reduce)
-        .run(&frame.as_frame(), &mut scratch, &mut map)?;
+    let preparation = frame.preparation(input.size, input.reduce);
+    let mut words = vec![0; preparation.words()];
+    let mut map = vec![0; preparation.map_bytes()];
+    preparation.run(&frame.as_frame(), &mut words, &mut map)?;
     let level = Level::by_name("scalar").unwrap();
     let memory = Plan::memory(model, level);
     let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
@@ -44,7 +41,7 @@ fn the_path_is_its_steps_on_every_level() {
     for level in Level::all_available() {
         let ring = ring(4, frames[0].payload.len());
         let mut writer = ring.writer().unwrap();
-        let mut memory = Memory::new(&model, level);
+        let mut memory = Memory::new(&model, level, &preparations);
         let mut path = pipeline(
             &ring,
             memory.cpu(&model, level, &preparations),
@@ -100,7 +97,7 @@ fn a_fault_is_the_frames_own_and_keeps_it() {
     let level = Level::detect();
     let ring = ring(32, BYTES);
     let mut writer = ring.writer().unwrap();
-    let mut memory = Memory::new(&model, level);
+    let mut memory = Memory::new(&model, level, &preparations);
     let mut path = pipeline(
         &ring,
         memory.cpu(&model, level, &preparations),
@@ -226,7 +223,7 @@ fn a_gap_in_the_numbers_is_lost_and_told_to_the_link() {
     let level = Level::detect();
     let ring = ring(8, BYTES);
     let mut writer = ring.writer().unwrap();
-    let mut memory = Memory::new(&model, level);
+    let mut memory = Memory::new(&model, level, &preparations);
     let mut path = pipeline(
         &ring,
         memory.cpu(&model, level, &preparations),
@@ -266,7 +263,7 @@ fn frames_that_must_be_kept_are() {
     let level = Level::detect();
     let ring = ring(16, BYTES);
     let mut writer = ring.writer().unwrap();
-    let mut memory = Memory::new(&model, level);
+    let mut memory = Memory::new(&model, level, &preparations);
     let mut path = pipeline(
         &ring,
         memory.cpu(&model, level, &preparations),
@@ -324,7 +321,7 @@ fn lent_slots_hold_the_ring_until_they_return() {
     let level = Level::detect();
     let ring = ring(4, BYTES);
     let mut writer = ring.writer().unwrap();
-    let mut memory = Memory::new(&model, level);
+    let mut memory = Memory::new(&model, level, &preparations);
     let mut path = pipeline(
         &ring,
         memory.cpu(&model, level, &preparations),

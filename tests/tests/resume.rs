@@ -28,7 +28,7 @@ fn a_frame_that_was_kept_and_had_not_left_is_sent_again_and_counted_once() {
     let model = Model::parse(MODEL).unwrap();
     let preparations = [preparation(&model, COLUMNS, ROWS)];
     let level = Level::detect();
-    let mut memory = Memory::new(&model, level);
+    let mut memory = Memory::new(&model, level, &preparations);
     let ring = ring(16, BYTES);
 
     let (before, unpublished) = {
@@ -102,7 +102,7 @@ fn a_gap_that_lies_over_the_restart_is_lost() {
     let model = Model::parse(MODEL).unwrap();
     let preparations = [preparation(&model, COLUMNS, ROWS)];
     let level = Level::detect();
-    let mut memory = Memory::new(&model, level);
+    let mut memory = Memory::new(&model, level, &preparations);
     let ring = ring(4, BYTES);
     {
         let mut writer = ring.writer().unwrap();

@@ -77,9 +77,9 @@ pub struct FilterMemory {
 }
 
 impl FilterMemory {
-    /// As much as the model needs on this level.
-    pub fn new(model: &Model<'_>, level: Level) -> Self {
-        let needs = Cpu::memory(model, level);
+    /// As much as the model needs on this level, with these preparations.
+    pub fn new(model: &Model<'_>, level: Level, preparations: &[Preparation<'_>]) -> Self {
+        let needs = Cpu::memory(model, level, preparations);
         FilterMemory {
             packed: vec![0; needs.packed],
             arena: vec![0; needs.arena],

@@ -84,7 +84,7 @@ mod tests {
         }
 
         let model = model::parse(model::EMBEDDED, None).unwrap();
-        let mut memory = FilterMemory::new(&model, Level::detect());
+        let mut memory = FilterMemory::new(&model, Level::detect(), &[]);
         // These slots hold no frames: faults, all of them kept.
         let cpu = memory.cpu(&model, Level::detect(), &[]).unwrap();
         let policy = Policy {

@@ -155,7 +155,7 @@ impl Screener<'_> {
         let level = self.filter.level()?;
         let policy = self.filter.policy(&self.model);
         let mut writer = setup.ring.writer()?;
-        let mut memory = FilterMemory::new(&self.model, level);
+        let mut memory = FilterMemory::new(&self.model, level, &preparations);
         let cpu = memory.cpu(&self.model, level, &preparations)?;
         let identity = identity(self.model_bytes, &setup.modules, &policy)?;
         let identity = match &self.raw {

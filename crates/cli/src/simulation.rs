@@ -35,6 +35,8 @@ impl From<MixArg> for Mix {
 /// How counts become a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReduceArg {
+    /// Two channels: the largest count of a block and the largest sum of 3 x 3, in units of the local noise
+    Peaks,
     /// The largest count of a block, in units of the local noise
     Contrast,
     /// The largest count of a block, equalized: the paper's preparation
@@ -50,6 +52,7 @@ impl ReduceArg {
             Reduce::Contrast => "contrast",
             Reduce::Maximum => "max",
             Reduce::Mean => "mean",
+            Reduce::Peaks => "peaks",
         }
     }
 }
@@ -57,6 +60,7 @@ impl ReduceArg {
 impl From<ReduceArg> for Reduce {
     fn from(reduce: ReduceArg) -> Reduce {
         match reduce {
+            ReduceArg::Peaks => Reduce::Peaks,
             ReduceArg::Contrast => Reduce::Contrast,
             ReduceArg::Max => Reduce::Maximum,
             ReduceArg::Mean => Reduce::Mean,

@@ -7,13 +7,13 @@ use hitgate_kernels::Level;
 use crate::frame::{Fault, Frame};
 use crate::net::{Arena, Memory, Model, Plan};
 use crate::pipeline::{Backend, MAX_BATCH, Scored};
-use crate::prep::{Preparation, Scratch, scratch_words};
+use crate::prep::Preparation;
 use crate::verdict::Score;
 
 /// Preparation and network on the calling thread, in memory that the caller gave.
 pub struct Cpu<'m> {
     preparations: &'m [Preparation<'m>],
-    scratch: Scratch<'m>,
+    words: &'m mut [u32],
     map: &'m mut [u8],
     plan: Plan<'m>,
     arena: Arena<'m>,
@@ -51,9 +51,7 @@ pub struct Needs {
 pub enum CpuError {
     /// A buffer is shorter than [`Cpu::memory`] says.
     Memory,
-    /// The model takes several channels; the preparation makes one.
-    Channels,
-    /// Preparation number `.0` is for another input size, or reduces otherwise, than the model.
+    /// Preparation number `.0` is for another input, or reduces otherwise, than the model.
     Preparation(usize),
 }
 
@@ -61,9 +59,6 @@ impl fmt::Display for CpuError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CpuError::Memory => f.write_str("a buffer is too short; ask Cpu::memory"),
-            CpuError::Channels => {
-                f.write_str("the model takes several channels, the preparation makes one")
-            }
             CpuError::Preparation(i) => {
                 write!(
                     f,
@@ -77,15 +72,19 @@ impl fmt::Display for CpuError {
 impl core::error::Error for CpuError {}
 
 impl<'m> Cpu<'m> {
-    /// The memory that this model needs on this level.
-    pub fn memory(model: &Model<'_>, level: Level) -> Needs {
+    /// The memory that this model needs on this level, with these preparations.
+    pub fn memory(model: &Model<'_>, level: Level, preparations: &[Preparation<'_>]) -> Needs {
         let Memory { packed, arena } = Plan::memory(model, level);
         let input = model.input();
         Needs {
             packed,
             arena,
             map: input.bytes(),
-            scratch: scratch_words(input.size),
+            scratch: preparations
+                .iter()
+                .map(Preparation::words)
+                .max()
+                .unwrap_or(0),
         }
     }
 
@@ -100,20 +99,21 @@ impl<'m> Cpu<'m> {
         buffers: Buffers<'m>,
     ) -> Result<Self, CpuError> {
         let input = model.input();
-        if input.channels != 1 {
-            return Err(CpuError::Channels);
-        }
-        let fits = |p: &Preparation<'_>| p.window.input == input.size && p.reduce == input.reduce;
+        let fits = |p: &Preparation<'_>| {
+            p.window.input == input.size
+                && p.reduce == input.reduce
+                && p.map_bytes() == input.bytes()
+        };
         if let Some(i) = preparations.iter().position(|p| !fits(p)) {
             return Err(CpuError::Preparation(i));
         }
-        let needs = Cpu::memory(model, level);
-        if buffers.arena.len() < needs.arena {
+        let needs = Cpu::memory(model, level, preparations);
+        if buffers.arena.len() < needs.arena || buffers.scratch.len() < needs.scratch {
             return Err(CpuError::Memory);
         }
         Ok(Cpu {
             preparations,
-            scratch: Scratch::new(buffers.scratch, input.size).ok_or(CpuError::Memory)?,
+            words: buffers.scratch,
             map: buffers.map.get_mut(..needs.map).ok_or(CpuError::Memory)?,
             plan: Plan::new(model, level, buffers.packed).map_err(|_| CpuError::Memory)?,
             arena: Arena::new(buffers.arena),
@@ -130,7 +130,7 @@ impl<'m> Cpu<'m> {
         let started = now_ns();
         let module = usize::from(frame.header.module_id);
         let prepared = match self.preparations.get(module) {
-            Some(preparation) => preparation.run(frame, &mut self.scratch, self.map),
+            Some(preparation) => preparation.run(frame, self.words, self.map),
             None => Err(Fault::UnknownModule),
         };
         let prepared_at = now_ns();

@@ -23,10 +23,8 @@
 //! let model = Model::parse(bytes)?;
 //! let input = model.input();
 //! # let level = hitgate_kernels::Level::detect();
-//! # let needs = hitgate_core::cpu::Cpu::memory(&model, level);
-//! # let (mut words, mut map) = (vec![0; needs.scratch], vec![0; needs.map]);
+//! # let needs = Plan::memory(&model, level);
 //! # let (mut packed, mut arena) = (vec![0; needs.packed], vec![0; needs.arena]);
-//! # let mut scratch = Scratch::new(&mut words, input.size).ok_or("memory")?;
 //! # let mut arena = Arena::new(&mut arena);
 //! # let plan = Plan::new(&model, level, &mut packed)?;
 //! # let preparation = Preparation {
@@ -34,6 +32,7 @@
 //! #     reduce: input.reduce, saturation: u32::MAX, mask: Mask::NONE, mask_values: MaskValues::new(),
 //! #     corrections: &[],
 //! # };
+//! # let (mut words, mut map) = (vec![0; preparation.words()], vec![0; preparation.map_bytes()]);
 //! # let sampling = Sampling { seed: 0, one_in: 0 };
 //! # let policy = Policy { threshold: model.threshold(), sampling, deadline_ns: None };
 //! # let identity = Identity { model: 0, config: 0 };
@@ -41,7 +40,7 @@
 //! slot[..HEADER_LEN].copy_from_slice(&FrameHeader::new(48, 64, PixelType::U16).seal());
 //!
 //! let frame = Frame::parse(&slot).map_err(|(fault, _)| fault)?;
-//! preparation.run(&frame, &mut scratch, &mut map)?;
+//! preparation.run(&frame, &mut words, &mut map)?;
 //! let score = model.score(plan.infer(&mut arena, &map)?);
 //! let decision = policy.decide(&frame.header, Ok(score), None, 0);
 //! let record = Record::new(&frame.header, Some(score), &decision, identity, 0);

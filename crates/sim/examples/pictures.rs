@@ -4,7 +4,7 @@
 //! The frame is on a logarithmic scale of counts, with a circle about each counted spot; the map is
 //! the one that the network sees.
 
-use hitgate_core::prep::{Reduce, scratch_words};
+use hitgate_core::prep::Reduce;
 use hitgate_sim::{Mix, Simulated, Simulator};
 use std::path::Path;
 
@@ -40,15 +40,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             frame.rows,
             &grey,
         )?;
-        let mut words = vec![0; scratch_words(INPUT)];
-        let mut map = vec![0; (INPUT * INPUT) as usize];
-        if let Some(mut scratch) = hitgate_core::prep::Scratch::new(&mut words, INPUT) {
-            frame.preparation(INPUT, Reduce::Maximum).run(
-                &frame.as_frame(),
-                &mut scratch,
-                &mut map,
-            )?;
-        }
+        let preparation = frame.preparation(INPUT, Reduce::Maximum);
+        let mut words = vec![0; preparation.words()];
+        let mut map = vec![0; preparation.map_bytes()];
+        preparation.run(&frame.as_frame(), &mut words, &mut map)?;
         map.iter_mut().for_each(|cell| *cell *= 2);
         write_pgm(&folder.join(format!("{name}-map.pgm")), INPUT, INPUT, &map)?;
         println!("{name}: {:?}", frame.geometry);

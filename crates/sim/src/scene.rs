@@ -6,7 +6,7 @@ use crate::draw::{Draw, STRIDE, mix};
 use crate::instrument::Instrument;
 use crate::mix::{Matter, Plan};
 use crate::spot::Stamp;
-use crate::truth::{Candidate, SpotPixel, Truth, apart, measured, photons_needed};
+use crate::truth::{Candidate, SpotPixel, Truth, apart, counts, measured, photons_needed};
 use crate::{D_WATER, matter};
 use hitgate_formats::geometry::Geometry;
 
@@ -81,20 +81,11 @@ impl Scene {
         } else {
             vec![first]
         };
-        let mut brightest = 0.0_f64;
-        let mut candidates = Vec::new();
-        for crystal in &crystals {
-            crystal.reflections(geometry, D_WATER, |reflection| {
-                if let Some(counts_from) = self.counts_from(&reflection, instrument) {
-                    brightest = brightest.max(reflection.intensity);
-                    candidates.push(Candidate {
-                        x: reflection.x,
-                        y: reflection.y,
-                        counts_from,
-                    });
-                }
-            });
-        }
+        let (reflections, candidates) = self.candidates(&crystals, instrument);
+        let brightest = candidates
+            .iter()
+            .map(|candidate| reflections[candidate.reflection].intensity)
+            .fold(0.0, f64::max);
         let candidates = apart(candidates);
         if candidates.is_empty() || brightest <= 0.0 {
             return;
@@ -116,8 +107,62 @@ impl Scene {
         self.crystals = crystals;
     }
 
-    /// The scale from which on a spot counts; none where too little of it is on live pixels.
-    fn counts_from(&self, reflection: &Reflection, instrument: &Instrument) -> Option<f64> {
+    /// The reflections inside the water ring, and those of them that may count as spots.
+    fn candidates(
+        &self,
+        crystals: &[Crystal],
+        instrument: &Instrument,
+    ) -> (Vec<Reflection>, Vec<Candidate>) {
+        let mut reflections = Vec::new();
+        for crystal in crystals {
+            crystal.reflections(&instrument.geometry, D_WATER, |found| {
+                reflections.push(found)
+            });
+        }
+        let candidate = |(i, reflection): (usize, &Reflection)| {
+            let Footprint {
+                share, background, ..
+            } = self.footprint(reflection, instrument)?;
+            Some(Candidate {
+                x: reflection.x,
+                y: reflection.y,
+                reflection: i,
+                // The scale from which on it counts.
+                counts_from: photons_needed(background)
+                    / (share * reflection.intensity).max(1e-300),
+            })
+        };
+        let candidates = reflections
+            .iter()
+            .enumerate()
+            .filter_map(candidate)
+            .collect();
+        (reflections, candidates)
+    }
+
+    /// Spots that an ideal counter finds, which knows the place and the shape of every reflection
+    /// and the background under it, and has only the noisy pixels to measure it by. `photons` tells
+    /// what the pixel `(x, y)` measured.
+    pub fn oracle(&self, instrument: &Instrument, photons: impl Fn(i32, i32) -> f64) -> u32 {
+        let (reflections, candidates) = self.candidates(&self.crystals, instrument);
+        let read_variance = instrument.response.read_variance();
+        let found = apart(candidates).into_iter().filter(|candidate| {
+            let reflection = &reflections[candidate.reflection];
+            self.footprint(reflection, instrument).is_some_and(|spot| {
+                let measured: f64 = spot
+                    .pixels
+                    .iter()
+                    .map(|pixel| photons(pixel.x, pixel.y))
+                    .sum();
+                let expected = spot.background - read_variance * spot.pixels.len() as f64;
+                counts(measured - expected, spot.background)
+            })
+        });
+        found.count() as u32
+    }
+
+    /// The pixels that a spot is measured in; none where too little of it is on live pixels.
+    fn footprint(&self, reflection: &Reflection, instrument: &Instrument) -> Option<Footprint> {
         let panel = &instrument.panel;
         let inside = |v: f64, len: u32| v >= 0.0 && v < f64::from(len);
         if !inside(reflection.x, panel.columns) || !inside(reflection.y, panel.rows) {
@@ -136,6 +181,8 @@ impl Scene {
             for (i, (&share, &photons)) in shares.iter().zip(&row).enumerate() {
                 let x = stamp.left + i as i32;
                 pixels.push(SpotPixel {
+                    x,
+                    y,
                     share: f64::from(share),
                     background: f64::from(photons) + read_variance,
                     live: self.live(x, y, instrument),
@@ -143,7 +190,11 @@ impl Scene {
             }
         }
         let (share, background) = measured(&mut pixels)?;
-        Some(photons_needed(background) / (share * reflection.intensity).max(1e-300))
+        Some(Footprint {
+            pixels,
+            share,
+            background,
+        })
     }
 
     fn live(&self, x: i32, y: i32, instrument: &Instrument) -> bool {
@@ -247,6 +298,15 @@ impl Scene {
     pub fn row_key(&self, y: i32) -> u64 {
         mix(self.noise ^ mix((y as u64).wrapping_mul(STRIDE) ^ 0x5EED))
     }
+}
+
+/// Where a spot is measured.
+struct Footprint {
+    pixels: Vec<SpotPixel>,
+    /// Share of the spot on these pixels.
+    share: f64,
+    /// Photons of the background on them, with the variance of the readout.
+    background: f64,
 }
 
 /// Spots of a part of the panel, by row.

@@ -8,7 +8,7 @@ use crate::render::{Area, Rows, render};
 use crate::scene::Scene;
 use crate::{D_WATER, Truth};
 use hitgate_core::frame::{Frame, FrameHeader, PixelType};
-use hitgate_core::prep::{self, Mask, MaskValues, Preparation, Reduce, Window};
+use hitgate_core::prep::{Mask, MaskValues, Preparation, Reduce, Window};
 use hitgate_formats::geometry::Geometry;
 use std::borrow::Cow;
 
@@ -120,40 +120,27 @@ impl Simulator {
     /// Frame `index` as its detector would store it.
     pub fn frame(&self, index: u64) -> Simulated {
         let (scene, instrument) = self.scene(index);
-        let panel = &instrument.panel;
-        let area = Area {
-            left: 0,
-            top: 0,
-            columns: panel.columns,
-            rows: panel.rows,
-        };
-        let mut payload = Vec::new();
-        render(
-            &scene,
-            &instrument,
-            area,
-            &mut Rows::default(),
-            &mut payload,
-        );
-        let mut bits = Vec::new();
-        mask_bits(&instrument, area, &mut bits);
-        Simulated {
-            columns: panel.columns,
-            rows: panel.rows,
-            pixel_type: instrument.pixel_type,
-            payload,
-            geometry: instrument.geometry,
-            announced: instrument.announced().copied(),
-            mask: bits,
-            mask_values: instrument.absence.values.clone(),
-            saturation: instrument.saturation(),
-            truth: scene.truth,
-            set: panel.name,
-            spots: scene.spots,
-        }
+        taken(&scene, &instrument)
     }
 
-    /// The map of frame `index`, `input × input` bytes: what the preparation makes of the whole
+    /// What an ideal counter makes of frame `index`, beside what is true of it: it knows the place
+    /// and the shape of every reflection and the background under it, and counts by the noisy
+    /// pixels. No filter that has to find the spots can be expected to do better.
+    pub fn oracle(&self, index: u64) -> (Truth, Truth) {
+        let (scene, instrument) = self.scene(index);
+        let frame = taken(&scene, &instrument);
+        let response = &instrument.response;
+        let size = frame.pixel_type.size();
+        let photons = |x: i32, y: i32| {
+            let at = (y as usize * frame.columns as usize + x as usize) * size;
+            let number = number(frame.pixel_type, &frame.payload[at..at + size]);
+            (f64::from(number) - f64::from(response.offset)) / f64::from(response.gain)
+        };
+        let counted = scene.oracle(&instrument, photons);
+        (scene.truth, Truth::of(counted))
+    }
+
+    /// The map of frame `index`, of [`Preparation::map_bytes`] bytes: what the preparation makes of the whole
     /// frame, from the pixels of the window alone. A map without a valid pixel is zero.
     pub fn map(
         &self,
@@ -195,10 +182,8 @@ impl Simulator {
             pixel_type: instrument.pixel_type,
             payload: &scratch.payload,
         };
-        scratch.words.resize(prep::scratch_words(input), 0);
-        let made = prep::Scratch::new(&mut scratch.words, input)
-            .map(|mut words| preparation.run(&frame, &mut words, map));
-        if !matches!(made, Some(Ok(_))) {
+        scratch.words.resize(preparation.words(), 0);
+        if preparation.run(&frame, &mut scratch.words, map).is_err() {
             map.fill(0);
         }
         Labelled {
@@ -240,6 +225,46 @@ impl Simulated {
             pixel_type: self.pixel_type,
             payload: &self.payload,
         }
+    }
+}
+
+/// The frame that `instrument` takes of `scene`.
+fn taken(scene: &Scene, instrument: &Instrument) -> Simulated {
+    let panel = &instrument.panel;
+    let area = Area {
+        left: 0,
+        top: 0,
+        columns: panel.columns,
+        rows: panel.rows,
+    };
+    let mut payload = Vec::new();
+    render(scene, instrument, area, &mut Rows::default(), &mut payload);
+    let mut bits = Vec::new();
+    mask_bits(instrument, area, &mut bits);
+    Simulated {
+        columns: panel.columns,
+        rows: panel.rows,
+        pixel_type: instrument.pixel_type,
+        payload,
+        geometry: instrument.geometry,
+        announced: instrument.announced().copied(),
+        mask: bits,
+        mask_values: instrument.absence.values.clone(),
+        saturation: instrument.saturation(),
+        truth: scene.truth,
+        set: panel.name,
+        spots: scene.spots.clone(),
+    }
+}
+
+/// The number that a stored pixel holds.
+fn number(pixel_type: PixelType, bytes: &[u8]) -> i32 {
+    match *bytes {
+        [a] => i32::from(a),
+        [a, b] if pixel_type == PixelType::I16 => i32::from(i16::from_le_bytes([a, b])),
+        [a, b] => i32::from(u16::from_le_bytes([a, b])),
+        [a, b, c, d] => i32::from_le_bytes([a, b, c, d]),
+        _ => 0,
     }
 }
 
@@ -310,8 +335,7 @@ mod tests {
             let frame = simulator.frame(index);
             let (found, labelled) = map(&simulator, index, &mut scratch);
             let preparation = frame.preparation(INPUT, Reduce::Maximum);
-            let mut words = vec![0; prep::scratch_words(INPUT)];
-            let mut words = prep::Scratch::new(&mut words, INPUT).unwrap();
+            let mut words = vec![0; preparation.words()];
             let mut expected = vec![0; found.len()];
             preparation
                 .run(&frame.as_frame(), &mut words, &mut expected)

@@ -62,27 +62,38 @@ pub(crate) fn photons_needed(background: f64) -> f64 {
     high
 }
 
-/// A pixel of a spot: its share of the spot, the expected background with the variance of the
-/// readout, and whether it measures.
+/// Whether `signal` photons over `background` are a counted spot.
+pub(crate) fn counts(signal: f64, background: f64) -> bool {
+    signal >= PHOTONS && significance(signal, background) >= SIGNIFICANCE
+}
+
+/// A pixel of a spot: its place, its share of the spot, the expected background with the variance
+/// of the readout, and whether it measures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpotPixel {
+    pub x: i32,
+    pub y: i32,
     pub share: f64,
     pub background: f64,
     pub live: bool,
 }
 
-/// The smallest set of live pixels that holds 90 % of the spot: the share and the background in
-/// it. All live pixels where they hold less; none where they hold less than half.
-pub(crate) fn measured(pixels: &mut [SpotPixel]) -> Option<(f64, f64)> {
+/// Leaves of a spot's pixels the smallest set of live ones that holds 90 % of it, all live ones
+/// where they hold less, and tells the share and the background in it; none where they hold less
+/// than half.
+pub(crate) fn measured(pixels: &mut Vec<SpotPixel>) -> Option<(f64, f64)> {
+    pixels.retain(|pixel| pixel.live);
     pixels.sort_by(|a, b| b.share.total_cmp(&a.share));
-    let (mut share, mut background) = (0.0, 0.0);
-    for pixel in pixels.iter().filter(|pixel| pixel.live) {
+    let (mut share, mut background, mut taken) = (0.0, 0.0, 0);
+    for pixel in &*pixels {
         share += pixel.share;
         background += pixel.background;
+        taken += 1;
         if share >= MEASURED {
             break;
         }
     }
+    pixels.truncate(taken);
     (share >= LIVE).then_some((share, background))
 }
 
@@ -91,6 +102,8 @@ pub(crate) fn measured(pixels: &mut [SpotPixel]) -> Option<(f64, f64)> {
 pub(crate) struct Candidate {
     pub x: f64,
     pub y: f64,
+    /// Which of the reflections that were asked it is.
+    pub reflection: usize,
     pub counts_from: f64,
 }
 
@@ -149,6 +162,8 @@ mod tests {
     #[test]
     fn ninety_percent_of_a_spot_or_what_is_live_of_it() {
         let pixel = |share, live| SpotPixel {
+            x: 0,
+            y: 0,
             share,
             background: 2.0,
             live,
@@ -159,16 +174,17 @@ mod tests {
             pixel(0.3125, true),
             pixel(0.03, true),
         ];
-        assert_eq!(
-            measured(&mut spot.to_vec()),
-            Some((0.9375, 4.0)),
-            "the two strongest pixels"
-        );
+        let mut strongest = spot.to_vec();
+        assert_eq!(measured(&mut strongest), Some((0.9375, 4.0)));
+        assert_eq!(strongest.len(), 2, "the two strongest pixels");
         let torn = [pixel(0.375, false), pixel(0.375, true), pixel(0.25, true)];
         assert_eq!(measured(&mut torn.to_vec()), Some((0.625, 4.0)));
-        assert_eq!(measured(&mut [pixel(0.55, false), pixel(0.45, true)]), None);
         assert_eq!(
-            measured(&mut [pixel(0.5, false), pixel(0.5, true)]),
+            measured(&mut vec![pixel(0.55, false), pixel(0.45, true)]),
+            None
+        );
+        assert_eq!(
+            measured(&mut vec![pixel(0.5, false), pixel(0.5, true)]),
             Some((0.5, 2.0))
         );
     }
@@ -179,6 +195,7 @@ mod tests {
             x,
             y: 7.0,
             counts_from,
+            reflection: 0,
         };
         let kept = apart(vec![
             at(10.0, 3.0),

@@ -104,7 +104,7 @@ fn time(args: &BenchArgs, bytes: &[u8], level: Level, frames: &Frames) -> Result
     let policy = args.filter.policy(&model);
     let prepared = prepare(&frames.modules, &model)?;
     let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
-    let mut memory = FilterMemory::new(&model, level);
+    let mut memory = FilterMemory::new(&model, level, &preparations);
     let cpu = memory.cpu(&model, level, &preparations)?;
     let identity = identity(bytes, &frames.modules, &policy)?;
     let layout = Layout::new(4, frames.stride()?, 4)?;

@@ -23,9 +23,9 @@ Examples:
   hitgate dataset train --maps 30000 --seed 1 --mix training
   hitgate dataset validation --maps 4000 --seed 1000
 
-OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees; OUT.jsonl has a
-line a map: index, class, spots, set, reduce. No frame is stored on the way, and only the pixels that the
-window needs are simulated.")]
+OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees; with two channels
+[N, side, 2 side], those of a cell side by side. OUT.jsonl has a line a map: index, class, spots,
+set, reduce. No frame is stored on the way, and only the pixels that the window needs are simulated.")]
 pub struct DatasetArgs {
     /// Where to write, without extension
     out: PathBuf,
@@ -62,9 +62,11 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
         None => Simulator::new(args.seed, args.mix.into()),
     };
     let reduce: Reduce = args.reduce.into();
+    let channels = reduce.channels();
+    let map_bytes = (args.input as usize).pow(2) * channels as usize;
     let labels_path = with_ending(&args.out, "jsonl");
     let maps_path = with_ending(&args.out, "npy");
-    let mut maps = NpyStack::create(&maps_path, args.input, args.input)?;
+    let mut maps = NpyStack::create(&maps_path, args.input * channels, args.input)?;
     let unwritable = |error| FormatError::writing(&labels_path, error);
     let mut labels = BufWriter::new(File::create(&labels_path).map_err(unwritable)?);
     let progress = Progress::start("simulating", args.maps);
@@ -75,7 +77,7 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
         let made: Vec<_> = (first..end.min(first + BATCH))
             .into_par_iter()
             .map_init(Scratch::default, |scratch, index| {
-                let mut map = vec![0; (args.input as usize).pow(2)];
+                let mut map = vec![0; map_bytes];
                 let label = simulator.map(index, args.input, reduce, &mut map, scratch);
                 progress.advance();
                 (label, map)

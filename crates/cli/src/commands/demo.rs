@@ -156,7 +156,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
 
     let prepared = prepare(&frames.modules, &model)?;
     let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
-    let mut memory = FilterMemory::new(&model, level);
+    let mut memory = FilterMemory::new(&model, level, &preparations);
     let cpu = memory.cpu(&model, level, &preparations)?;
     let identity = identity(&bytes, &frames.modules, &policy)?;
 

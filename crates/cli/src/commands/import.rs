@@ -153,6 +153,7 @@ struct Labelled {
     levels: Vec<u8>,
     classes: Vec<Class>,
     side: usize,
+    channels: usize,
 }
 
 /// The part of a label line that is needed here.
@@ -166,7 +167,7 @@ impl Labelled {
     fn read(path: &Path) -> Result<Self> {
         let mut file = FrameFile::open(path)?;
         let mut levels = Vec::new();
-        let mut side = 0;
+        let (mut side, mut channels) = (0, 1);
         for index in 0..file.frames() {
             let image = file.read(index)?;
             let Pixels::U8(map) = image.pixels else {
@@ -175,15 +176,16 @@ impl Labelled {
                     path.display()
                 );
             };
-            if image.columns != image.rows {
+            if !image.columns.is_multiple_of(image.rows) {
                 bail!(
-                    "{}: a map of {} x {} is not square",
+                    "{}: a map of {} x {} is not square in one or more channels",
                     path.display(),
                     image.columns,
                     image.rows
                 );
             }
-            side = image.columns as usize;
+            side = image.rows as usize;
+            channels = image.columns as usize / side;
             levels.extend_from_slice(&map);
         }
         let labels = path.with_extension("jsonl");
@@ -220,16 +222,18 @@ impl Labelled {
             levels,
             classes,
             side,
+            channels,
         })
     }
 
     fn maps(&self) -> Result<Maps<'_>> {
-        match Maps::new(&self.levels, &self.classes, self.side * self.side) {
+        let bytes = self.side * self.side * self.channels;
+        match Maps::new(&self.levels, &self.classes, bytes) {
             Some(maps) => Ok(maps),
             None => bail!(
-                "{} labels for {} bytes of maps of {1}: one line a map is needed",
+                "{} labels for {} bytes of maps of {bytes}: one line a map is needed",
                 self.classes.len(),
-                self.side * self.side
+                self.levels.len(),
             ),
         }
     }

@@ -93,6 +93,7 @@ fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
             Reduce::Contrast => "contrast of each block",
             Reduce::Maximum => "largest count of each block",
             Reduce::Mean => "mean count of each block",
+            Reduce::Peaks => "contrast of each block's largest count and sum of 3 x 3",
         },
         input.d_water
     );

@@ -112,7 +112,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         }
     }
     let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
-    let mut memory = FilterMemory::new(&model, level);
+    let mut memory = FilterMemory::new(&model, level, &preparations);
     let cpu = memory.cpu(&model, level, &preparations)?;
     let identity = identity(&bytes, modules, &policy)?;
 

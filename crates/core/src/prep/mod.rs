@@ -1,0 +1,557 @@
+//! A frame → a map: the counts of a window, reduced to `input × input` cells of 0..=127.
+//!
+//! One definition in integers, the same in training, on CPUs and on GPUs: crop to the window,
+//! reduce each block of pixels to one cell, then either equalize the histogram of the cells (Hui et
+//! al. 2023, with the grey levels 0..=127) or take them in units of the local noise. Each pixel is
+//! read once.
+
+mod blocks;
+mod contrast;
+mod equalize;
+mod peaks;
+mod pixel;
+mod window;
+
+pub use window::Window;
+
+use crate::correct::Correction;
+use crate::frame::{Fault, Frame, NO_CELL, PixelType};
+use blocks::{Maximum, Mean};
+use contrast::Noise;
+use pixel::{Excluded, Pixel};
+
+/// How counts become a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Reduce {
+    /// The largest count of a block, `min(65535, max)`; equalized over the map.
+    Maximum = 0,
+    /// The mean count in 1/16, `min(65535, (16 sum + n/2) / n)`; equalized over the map.
+    Mean = 1,
+    /// The largest count of a block, in units of the noise about its neighbourhood.
+    Contrast = 2,
+    /// Two channels: the largest count of a block and its largest sum of 3 × 3 counts, each in
+    /// units of the noise about its neighbourhood.
+    Peaks = 3,
+}
+
+impl Reduce {
+    /// The number that a model file names it by.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Reduce::Maximum),
+            1 => Some(Reduce::Mean),
+            2 => Some(Reduce::Contrast),
+            3 => Some(Reduce::Peaks),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a cell.
+    pub const fn channels(self) -> u32 {
+        match self {
+            Reduce::Maximum | Reduce::Mean | Reduce::Contrast => 1,
+            Reduce::Peaks => 2,
+        }
+    }
+}
+
+/// One bit a pixel, row by row: bit `i % 8` of byte `i / 8`, set where pixel `i` is excluded.
+#[derive(Clone, Copy, Debug)]
+pub struct Mask<'m> {
+    bits: &'m [u8],
+}
+
+impl<'m> Mask<'m> {
+    /// A mask for `columns × rows` pixels; `None` where there are not enough bits.
+    pub fn new(bits: &'m [u8], columns: u32, rows: u32) -> Option<Self> {
+        let needed = (u64::from(columns) * u64::from(rows)).div_ceil(8);
+        (bits.len() as u64 >= needed).then_some(Mask { bits })
+    }
+
+    /// Excludes nothing.
+    pub const NONE: Mask<'static> = Mask { bits: &[] };
+
+    fn excludes(&self, pixel: usize) -> bool {
+        self.bits
+            .get(pixel / 8)
+            .is_some_and(|byte| byte >> (pixel % 8) & 1 != 0)
+    }
+}
+
+/// Declared values that mean "no measurement" instead of a count.
+pub type MaskValues = heapless::Vec<i64, 8>;
+
+/// How the frames of one module are prepared. Made once, outside the path.
+#[derive(Clone, Debug)]
+pub struct Preparation<'m> {
+    /// Columns of a frame.
+    pub columns: u32,
+    /// Rows of a frame.
+    pub rows: u32,
+    /// How a pixel is stored.
+    pub pixel_type: PixelType,
+    /// The pixels that count.
+    pub window: Window,
+    /// How a block becomes a cell.
+    pub reduce: Reduce,
+    /// Counts above are clipped to it: an overload is signal. `u32::MAX` clips nothing.
+    pub saturation: u32,
+    /// Excluded pixels.
+    pub mask: Mask<'m>,
+    /// Excluded values.
+    pub mask_values: MaskValues,
+    /// Pedestals and gains of raw u16 words, by storage cell; empty where pixels are counts.
+    pub corrections: &'m [Correction<'m>],
+}
+
+/// What a map was made of, beside the map itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Cells with at least one valid pixel.
+    pub valid_cells: u32,
+    /// Valid cells of value 0.
+    pub zero_cells: u32,
+    /// Largest cell before it became a level.
+    pub largest: u32,
+    /// Sum of the cells before they became levels.
+    pub sum: u64,
+}
+
+/// The largest count of a cell; a sum of 3 × 3 counts may be nine times as large.
+const LARGEST_CELL: u32 = 0xFFFF;
+/// A cell without a valid pixel.
+const INVALID: u32 = u32::MAX;
+/// The largest value of a map.
+pub const MAP_MAX: u32 = 127;
+
+impl Statistics {
+    fn of(cells: &[u32]) -> Result<Self, Fault> {
+        let mut found = Statistics::default();
+        for &cell in cells.iter().filter(|&&cell| cell != INVALID) {
+            found.valid_cells += 1;
+            found.zero_cells += u32::from(cell == 0);
+            found.largest = found.largest.max(cell);
+            found.sum += u64::from(cell);
+        }
+        match found.valid_cells {
+            0 => Err(Fault::NoValidPixel),
+            _ => Ok(found),
+        }
+    }
+}
+
+impl Preparation<'_> {
+    /// Bytes of a map.
+    pub const fn map_bytes(&self) -> usize {
+        self.cells().saturating_mul(self.reduce.channels() as usize)
+    }
+
+    /// Words of memory that [`run`](Self::run) works in.
+    pub fn words(&self) -> usize {
+        let input = self.window.input;
+        let working = match self.reduce {
+            Reduce::Maximum | Reduce::Mean => equalize::WORDS,
+            Reduce::Contrast => contrast::words(input),
+            Reduce::Peaks => contrast::words(input).max(peaks::words(&self.window, self.columns)),
+        };
+        self.map_bytes().saturating_add(working)
+    }
+
+    /// Cells of a map.
+    const fn cells(&self) -> usize {
+        let side = self.window.input as usize;
+        side.saturating_mul(side)
+    }
+
+    /// Makes the map of `frame`: [`map_bytes`](Self::map_bytes) bytes, row by row, the channels of
+    /// a cell together.
+    ///
+    /// # Errors
+    /// [`Fault::Shape`] where the frame is not of the configured shape, or the map or the `words`
+    /// are not as many as asked for; [`Fault::NoValidPixel`] where nothing was measured.
+    pub fn run(
+        &self,
+        frame: &Frame<'_>,
+        words: &mut [u32],
+        map: &mut [u8],
+    ) -> Result<Statistics, Fault> {
+        let expected = (self.rows, self.columns, self.pixel_type);
+        let found = (
+            u32::from(frame.header.rows),
+            u32::from(frame.header.columns),
+            frame.pixel_type,
+        );
+        let pixels = self.rows as usize * self.columns as usize;
+        if found != expected
+            || frame.payload.len() != pixels * self.pixel_type.size()
+            || map.len() != self.map_bytes()
+            || words.len() < self.words()
+        {
+            return Err(Fault::Shape);
+        }
+        let payload = frame.payload;
+        match (self.correction(frame)?, self.pixel_type) {
+            (Some(correction), _) => self.reduce(words, map, |i| {
+                let word = u16::load(&payload[i * u16::SIZE..]);
+                Some(correction.count(i, word)?.min(self.saturation))
+            }),
+            (None, PixelType::U8) => self.counts::<u8>(payload, words, map),
+            (None, PixelType::U16) => self.counts::<u16>(payload, words, map),
+            (None, PixelType::U32) => self.counts::<u32>(payload, words, map),
+            (None, PixelType::I16) => self.counts::<i16>(payload, words, map),
+            (None, PixelType::I32) => self.counts::<i32>(payload, words, map),
+        }
+    }
+
+    /// The correction of the frame's storage cell, where pixels are raw words.
+    fn correction(&self, frame: &Frame<'_>) -> Result<Option<&Correction<'_>>, Fault> {
+        if self.corrections.is_empty() {
+            return Ok(None);
+        }
+        let cell = match frame.header.cell_id {
+            NO_CELL => 0,
+            cell => usize::from(cell),
+        };
+        let correction = self.corrections.get(cell).ok_or(Fault::UnknownCell)?;
+        match self.pixel_type {
+            PixelType::U16 => Ok(Some(correction)),
+            _ => Err(Fault::Shape),
+        }
+    }
+
+    /// Pixels that are counts.
+    fn counts<P: Pixel>(
+        &self,
+        payload: &[u8],
+        words: &mut [u32],
+        map: &mut [u8],
+    ) -> Result<Statistics, Fault> {
+        let excluded = Excluded::<P>::new(&self.mask_values);
+        self.reduce(words, map, |i| {
+            let pixel = P::load(&payload[i * P::SIZE..]);
+            (!excluded.has(pixel)).then(|| pixel.count().min(self.saturation))
+        })
+    }
+
+    /// Reduces and takes to levels; `count` tells the count of pixel `i`, and excludes it with
+    /// `None`.
+    fn reduce(
+        &self,
+        words: &mut [u32],
+        map: &mut [u8],
+        count: impl Fn(usize) -> Option<u32>,
+    ) -> Result<Statistics, Fault> {
+        let window = &self.window;
+        let shape = [self.columns, self.rows];
+        let input = window.input as usize;
+        let count = |i| match self.mask.excludes(i) {
+            true => None,
+            false => count(i),
+        };
+        let (cells, words) = words.split_at_mut(self.cells());
+        match self.reduce {
+            Reduce::Maximum => blocks::reduce::<Maximum>(window, shape, cells, count),
+            Reduce::Mean => blocks::reduce::<Mean>(window, shape, cells, count),
+            Reduce::Contrast => {
+                blocks::reduce::<Maximum>(window, shape, cells, count);
+                let found = Statistics::of(cells)?;
+                contrast::contrast(
+                    Noise { reach: 5, least: 0 },
+                    input,
+                    cells,
+                    words,
+                    map,
+                    [0, 1],
+                );
+                return Ok(found);
+            }
+            Reduce::Peaks => {
+                let (sums, words) = words.split_at_mut(self.cells());
+                peaks::reduce(window, shape, [cells, sums], words, count);
+                let found = Statistics::of(cells)?;
+                let noise = Noise {
+                    reach: 3,
+                    least: 13,
+                };
+                contrast::contrast(noise, input, cells, words, map, [0, 2]);
+                contrast::contrast(noise, input, sums, words, map, [1, 2]);
+                return Ok(found);
+            }
+        }
+        let found = Statistics::of(cells)?;
+        equalize::equalize(cells, &found, words, map);
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::frame::FrameHeader;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn preparation(
+        columns: u32,
+        rows: u32,
+        pixel_type: PixelType,
+        window: Window,
+    ) -> Preparation<'static> {
+        Preparation {
+            columns,
+            rows,
+            pixel_type,
+            window,
+            reduce: Reduce::Maximum,
+            saturation: u32::MAX,
+            mask: Mask::NONE,
+            mask_values: MaskValues::new(),
+            corrections: &[],
+        }
+    }
+
+    fn map(preparation: &Preparation<'_>, payload: &[u8]) -> Result<(Vec<u8>, Statistics), Fault> {
+        let header = FrameHeader::new(
+            preparation.rows as u16,
+            preparation.columns as u16,
+            preparation.pixel_type,
+        );
+        let frame = Frame {
+            header,
+            pixel_type: preparation.pixel_type,
+            payload,
+        };
+        let mut words = vec![7; preparation.words()];
+        let mut map = vec![255; preparation.map_bytes()];
+        let first = preparation.run(&frame, &mut words, &mut map)?;
+        let again = map.clone();
+        assert_eq!(
+            preparation.run(&frame, &mut words, &mut map),
+            Ok(first),
+            "what the words held does not matter"
+        );
+        assert_eq!(map, again);
+        Ok((map, first))
+    }
+
+    #[test]
+    fn maximum_of_each_block_equalized() {
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 2,
+            input: 2,
+        };
+        #[rustfmt::skip]
+        let pixels = [
+            1, 2, 9, 0,
+            3, 0, 0, 0,
+            0, 0, 3, 3,
+            0, 0, 3, 3,
+        ];
+        let (map, found) = map(&preparation(4, 4, PixelType::U8, window), &pixels).unwrap();
+        // Cells 3, 9, 0, 3: cumulative 1 (0), 3 (3), 4 (9) of 4.
+        assert_eq!(map, [95, 127, 31, 95]);
+        assert_eq!(
+            found,
+            Statistics {
+                valid_cells: 4,
+                zero_cells: 1,
+                largest: 9,
+                sum: 15
+            }
+        );
+    }
+
+    #[test]
+    fn mean_is_in_sixteenths_and_rounded() {
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 3,
+            input: 1,
+        };
+        let mut p = preparation(3, 1, PixelType::U8, window);
+        p.reduce = Reduce::Mean;
+        let (_, found) = map(&p, &[1, 0, 0]).unwrap();
+        assert_eq!(found.sum, 5, "16/3 = 5.33");
+    }
+
+    #[test]
+    fn off_panel_masked_and_declared_values_are_excluded() {
+        let window = Window {
+            left: -1,
+            top: -1,
+            block: 1,
+            input: 4,
+        };
+        let mut p = preparation(3, 3, PixelType::I16, window);
+        p.mask = Mask::new(&[0b1, 0], 3, 3).unwrap();
+        p.mask_values.push(-2).unwrap();
+        p.saturation = 100;
+        let counts: [i16; 9] = [50, -2, -1, 0, 7, 7, 7, 30000, 5];
+        let payload: Vec<u8> = counts.iter().flat_map(|c| c.to_le_bytes()).collect();
+        let (map, found) = map(&p, &payload).unwrap();
+        assert_eq!(
+            found,
+            Statistics {
+                valid_cells: 7,
+                zero_cells: 2,
+                largest: 100,
+                sum: 126
+            }
+        );
+        let cell = |h: u32| (h * 127 / 7) as u8;
+        #[rustfmt::skip]
+        assert_eq!(map, [
+            0, 0, 0, 0,
+            0, 0, 0, cell(2),
+            0, cell(2), cell(6), cell(6),
+            0, cell(6), cell(7), cell(3),
+        ]);
+    }
+
+    #[test]
+    fn nothing_valid_and_another_shape_are_faults() {
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: 1,
+        };
+        let mut p = preparation(1, 1, PixelType::U16, window);
+        p.mask_values.push(0xFFFF).unwrap();
+        assert_eq!(map(&p, &[0xFF, 0xFF]), Err(Fault::NoValidPixel));
+        assert_eq!(map(&p, &[0xFF]), Err(Fault::Shape));
+        let far = Window {
+            left: 1000,
+            top: i32::MIN,
+            block: u32::MAX,
+            input: 1,
+        };
+        assert_eq!(
+            map(&preparation(1, 1, PixelType::U8, far), &[1]),
+            Err(Fault::NoValidPixel)
+        );
+    }
+
+    /// The definition in plain loops.
+    fn contrast_by_definition(cells: &[Option<u32>], input: usize) -> Vec<u8> {
+        let y = |x: i64, r: i64| {
+            let inside = (0..input as i64).contains(&x) && (0..input as i64).contains(&r);
+            let cell = if inside {
+                cells[(r * input as i64 + x) as usize]
+            } else {
+                None
+            };
+            cell.map(|cell| i64::from((512 * (8 * cell + 3)).isqrt()))
+        };
+        let d: Vec<Option<i64>> = (0..cells.len() as i64)
+            .map(|i| {
+                let (x, r) = (i % input as i64, i / input as i64);
+                let near: Vec<i64> = (-5..=5)
+                    .flat_map(|v| (-5..=5).filter_map(move |u| y(x + u, r + v)))
+                    .collect();
+                let n = near.len() as i64;
+                y(x, r).map(|y| y - (near.iter().sum::<i64>() + n / 2) / n)
+            })
+            .collect();
+        let valid = d.iter().flatten().count() as i64;
+        let sum = d.iter().flatten().map(|d| d.abs()).sum::<i64>().max(1);
+        d.iter()
+            .map(|d| {
+                d.map_or(0, |d| {
+                    (24 + (8 * d * valid).div_euclid(sum)).clamp(1, 127) as u8
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn contrast_is_its_definition() {
+        for (input, masked) in [
+            (1u32, false),
+            (4, true),
+            (11, false),
+            (12, true),
+            (29, true),
+        ] {
+            let window = Window {
+                left: 0,
+                top: 0,
+                block: 1,
+                input,
+            };
+            let mut p = preparation(input, input, PixelType::U16, window);
+            p.reduce = Reduce::Contrast;
+            if masked {
+                p.mask_values.push(3).unwrap();
+            }
+            let counts: Vec<u16> = (0..input * input)
+                .map(|i| match i.wrapping_mul(2_654_435_761) >> 24 {
+                    0..=3 => 60_000,
+                    n => (n % 7) as u16,
+                })
+                .collect();
+            let payload: Vec<u8> = counts.iter().flat_map(|c| c.to_le_bytes()).collect();
+            let cells: Vec<_> = counts
+                .iter()
+                .map(|&c| (!masked || c != 3).then_some(u32::from(c)))
+                .collect();
+            let (map, _) = map(&p, &payload).unwrap();
+            assert_eq!(
+                map,
+                contrast_by_definition(&cells, input as usize),
+                "{input}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_flat_frame_has_the_level_of_its_background() {
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: 3,
+        };
+        let mut p = preparation(3, 3, PixelType::U8, window);
+        p.reduce = Reduce::Contrast;
+        assert_eq!(map(&p, &[9; 9]).unwrap().0, [24; 9]);
+    }
+
+    #[test]
+    fn raw_words_are_corrected_by_their_cell() {
+        use half::f16;
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: 2,
+        };
+        let (dark, gain) = ([4000; 4], [f16::ONE; 4]);
+        let cells = [Correction::new([&dark; 3], [&gain; 3], 4).unwrap()];
+        let mut p = preparation(2, 2, PixelType::U16, window);
+        p.corrections = &cells;
+        let words: [u16; 4] = [1000, 1002, 1001, 0b10 << 14];
+        let payload: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let (_, found) = map(&p, &payload).unwrap();
+        assert_eq!((found.valid_cells, found.largest, found.sum), (3, 32, 48));
+        p.pixel_type = PixelType::I16;
+        assert_eq!(map(&p, &payload), Err(Fault::Shape));
+    }
+
+    #[test]
+    fn cells_saturate_at_sixteen_bits() {
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: 1,
+        };
+        let (_, found) = map(&preparation(1, 1, PixelType::U32, window), &[0xFF; 4]).unwrap();
+        assert_eq!(found.largest, 0xFFFF);
+    }
+}
