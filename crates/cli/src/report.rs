@@ -116,7 +116,7 @@ pub fn bytes(n: u64) -> String {
 pub fn accounts(accounts: &Accounts) -> String {
     let mut text = String::new();
     let [hits, maybes, misses] = accounts.classes;
-    let unjudged = accounts.received - hits - maybes - misses;
+    let unjudged = accounts.unjudged();
     let _ = writeln!(
         text,
         "network    {hits} hit, {maybes} maybe, {misses} miss, {unjudged} not judged"

@@ -241,8 +241,8 @@ fn an_error_names_the_section_and_the_rule() {
         (
             Input,
             8,
-            &[3],
-            "section `input`: the reduction must be 0, 1 or 2",
+            &[4],
+            "section `input`: the reduction must be 0 to 3",
         ),
         (
             Input,

@@ -186,7 +186,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if stop.load(Ordering::Relaxed) {
         return Err(Interrupted { left }.into());
     }
-    if !accounts.balance() || source.produced != accounts.received {
+    if !accounts.agree_with(&source) {
         bail!("the books do not balance: please report this with the lines above");
     }
     Ok(())
