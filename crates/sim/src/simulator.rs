@@ -421,4 +421,19 @@ mod tests {
             assert_eq!(Class::Hit as usize, 0);
         }
     }
+
+    #[test]
+    fn an_ideal_counter_nearly_agrees_with_the_truth() {
+        let simulator = Simulator::with_detector(6, Mix::Natural, Detector::Eiger1M);
+        let (mut spots, mut off, mut differ) = (0, 0, 0);
+        for index in 0..40 {
+            let (truth, counted) = simulator.oracle(index);
+            spots += truth.spots;
+            off += truth.spots.abs_diff(counted.spots);
+            differ += u32::from(truth != counted);
+        }
+        assert!(spots > 500, "{spots}");
+        assert!(off * 10 < spots, "{off} of {spots}");
+        assert!(differ > 0, "it has only noisy pixels to count by");
+    }
 }

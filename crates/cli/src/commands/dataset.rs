@@ -48,7 +48,7 @@ pub struct DatasetArgs {
     #[arg(long, value_name = "CELLS", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=4096))]
     input: u32,
     /// How a block of pixels becomes a cell
-    #[arg(long, value_enum, default_value_t = ReduceArg::Contrast)]
+    #[arg(long, value_enum, default_value_t = ReduceArg::Peaks)]
     reduce: ReduceArg,
 }
 
