@@ -35,7 +35,7 @@ fn preparation(c: &mut Criterion) {
     let mut group = c.benchmark_group("preparation");
     for detector in [Detector::JungfrauModule, Detector::Eiger1M] {
         let frame = Simulator::with_detector(1, Mix::Natural, detector).frame(1);
-        let preparation = frame.preparation(INPUT, Reduce::Maximum);
+        let preparation = frame.preparation(INPUT, Reduce::Peaks);
         let mut words = vec![0; preparation.words()];
         let mut map = vec![0; preparation.map_bytes()];
         group.throughput(Throughput::Bytes(frame.payload.len() as u64));
@@ -53,14 +53,14 @@ fn simulator(c: &mut Criterion) {
     for detector in [Detector::Eiger1M, Detector::Eiger4M] {
         let simulator = Simulator::with_detector(1, Mix::Natural, detector);
         let mut scratch = hitgate_sim::Scratch::default();
-        let mut map = vec![0; (INPUT * INPUT) as usize];
-        let made = simulator.map(0, INPUT, Reduce::Maximum, &mut map, &mut scratch);
+        let mut map = vec![0; (INPUT * INPUT * Reduce::Peaks.channels()) as usize];
+        let made = simulator.map(0, INPUT, Reduce::Peaks, &mut map, &mut scratch);
         group.throughput(Throughput::Elements(made.pixels));
         let mut index = 0;
         group.bench_function(detector.name(), |b| {
             b.iter(|| {
                 index += 1;
-                simulator.map(index % 16, INPUT, Reduce::Maximum, &mut map, &mut scratch)
+                simulator.map(index % 16, INPUT, Reduce::Peaks, &mut map, &mut scratch)
             });
         });
     }
