@@ -2,7 +2,7 @@
 //! `pictures SEED natural|training FIRST COUNT FOLDER`.
 //!
 //! The frame is on a logarithmic scale of counts, with a circle about each counted spot; the map is
-//! the one that the network sees.
+//! the one that the network sees, a picture for each of its channels.
 
 use hitgate_core::prep::Reduce;
 use hitgate_sim::{Mix, Simulated, Simulator};
@@ -40,12 +40,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             frame.rows,
             &grey,
         )?;
-        let preparation = frame.preparation(INPUT, Reduce::Maximum);
+        let preparation = frame.preparation(INPUT, Reduce::Peaks);
         let mut words = vec![0; preparation.words()];
         let mut map = vec![0; preparation.map_bytes()];
         preparation.run(&frame.as_frame(), &mut words, &mut map)?;
-        map.iter_mut().for_each(|cell| *cell *= 2);
-        write_pgm(&folder.join(format!("{name}-map.pgm")), INPUT, INPUT, &map)?;
+        for (first, channel) in ["counts", "sums"].into_iter().enumerate() {
+            let levels: Vec<u8> = map.iter().skip(first).step_by(2).map(|l| 2 * l).collect();
+            let path = folder.join(format!("{name}-{channel}.pgm"));
+            write_pgm(&path, INPUT, INPUT, &levels)?;
+        }
         println!("{name}: {:?}", frame.geometry);
     }
     Ok(())

@@ -438,7 +438,12 @@ mod tests {
     }
 
     /// The definition in plain loops.
-    fn contrast_by_definition(cells: &[Option<u32>], input: usize) -> Vec<u8> {
+    fn contrast_by_definition(
+        cells: &[Option<u32>],
+        input: usize,
+        reach: i64,
+        least: i64,
+    ) -> Vec<u8> {
         let y = |x: i64, r: i64| {
             let inside = (0..input as i64).contains(&x) && (0..input as i64).contains(&r);
             let cell = if inside {
@@ -451,15 +456,16 @@ mod tests {
         let d: Vec<Option<i64>> = (0..cells.len() as i64)
             .map(|i| {
                 let (x, r) = (i % input as i64, i / input as i64);
-                let near: Vec<i64> = (-5..=5)
-                    .flat_map(|v| (-5..=5).filter_map(move |u| y(x + u, r + v)))
+                let near: Vec<i64> = (-reach..=reach)
+                    .flat_map(|v| (-reach..=reach).filter_map(move |u| y(x + u, r + v)))
                     .collect();
                 let n = near.len() as i64;
                 y(x, r).map(|y| y - (near.iter().sum::<i64>() + n / 2) / n)
             })
             .collect();
         let valid = d.iter().flatten().count() as i64;
-        let sum = d.iter().flatten().map(|d| d.abs()).sum::<i64>().max(1);
+        let sum = d.iter().flatten().map(|d| d.abs()).sum::<i64>();
+        let sum = sum.max(least * valid).max(1);
         d.iter()
             .map(|d| {
                 d.map_or(0, |d| {
@@ -503,10 +509,74 @@ mod tests {
             let (map, _) = map(&p, &payload).unwrap();
             assert_eq!(
                 map,
-                contrast_by_definition(&cells, input as usize),
+                contrast_by_definition(&cells, input as usize, 5, 0),
                 "{input}"
             );
         }
+    }
+
+    #[test]
+    fn peaks_are_the_contrast_of_counts_and_of_sums() {
+        const INPUT: u32 = 16;
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: INPUT,
+        };
+        let mut p = preparation(INPUT, INPUT, PixelType::U8, window);
+        p.reduce = Reduce::Peaks;
+        // A dark frame, where the least unit holds, and one with counts everywhere.
+        for (bright, rare) in [(1, 250), (9, 0)] {
+            let counts: Vec<u8> = (0..INPUT * INPUT)
+                .map(|i| match i.wrapping_mul(2_654_435_761) >> 24 {
+                    n if n < rare => 0,
+                    n => 1 + (n % bright) as u8,
+                })
+                .collect();
+            let side = INPUT as i64;
+            let sums: Vec<Option<u32>> = (0..side * side)
+                .map(|i| {
+                    let near =
+                        (-1..=1).flat_map(|v| (-1..=1).map(move |u| (i % side + u, i / side + v)));
+                    let inside =
+                        near.filter(|(x, y)| (0..side).contains(x) && (0..side).contains(y));
+                    Some(
+                        inside
+                            .map(|(x, y)| u32::from(counts[(y * side + x) as usize]))
+                            .sum(),
+                    )
+                })
+                .collect();
+            let cells: Vec<_> = counts.iter().map(|&c| Some(u32::from(c))).collect();
+            let (map, _) = map(&p, &counts).unwrap();
+            for (channel, cells) in [cells, sums].iter().enumerate() {
+                let found: Vec<u8> = map.iter().skip(channel).step_by(2).copied().collect();
+                assert_eq!(
+                    found,
+                    contrast_by_definition(cells, INPUT as usize, 3, 13),
+                    "channel {channel}, counts up to {bright}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn one_photon_in_the_dark_is_no_spot() {
+        let window = Window {
+            left: 0,
+            top: 0,
+            block: 1,
+            input: 31,
+        };
+        let mut p = preparation(31, 31, PixelType::U8, window);
+        p.reduce = Reduce::Peaks;
+        let level = |photons| {
+            let mut counts = [0; 31 * 31];
+            counts[15 * 31 + 15] = photons;
+            map(&p, &counts).unwrap().0[2 * (15 * 31 + 15)]
+        };
+        assert_eq!([0, 1, 8].map(level), [24, 45, 112]);
     }
 
     #[test]
