@@ -19,7 +19,8 @@ class Maps:
     shards: list
     starts: np.ndarray
     classes: np.ndarray
-    spots: np.ndarray
+    places: list
+    """Of each map, where its spots are: f32 [spots, 2], x and y in cells."""
 
     def __len__(self):
         return len(self.classes)
@@ -47,14 +48,14 @@ def open_maps(patterns: list[str], side: int) -> Maps:
     paths = sorted({Path(name) for pattern in patterns for name in glob.glob(pattern)})
     if not paths:
         raise SystemExit(f"no file matches {' '.join(patterns)}: give the .npy files of `hitgate dataset`")
-    shards, classes, spots = [], [], []
+    shards, classes, places = [], [], []
     for path in paths:
         maps, labels = open_shard(path, side)
         shards.append(maps)
         classes += [CLASSES.index(label["class"]) for label in labels]
-        spots += [label["spots"] for label in labels]
+        places += [np.array(label["at"], np.float32).reshape(-1, 2) for label in labels]
     starts = np.concatenate([[0], np.cumsum([len(maps) for maps in shards])[:-1]])
-    return Maps(shards, starts, np.array(classes, np.int64), np.array(spots, np.float32))
+    return Maps(shards, starts, np.array(classes, np.int64), places)
 
 
 def open_shard(path: Path, side: int):
@@ -71,9 +72,25 @@ def open_shard(path: Path, side: int):
     unknown = {label["class"] for label in labels} - set(CLASSES)
     if unknown:
         raise SystemExit(f"{sidecar}: class {unknown.pop()!r} found, one of {', '.join(CLASSES)} wanted")
-    if any(label["spots"] is None for label in labels):
-        raise SystemExit(f"{sidecar}: frames without a spot count cannot be trained on: leave them out")
+    if any(label["spots"] is None or len(label.get("at", ())) != label["spots"] for label in labels):
+        raise SystemExit(f"{sidecar}: training needs the place of every spot, as `hitgate dataset` writes it in `at`")
     return maps, labels
+
+
+@dataclass
+class Batch:
+    """What one step learns from."""
+
+    maps: np.ndarray
+    """u8 [n, channels, side, side]"""
+    classes: np.ndarray
+    """i64 [n]: what the spots on these cells make of them"""
+    counts: list
+    """Spots by place, for each of GRIDS: f32 [n, side / grid, side / grid]"""
+
+
+GRIDS = (8, 32)
+"""Cells along the squares that spots are counted in: the reach of the network's middle and of its end."""
 
 
 class Mixture:
@@ -94,14 +111,26 @@ class Mixture:
         self.counts = np.diff(edges)
         self.orders = {}
 
-    def batch(self, step: int):
-        """Maps u8 [batch, channels, side, side], turned or mirrored at random, their classes i64 and spots f32 [batch]."""
+    def batch(self, step: int, side: int | None = None) -> Batch:
+        """Maps turned or mirrored at random; with `side`, a square of so many cells of each, anywhere."""
         picks = np.concatenate([self._pick(c, step) for c in range(len(CLASSES))])
         rng = np.random.default_rng((self.seed, 1, step))
-        maps = self.maps.read(picks)
-        for one, turn in zip(maps, rng.integers(8, size=len(maps))):
-            one[:] = turned(one, turn)
-        return maps, self.maps.classes[picks], self.maps.spots[picks]
+        side = side or self.maps.side
+        whole = self.maps.read(picks)
+        maps = np.empty((*whole.shape[:2], side, side), np.uint8)
+        spots = np.zeros(len(picks), np.int64)
+        counts = [np.zeros((len(picks), side // grid, side // grid), np.float32) for grid in GRIDS]
+        for i, pick in enumerate(picks):
+            left, top = rng.integers(self.maps.side - side + 1, size=2)
+            turn = int(rng.integers(8))
+            maps[i] = turned(whole[i, :, top : top + side, left : left + side], turn)
+            x, y = (self.maps.places[pick] - (left, top)).T
+            x, y = turned_places(x, y, side, turn)
+            inside = (x >= 0) & (y >= 0) & (x < side) & (y < side)
+            spots[i] = inside.sum()
+            for grid, count in zip(GRIDS, counts):
+                np.add.at(count[i], ((y[inside] / grid).astype(int), (x[inside] / grid).astype(int)), 1)
+        return Batch(maps, class_of(spots), counts)
 
     def _pick(self, c: int, step: int) -> np.ndarray:
         first = step * self.counts[c]
@@ -121,3 +150,17 @@ def turned(image: np.ndarray, turn: int) -> np.ndarray:
     if turn & 4:
         image = image[..., ::-1]
     return np.rot90(image, turn & 3, (-2, -1)).copy()
+
+
+def turned_places(x: np.ndarray, y: np.ndarray, side: int, turn: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where `turned` puts what was at x, y of a square of `side` cells."""
+    if turn & 4:
+        x = side - x
+    for _ in range(turn & 3):
+        x, y = y, side - x
+    return x, y
+
+
+def class_of(spots: np.ndarray) -> np.ndarray:
+    """Index in CLASSES: ten spots are a hit, four a maybe."""
+    return np.select([spots >= 10, spots >= 4], [CLASSES.index("hit"), CLASSES.index("maybe")], CLASSES.index("miss"))

@@ -6,6 +6,8 @@ from torch import nn
 CLASSES = ("hit", "maybe", "miss")
 STEM_CHANNELS = 32
 # (output channels at width 1, stride) of the thirteen depthwise-separable blocks.
+MIDDLE = 5
+"""Blocks up to the middle, where a place stands for 8 x 8 cells."""
 BLOCKS = (
     (64, 1),
     (128, 2),
@@ -69,37 +71,55 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 
 class MobileNetV1(nn.Module):
     """Maps f32 [n, channels, size, size] in 0..=1 to logits [n, 3], in the order of CLASSES.
 
-    A second head, for training alone, guesses log2(1 + spots): a class says little about 300 spots, a count says
-    what to look for.
+    Two more heads, for training alone, guess how many spots there are at each place, in the middle of the network and
+    at its end: a class says little about 300 spots, their places say what to look for.
+
+    `size` is the side of the maps that the network is for. It may learn from smaller squares of them: features are
+    summed over the places and divided by the places of a whole map, so that as many spots make as much of them.
     """
 
-    def __init__(self, width: float, channels: int = 1):
+    def __init__(self, width: float, channels: int = 1, size: int = 224):
         super().__init__()
+        self.places = (-(-size // 32)) ** 2
         wide = scaled(STEM_CHANNELS, width)
         self.stem = conv(channels, wide, 3, stride=2)
         self.blocks = nn.ModuleList()
-        for outputs, stride in BLOCKS:
+        for number, (outputs, stride) in enumerate(BLOCKS, 1):
             outputs = scaled(outputs, width)
             self.blocks.append(
                 nn.Sequential(conv(wide, wide, 3, stride, groups=wide), conv(wide, outputs, 1))
             )
             wide = outputs
+            if number == MIDDLE:
+                self.middle_count = nn.Conv2d(wide, 1, 1)
         self.head = nn.Linear(wide, len(CLASSES))
-        self.count = nn.Linear(wide, 1)
+        self.count = nn.Conv2d(wide, 1, 1)
 
     def rectifiers(self) -> list[Rectifier]:
         return [module for module in self.modules() if isinstance(module, Rectifier)]
 
-    def features(self, maps):
+    def ends(self, maps):
+        """What the middle and the end of the network make of the maps."""
         x = self.stem(maps)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks, 1):
             x = block(x)
-        return x.mean((2, 3))
+            if number == MIDDLE:
+                middle = x
+        return middle, x
+
+    def pooled(self, end):
+        return end.sum((2, 3)) / self.places
+
+    def features(self, maps):
+        """What the head judges by: f32 [n, channels]."""
+        return self.pooled(self.ends(maps)[1])
 
     def forward(self, maps):
-        return self.head(self.features(maps))
+        # The mean is what the exporter and the importer know.
+        return self.head(self.ends(maps)[1].mean((2, 3)))
 
-    def with_count(self, maps):
-        """Logits, and log2(1 + spots) [n]."""
-        features = self.features(maps)
-        return self.head(features), self.count(features)[:, 0]
+    def with_counts(self, maps):
+        """Logits, and the logarithm of the expected spots by place, for each of maps.GRIDS."""
+        middle, end = self.ends(maps)
+        counts = [self.middle_count(middle)[:, 0], self.count(end)[:, 0]]
+        return self.head(self.pooled(end)), counts

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 import metrics
-from maps import FULL_SCALE, Maps, Mixture, open_maps
+from maps import FULL_SCALE, Batch, Maps, Mixture, open_maps
 from network import CLASSES, MobileNetV1
 from schedule import Clock, rate
 
@@ -39,7 +39,10 @@ def arguments() -> argparse.Namespace:
     add("--rate", type=float, default=2e-3, help="peak learning rate at batch 64; scaled by the root of the batch")
     add("--decay", type=float, default=0.02, help="weight decay of dense and 1 x 1 weights")
     add("--ordinal", type=float, default=0.5, help="weight of the two-class loss, hit or maybe against miss")
-    add("--count", type=float, default=0.3, help="weight of guessing log2(1 + spots), which only training does")
+    add("--count", type=float, default=1.0, help="weight of guessing how many spots are where, which only training does")
+    add("--part", type=int, default=128, metavar="CELLS",
+        help="side of the squares of a map that the run begins with; the spots on a square make its class")
+    add("--parts", type=float, default=0.6, metavar="SHARE", help="share of the run that sees squares, not whole maps")
     add("--rounded", type=float, default=0.0, metavar="SHARE",
         help="share of the run, at its end, with activations rounded to the integer network's seven bits")
     add("--smooth", type=float, default=0.02, help="label smoothing")
@@ -90,6 +93,17 @@ def loss_of(logits: torch.Tensor, classes: torch.Tensor, ordinal: float, smooth:
     wanted = torch.logsumexp(logits[:, : metrics.MISS], 1) - logits[:, metrics.MISS]
     keep = (classes != metrics.MISS).to(logits.dtype) * (1 - smooth) + smooth / 2
     return three + ordinal * functional.binary_cross_entropy_with_logits(wanted, keep)
+
+
+def count_loss(log_rates: list[torch.Tensor], counts: list[torch.Tensor]) -> torch.Tensor:
+    """Of spots that are Poisson about the guess: for each grid the mean over its places, in units of what a guess of
+    the batch's own mean would cost."""
+    total = 0.0
+    for log_rate, count in zip(log_rates, counts):
+        log_rate = log_rate.float().clamp(-12, 6)
+        mean = count.mean().clamp_min(1e-4)
+        total = total + (log_rate.exp() - count * log_rate).mean() / (mean - mean * mean.log())
+    return total
 
 
 def parameter_groups(model: torch.nn.Module, decay: float) -> list[dict]:
@@ -160,11 +174,13 @@ class Run:
         self.args = args
         self.train, self.val = open_maps(args.data, args.input), open_maps(args.val, args.input)
         self.mixture = Mixture(self.train, args.batch, args.mix, args.seed)
-        model = MobileNetV1(args.width, self.train.channels)
+        model = MobileNetV1(args.width, self.train.channels, args.input)
+        if args.part % 32 or args.part > args.input:
+            raise SystemExit(f"--part {args.part}: a multiple of 32, at most the {args.input} cells of a map")
         if args.start:
             model.load_state_dict(torch.load(args.start, map_location="cpu", weights_only=True)["average"])
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.forward = torch.compile(self.model.with_count) if args.compile else self.model.with_count
+        self.forward = torch.compile(self.model.with_counts) if args.compile else self.model.with_counts
         self.average = Average(self.model, args.average)
         self.peak = args.rate * (args.batch / 64) ** 0.5
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, args.decay), lr=self.peak)
@@ -181,7 +197,7 @@ class Run:
 
     def recipe(self) -> dict:
         """The settings that a resumed run must share with the one that it goes on from."""
-        names = ("width", "input", "batch", "mix", "rate", "decay", "ordinal", "count", "rounded", "smooth", "average", "seed")
+        names = ("width", "input", "batch", "mix", "rate", "decay", "ordinal", "count", "part", "parts", "rounded", "smooth", "average", "seed")
         return {name: getattr(self.args, name) for name in names} | {"maps": len(self.train)}
 
     def restore(self):
@@ -215,10 +231,16 @@ class Run:
         """Batches from the current step on, read ahead by other threads."""
         with ThreadPoolExecutor(self.args.readers) as pool:
             steps = itertools.count(self.step)
-            ahead = deque(pool.submit(self.mixture.batch, next(steps)) for _ in range(self.args.readers + 1))
+
+            def read():
+                step = next(steps)
+                part = self.args.part if self.clock.progress(step) < self.args.parts else None
+                return pool.submit(self.mixture.batch, step, part)
+
+            ahead = deque(read() for _ in range(self.args.readers + 1))
             while True:
                 yield ahead.popleft().result()
-                ahead.append(pool.submit(self.mixture.batch, next(steps)))
+                ahead.append(read())
 
     def round_activations(self, maps: np.ndarray):
         """Turn rounding on, with steps that hold the largest activation of this batch if none are set yet."""
@@ -234,20 +256,21 @@ class Run:
                 rectifier.step.clamp_(min=1e-6)
         set_modes(rectifiers, "rounded")
 
-    def learn(self, maps: np.ndarray, classes: np.ndarray, spots: np.ndarray) -> torch.Tensor:
+    def learn(self, batch: Batch) -> torch.Tensor:
         """One optimizer step; the loss stays on the device, so that a GPU is not waited for."""
         progress = self.clock.progress(self.step)
         if progress >= 1 - self.args.rounded and self.model.rectifiers()[0].mode == "exact":
-            self.round_activations(maps)
+            self.round_activations(batch.maps)
         share = rate(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * share
-        classes, spots = torch.from_numpy(classes).to(self.device), torch.from_numpy(spots).to(self.device)
+        classes = torch.from_numpy(batch.classes).to(self.device)
+        counts = [torch.from_numpy(count).to(self.device) for count in batch.counts]
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         with half:
-            logits, count = self.forward(as_input(maps, self.device))
+            logits, log_rates = self.forward(as_input(batch.maps, self.device))
         loss = loss_of(logits.float(), classes, self.args.ordinal, self.args.smooth)
-        loss = loss + self.args.count * functional.smooth_l1_loss(count.float(), torch.log2(1 + spots))
+        loss = loss + self.args.count * count_loss(log_rates, counts)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -302,7 +325,7 @@ class Run:
         for batch in self.batches():
             done = self.clock.progress(self.step) >= 1.0
             if not done:
-                losses.append(self.learn(*batch))
+                losses.append(self.learn(batch))
             if losses and (done or stop or self.step % interval == 0):
                 speed = len(losses) * self.args.batch / (time.monotonic() - since)
                 self.report(float(torch.stack(losses).mean()), speed)

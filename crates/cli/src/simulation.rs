@@ -19,15 +19,22 @@ use crate::slot::SlotFrame;
 pub enum MixArg {
     /// Half without a crystal, the rest with 1 to 500 counted spots, evenly in the logarithm
     Natural,
-    /// Denser near the limits of the classes, with more of what looks like a hit
+    /// A third each of miss, maybe and hit, crowded around the limits of the classes
+    Border,
+    /// Denser near the limits of the classes, with more of what looks like a hit; without the
+    /// proteins and the detector (eiger2-16m) that tests are made with
     Training,
+    /// Lysozyme at a hit rate of 8 %
+    Lysozyme,
 }
 
 impl From<MixArg> for Mix {
     fn from(mix: MixArg) -> Mix {
         match mix {
             MixArg::Natural => Mix::Natural,
+            MixArg::Border => Mix::Border,
             MixArg::Training => Mix::Training,
+            MixArg::Lysozyme => Mix::Lysozyme,
         }
     }
 }

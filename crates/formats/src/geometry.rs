@@ -62,7 +62,8 @@ impl Geometry {
 /// The window of `input` blocks a side that holds the water ring of resolution `d_water_a`
 /// (ångström) on a panel of `columns` by `rows` pixels.
 ///
-/// With `R = ceil(D tan(2 asin(λ / 2 d_water)) / pixel)` the window needs `2R + 1` pixels a side.
+/// With `R = ceil(D tan(2 asin(λ / 2 d_water)) / pixel)` the window needs `2R + 1` pixels a side, and
+/// sees the disc of radius `R`: what lies beyond the ring is not counted.
 /// The whole panel about its centre where there is no usable geometry, or the beam is off the
 /// panel; `None` in the second place of the pair then says so.
 pub fn window(
@@ -77,10 +78,10 @@ pub fn window(
         .and_then(|g| {
             let radius = g.radius_px(d_water_a)?.ceil();
             // A ring beyond any detector: the geometry is a mistake.
-            let side = (radius < 1e6).then_some(2 * radius as u32 + 1)?;
+            let radius = (radius < 1e6).then_some(radius as u32)?;
             let [x, y] = g.beam_center_px;
             Some((
-                Window::around(x.floor() as i32, y.floor() as i32, side, input),
+                Window::disc(x.floor() as i32, y.floor() as i32, radius, input),
                 *g,
             ))
         });

@@ -35,6 +35,26 @@ pub(crate) struct Line {
     /// Photons on it next to the beam, and the length over which they fall to 1/e, pixels.
     pub height: f32,
     pub length: f32,
+    /// Bright and dark stretches along it; none where it is even.
+    pub speckle: Option<Speckle>,
+}
+
+/// Speckle: each stretch of a line has a brightness of its own, exponential about the mean.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Speckle {
+    /// Pixels along a stretch.
+    pub stretch: f32,
+    /// Names the brightnesses.
+    pub key: u64,
+}
+
+impl Speckle {
+    #[inline(always)]
+    fn factor(&self, along: f32) -> f32 {
+        let number = (along / self.stretch).floor() as i64 as u64;
+        let bits = mix(self.key.wrapping_add(number.wrapping_mul(STRIDE)));
+        -(((bits >> 40) as f32 + 0.5) / (1u32 << 24) as f32).ln()
+    }
 }
 
 /// What keeps photons off the panel.
@@ -143,13 +163,40 @@ pub(crate) struct Recipe {
     pub floor: f64,
     /// Rings of even crest, by radius.
     pub rings: Vec<Ring>,
-    /// Rings of grains, by radius, and the spread of the logarithm of their crest.
-    pub grains: (Vec<Ring>, f64),
+    /// Rings of grains, by radius.
+    pub grains: Vec<Ring>,
+    pub crest: Crest,
     pub lines: Vec<Line>,
     pub shade: Option<(Line, f32)>,
     /// The direct beam: photons on its pixel and its standard deviation in pixels.
     pub direct: Option<(f64, f64)>,
     pub polarisation: f64,
+}
+
+/// How the crest of a ring of grains changes with the azimuth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Crest {
+    /// Many grains: the spread of the logarithm.
+    Uneven(f64),
+    /// A few: the share of azimuths that one of them scatters to. Each makes a spot on the ring.
+    Spotty(f64),
+}
+
+impl Default for Crest {
+    fn default() -> Self {
+        Crest::Uneven(0.0)
+    }
+}
+
+impl Crest {
+    fn factor(self, draw: &mut Draw) -> f32 {
+        let factor = match self {
+            Crest::Uneven(spread) => (spread * draw.normal() - 0.5 * spread * spread).exp(),
+            Crest::Spotty(share) if draw.chance(share) => -(1.0 - draw.unit()).ln() / share,
+            Crest::Spotty(_) => 0.0,
+        };
+        factor as f32
+    }
 }
 
 /// A smooth part of the scattering.
@@ -222,12 +269,10 @@ impl Recipe {
                     as f32;
             }
         }
-        let (rings, spread) = self.grains;
+        let (rings, crest) = (self.grains, self.crest);
         let grainy = (!rings.is_empty()).then(|| Grainy {
             rings,
-            factors: (0..AZIMUTHS)
-                .map(|_| (spread * draw.normal() - 0.5 * spread * spread).exp() as f32)
-                .collect(),
+            factors: (0..AZIMUTHS).map(|_| crest.factor(draw)).collect(),
             key: draw.bits(),
         });
         Background {
@@ -355,8 +400,10 @@ impl Line {
             let dx = row.dx(i);
             let off = self.distance(dx, dy) / self.width;
             if off.abs() < 5.0 {
-                let along = (dx * self.normal[1] - dy * self.normal[0]).abs() / self.length;
-                *photons += self.height * (-0.5 * off * off - along).exp();
+                let along = dx * self.normal[1] - dy * self.normal[0];
+                let speckle = self.speckle.map_or(1.0, |speckle| speckle.factor(along));
+                *photons +=
+                    self.height * speckle * (-0.5 * off * off - along.abs() / self.length).exp();
             }
         }
     }
@@ -385,6 +432,10 @@ mod tests {
             width: 4.0,
             height: 9.0,
             length: 50.0,
+            speckle: Some(Speckle {
+                stretch: 3.0,
+                key: 5,
+            }),
         };
         let recipe = Recipe {
             smooth: vec![Bump::Liquid {
@@ -394,7 +445,8 @@ mod tests {
             }],
             floor: 1.0,
             rings: vec![ring],
-            grains: (vec![ring], 1.0),
+            grains: vec![ring],
+            crest: Crest::Uneven(1.0),
             lines: vec![line],
             shade: Some((line, 0.5)),
             direct: Some((1e4, 2.0)),

@@ -58,7 +58,73 @@ pub(crate) struct Cell {
     pub centring: Centring,
 }
 
+/// Whose crystals are in the beam.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proteins {
+    /// Half of them those of [`KNOWN`], half anybody's.
+    Any,
+    /// None like those of [`KNOWN`], which are left for tests.
+    Unknown,
+    /// Hen egg-white lysozyme alone.
+    Lysozyme,
+}
+
+/// Proteins that much is measured on: a, b, c in ångström, gamma in degrees, centring.
+const KNOWN: [(Vector, f64, Centring); 13] = {
+    use Centring::{Body, Face, Primitive};
+    [
+        LYSOZYME,
+        // Thermolysin, thaumatin, proteinase K, insulin.
+        ([92.9, 92.9, 129.5], 120.0, Primitive),
+        ([58.0, 58.0, 150.5], 90.0, Primitive),
+        ([68.0, 68.0, 108.0], 90.0, Primitive),
+        ([78.9, 78.9, 78.9], 90.0, Body),
+        // Trypsin, photosystem II and I, cyclophilin A.
+        ([54.8, 58.5, 67.5], 90.0, Primitive),
+        ([117.0, 222.6, 307.3], 90.0, Primitive),
+        ([281.0, 281.0, 165.2], 120.0, Primitive),
+        ([42.7, 52.5, 89.2], 90.0, Primitive),
+        // Hydrogenase, myoglobin, glucose isomerase, ferritin.
+        ([111.0, 111.0, 103.0], 90.0, Primitive),
+        ([91.2, 91.2, 45.9], 120.0, Primitive),
+        ([93.8, 99.6, 102.9], 90.0, Body),
+        ([181.0, 181.0, 181.0], 90.0, Face),
+    ]
+};
+const LYSOZYME: (Vector, f64, Centring) = ([79.1, 79.1, 37.9], 90.0, Centring::Primitive);
+
+impl Proteins {
+    pub fn cell(self, draw: &mut Draw) -> Cell {
+        let known = |(lengths, gamma, centring)| Cell {
+            lengths,
+            angles: [90.0, 90.0, gamma],
+            centring,
+        };
+        match self {
+            Proteins::Lysozyme => known(LYSOZYME),
+            Proteins::Any if draw.chance(0.5) => known(draw.pick(&KNOWN)),
+            Proteins::Any => Cell::random(draw),
+            Proteins::Unknown => loop {
+                let cell = Cell::random(draw);
+                if !KNOWN.iter().any(|&of| cell.is_like(&known(of))) {
+                    break cell;
+                }
+            },
+        }
+    }
+}
+
 impl Cell {
+    /// Whether all axes are as long, within 3 %, and all angles the same, within 3 degrees.
+    fn is_like(&self, other: &Cell) -> bool {
+        let near = |[a, b]: [&Vector; 2], off: &dyn Fn(f64, f64) -> bool| {
+            a.iter().zip(b).all(|(&a, &b)| !off(a, b))
+        };
+        near([&self.lengths, &other.lengths], &|a, b| {
+            (a / b - 1.0).abs() > 0.03
+        }) && near([&self.angles, &other.angles], &|a, b| (a - b).abs() > 3.0)
+    }
+
     pub fn random(draw: &mut Draw) -> Self {
         #[derive(Clone, Copy)]
         enum System {
@@ -164,6 +230,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn training_sees_no_known_protein() {
+        let lysozyme = Proteins::Lysozyme.cell(&mut Draw::new(0, 0));
+        assert!(lysozyme.is_like(&lysozyme));
+        let grown = lysozyme.lengths.map(|length| 1.02 * length);
+        assert!(lysozyme.is_like(&Cell {
+            lengths: grown,
+            ..lysozyme
+        }));
+        let mut draw = Draw::new(2, 0);
+        let (mut likes, mut others) = (0, 0);
+        for _ in 0..2000 {
+            let cell = Proteins::Unknown.cell(&mut draw);
+            others += i32::from(cell.is_like(&lysozyme));
+            likes += i32::from(Proteins::Any.cell(&mut draw).is_like(&lysozyme));
+        }
+        assert!(others == 0 && likes > 40, "{others} {likes}");
     }
 
     #[test]

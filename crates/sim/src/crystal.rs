@@ -44,10 +44,15 @@ pub(crate) struct Reflection {
 }
 
 impl Crystal {
-    /// A crystal of which about `reflections` with d > `d_water` meet the Ewald sphere, as far as
+    /// A crystal of this cell of which about `reflections` with d > `d_water` meet the Ewald sphere, as far as
     /// plausible sizes and mosaicities allow.
-    pub fn random(draw: &mut Draw, geometry: &Geometry, reflections: f64, d_water: f64) -> Self {
-        let cell = Cell::random(draw);
+    pub fn random(
+        draw: &mut Draw,
+        cell: Cell,
+        geometry: &Geometry,
+        reflections: f64,
+        d_water: f64,
+    ) -> Self {
         let rotation = draw.rotation();
         // The part of a sphere through the origin within 1/d of it has the area π/d², whatever the
         // sphere's radius; a shell of half-thickness w on it holds 2 w V π/d² lattice points, and
@@ -298,11 +303,16 @@ mod tests {
         pixel_mm: 0.075,
     };
 
+    fn crystal(mut draw: Draw, reflections: f64) -> Crystal {
+        let cell = Cell::random(&mut draw);
+        Crystal::random(&mut draw, cell, &GEOMETRY, reflections, 3.4)
+    }
+
     #[test]
     fn reflections_lie_where_their_resolution_says() {
         let mut seen = 0;
         for stream in 0..20 {
-            let crystal = Crystal::random(&mut Draw::new(3, stream), &GEOMETRY, 200.0, 3.4);
+            let crystal = crystal(Draw::new(3, stream), 200.0);
             crystal.reflections(&GEOMETRY, 2.5, |r| {
                 seen += 1;
                 // A lattice point may be off the sphere by its own thickness.
@@ -318,7 +328,7 @@ mod tests {
 
     #[test]
     fn fewer_angstroms_mean_a_superset() {
-        let crystal = Crystal::random(&mut Draw::new(5, 1), &GEOMETRY, 300.0, 3.4);
+        let crystal = crystal(Draw::new(5, 1), 300.0);
         let mut coarse = Vec::new();
         crystal.reflections(&GEOMETRY, 3.4, |r| coarse.push(r));
         let mut fine = Vec::new();

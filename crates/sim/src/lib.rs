@@ -26,7 +26,7 @@ mod spot;
 mod truth;
 
 pub use detector::Detector;
-pub use mix::Mix;
+pub use mix::{HELD_OUT, Mix};
 pub use simulator::{Labelled, Scratch, Simulated, Simulator};
 pub use truth::{Truth, significance};
 

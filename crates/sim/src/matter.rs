@@ -1,6 +1,6 @@
 //! Matter in the beam → a recipe of its scattering.
 
-use crate::background::{Bump, Line, Recipe, Ring};
+use crate::background::{Bump, Crest, Line, Recipe, Ring, Speckle};
 use crate::detector::Kind;
 use crate::draw::Draw;
 use crate::instrument::{Instrument, Setting};
@@ -202,7 +202,12 @@ fn rings(
 /// Puts rings on a recipe: even, or of grains.
 fn add(draw: &mut Draw, recipe: &mut Recipe, rings: Vec<Ring>, grainy: f64) {
     if draw.chance(grainy) {
-        recipe.grains = (rings, draw.log_uniform(0.15, 1.6));
+        recipe.grains = rings;
+        recipe.crest = if draw.chance(0.35) {
+            Crest::Spotty(draw.log_uniform(0.002, 0.05))
+        } else {
+            Crest::Uneven(draw.log_uniform(0.15, 1.6))
+        };
     } else {
         recipe.rings.extend(rings);
     }
@@ -329,5 +334,9 @@ fn line(draw: &mut Draw, level: f64, size: f64, through_beam: bool) -> Line {
         width: width as f32,
         height: (level * draw.log_uniform(0.3, if through_beam { 60.0 } else { 5.0 })) as f32,
         length: length as f32,
+        speckle: (through_beam && draw.chance(0.5)).then(|| Speckle {
+            stretch: draw.log_uniform(1.5, 15.0) as f32,
+            key: draw.bits(),
+        }),
     }
 }

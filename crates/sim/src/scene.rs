@@ -55,26 +55,28 @@ impl Scene {
             noise: draw.bits(),
         };
         if let Some(spots) = plan.spots {
-            scene.shoot(draw, spots, plan.matter, instrument);
+            scene.shoot(draw, spots, plan, instrument);
         }
         scene
     }
 
     /// Puts crystals in the beam, as strong as it takes for `wanted` spots to count.
-    fn shoot(&mut self, draw: &mut Draw, wanted: u32, matter: Matter, instrument: &Instrument) {
+    fn shoot(&mut self, draw: &mut Draw, wanted: u32, plan: Plan, instrument: &Instrument) {
         let geometry = &instrument.geometry;
         // Most crystals diffract well beyond the water ring: nearly all their reflections inside it
         // count. The others show the strongest of many.
         let (least, most) = draw.weighted(&[(0.7, (1.03, 1.5)), (0.3, (1.5, 6.0))]);
         let surplus = draw.log_uniform(least, most);
         let on_panel = share_of_ring(geometry, instrument).max(0.05);
+        let cell = plan.proteins.cell(draw);
         let first = Crystal::random(
             draw,
+            cell,
             geometry,
             f64::from(wanted) * surplus / on_panel,
             D_WATER,
         );
-        let crystals = if matter == Matter::Plain && draw.chance(0.15) {
+        let crystals = if plan.matter == Matter::Plain && draw.chance(0.15) {
             let more = 1 + draw.below(3);
             let siblings: Vec<Crystal> = (0..more).map(|_| first.sibling(draw)).collect();
             [vec![first], siblings].concat()

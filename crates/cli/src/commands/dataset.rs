@@ -25,7 +25,7 @@ Examples:
 
 OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees; with two channels
 [N, side, 2 side], those of a cell side by side. OUT.jsonl has a line a map: index, class, spots,
-set, reduce. No frame is stored on the way, and only the pixels that the window needs are simulated.")]
+set, reduce, and `at`, the place of each spot in cells. No frame is stored on the way, and only the pixels that the window needs are simulated.")]
 pub struct DatasetArgs {
     /// Where to write, without extension
     out: PathBuf,
@@ -87,7 +87,7 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
             maps.push(&map)?;
             let line = json!({
                 "index": index, "class": label.truth.class.name(), "spots": label.truth.spots, "set": label.set,
-                "reduce": ReduceArg::name(reduce),
+                "reduce": ReduceArg::name(reduce), "at": label.spots.iter().map(|at| at.map(tenths)).collect::<Vec<_>>(),
             });
             writeln!(labels, "{line}").map_err(unwritable)?;
             counts[label.truth.class as usize] += 1;
@@ -107,6 +107,11 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
         pixels as f64 / seconds / 1e6
     );
     Ok(())
+}
+
+/// Rounded to a tenth of a cell.
+fn tenths(at: f64) -> f64 {
+    (10.0 * at).round() / 10.0
 }
 
 /// `OUT.ENDING`, whatever dots `out` has; an `OUT.npy` means `OUT`.

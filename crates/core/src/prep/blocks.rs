@@ -20,6 +20,9 @@ pub(super) fn reduce<C: Cell>(
     cells.fill(INVALID);
     for (v, ys) in window.blocks(window.top, rows) {
         for (u, xs) in window.blocks(window.left, columns) {
+            if !window.sees(u, v) {
+                continue;
+            }
             let mut cell = C::default();
             for y in ys.clone() {
                 let first = y * columns as usize;

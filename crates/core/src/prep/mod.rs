@@ -343,6 +343,7 @@ mod tests {
             top: 0,
             block: 2,
             input: 2,
+            radius: Window::EVERYWHERE,
         };
         #[rustfmt::skip]
         let pixels = [
@@ -372,6 +373,7 @@ mod tests {
             top: 0,
             block: 3,
             input: 1,
+            radius: Window::EVERYWHERE,
         };
         let mut p = preparation(3, 1, PixelType::U8, window);
         p.reduce = Reduce::Mean;
@@ -386,6 +388,7 @@ mod tests {
             top: -1,
             block: 1,
             input: 4,
+            radius: Window::EVERYWHERE,
         };
         let mut p = preparation(3, 3, PixelType::I16, window);
         p.mask = Mask::new(&[0b1, 0], 3, 3).unwrap();
@@ -420,6 +423,7 @@ mod tests {
             top: 0,
             block: 1,
             input: 1,
+            radius: Window::EVERYWHERE,
         };
         let mut p = preparation(1, 1, PixelType::U16, window);
         p.mask_values.push(0xFFFF).unwrap();
@@ -430,6 +434,7 @@ mod tests {
             top: i32::MIN,
             block: u32::MAX,
             input: 1,
+            radius: Window::EVERYWHERE,
         };
         assert_eq!(
             map(&preparation(1, 1, PixelType::U8, far), &[1]),
@@ -489,6 +494,7 @@ mod tests {
                 top: 0,
                 block: 1,
                 input,
+                radius: Window::EVERYWHERE,
             };
             let mut p = preparation(input, input, PixelType::U16, window);
             p.reduce = Reduce::Contrast;
@@ -523,6 +529,7 @@ mod tests {
             top: 0,
             block: 1,
             input: INPUT,
+            radius: Window::EVERYWHERE,
         };
         let mut p = preparation(INPUT, INPUT, PixelType::U8, window);
         p.reduce = Reduce::Peaks;
@@ -568,6 +575,7 @@ mod tests {
             top: 0,
             block: 1,
             input: 31,
+            radius: Window::EVERYWHERE,
         };
         let mut p = preparation(31, 31, PixelType::U8, window);
         p.reduce = Reduce::Peaks;
@@ -586,6 +594,7 @@ mod tests {
             top: 0,
             block: 1,
             input: 3,
+            radius: Window::EVERYWHERE,
         };
         let mut p = preparation(3, 3, PixelType::U8, window);
         p.reduce = Reduce::Contrast;
@@ -600,6 +609,7 @@ mod tests {
             top: 0,
             block: 1,
             input: 2,
+            radius: Window::EVERYWHERE,
         };
         let (dark, gain) = ([4000; 4], [f16::ONE; 4]);
         let cells = [Correction::new([&dark; 3], [&gain; 3], 4).unwrap()];
@@ -620,6 +630,7 @@ mod tests {
             top: 0,
             block: 1,
             input: 1,
+            radius: Window::EVERYWHERE,
         };
         let (_, found) = map(&preparation(1, 1, PixelType::U32, window), &[0xFF; 4]).unwrap();
         assert_eq!(found.largest, 0xFFFF);

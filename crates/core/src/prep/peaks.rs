@@ -57,13 +57,17 @@ pub(super) fn reduce(
             }
             let done = (y as i64 - i64::from(window.top)) as u64;
             if y == ys.end || done.is_multiple_of(u64::from(window.block)) {
-                let row = (done - 1) / u64::from(window.block) * u64::from(window.input);
+                let v = ((done - 1) / u64::from(window.block)) as usize;
+                let row = v * window.input as usize;
                 for (u, block) in window.blocks(window.left, columns) {
+                    if !window.sees(u, v) {
+                        continue;
+                    }
                     let at = block.start + 1 - xs.start..block.end + 1 - xs.start;
                     let largest = |of: &[u32]| of[at.clone()].iter().copied().fold(0, u32::max);
                     if let Some(count) = largest(largest_count).checked_sub(1) {
-                        counts[row as usize + u] = count;
-                        sums[row as usize + u] = largest(largest_sum);
+                        counts[row + u] = count;
+                        sums[row + u] = largest(largest_sum);
                     }
                 }
                 largest_count.fill(0);
@@ -113,10 +117,18 @@ mod tests {
         };
         let n = i64::from(window.input);
         let k = i64::from(window.block);
+        let radius = 2 * i128::from(window.radius);
+        let near = |u: i64, v: i64| {
+            let [du, dv] = [u, v].map(|at| i128::from((2 * at + 1 - n) * k));
+            window.radius == Window::EVERYWHERE || du * du + dv * dv <= radius * radius
+        };
         let cells = |f: &dyn Fn(i64, i64) -> Option<u32>| -> Vec<Option<u32>> {
             (0..n * n)
                 .map(|i| {
                     let (u, v) = (i % n, i / n);
+                    if !near(u, v) {
+                        return None;
+                    }
                     (0..k * k)
                         .filter_map(|j| {
                             let x = i64::from(window.left) + u * k + j % k;
@@ -142,20 +154,22 @@ mod tests {
 
     #[test]
     fn it_is_its_definition() {
-        for (left, top, block, input, columns, rows) in [
-            (0, 0, 1, 1, 1, 1),
-            (0, 0, 2, 3, 6, 6),
-            (-3, -2, 3, 4, 8, 7),
-            (2, 3, 2, 2, 9, 9),
-            (-50, 0, 4, 4, 9, 9),
-            (5, 1, 7, 3, 11, 23),
-            (0, 100, 2, 2, 4, 4),
+        for (left, top, block, input, columns, rows, radius) in [
+            (0, 0, 1, 1, 1, 1, Window::EVERYWHERE),
+            (0, 0, 2, 3, 6, 6, Window::EVERYWHERE),
+            (0, 0, 2, 3, 6, 6, 2),
+            (-3, -2, 3, 4, 8, 7, 5),
+            (2, 3, 2, 2, 9, 9, Window::EVERYWHERE),
+            (-50, 0, 4, 4, 9, 9, Window::EVERYWHERE),
+            (5, 1, 7, 3, 11, 23, 7),
+            (0, 100, 2, 2, 4, 4, 4),
         ] {
             let window = Window {
                 left,
                 top,
                 block,
                 input,
+                radius,
             };
             let pixels: Vec<Option<u32>> = (0..columns * rows)
                 .map(|i: u32| match i.wrapping_mul(2_654_435_761) >> 24 {

@@ -14,9 +14,15 @@ pub struct Window {
     pub block: u32,
     /// Blocks along the side of the window, which is the network's input.
     pub input: u32,
+    /// Pixels from the window's centre within which a block's centre has to lie to be seen;
+    /// [`Window::EVERYWHERE`] sees the corners too.
+    pub radius: u32,
 }
 
 impl Window {
+    /// No block is too far from the centre.
+    pub const EVERYWHERE: u32 = u32::MAX;
+
     /// The smallest window about pixel `(x, y)` that holds `side` pixels each way. Empty for an
     /// input of 0; sides and corners beyond their types stop at the end.
     pub const fn around(x: i32, y: i32, side: u32, input: u32) -> Self {
@@ -30,6 +36,17 @@ impl Window {
             top: corner(y, half),
             block,
             input,
+            radius: Window::EVERYWHERE,
+        }
+    }
+
+    /// The smallest window that holds the disc of this radius, in pixels, about pixel `(x, y)`, and
+    /// sees nothing else.
+    pub const fn disc(x: i32, y: i32, radius: u32, input: u32) -> Self {
+        let side = radius.saturating_mul(2).saturating_add(1);
+        Window {
+            radius,
+            ..Window::around(x, y, side, input)
         }
     }
 
@@ -42,6 +59,18 @@ impl Window {
     /// Pixels along the side.
     pub const fn side(&self) -> u32 {
         self.block.saturating_mul(self.input)
+    }
+
+    /// Whether the block in column `u` and row `v` of the window is near enough to its centre.
+    pub(super) fn sees(&self, u: usize, v: usize) -> bool {
+        // In half pixels from the window's centre.
+        let from_centre = |at: usize| {
+            let blocks = (2 * at as u64 + 1).abs_diff(u64::from(self.input));
+            blocks.saturating_mul(u64::from(self.block))
+        };
+        let square = |length: u64| u128::from(length) * u128::from(length);
+        self.radius == Window::EVERYWHERE
+            || square(from_centre(u)) + square(from_centre(v)) <= square(2 * u64::from(self.radius))
     }
 
     /// The part of the window along an axis, from `first` on, that lies on a panel of `len` pixels.
@@ -79,6 +108,7 @@ const fn corner(centre: i32, half: i64) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
 
     #[test]
@@ -89,6 +119,24 @@ mod tests {
             assert!(w.left <= 0 && w.top <= 0 && end_x >= columns as i32 && end_y >= rows as i32);
             assert!(w.block == 1 || (w.block - 1) * 224 < columns.max(rows));
         }
+    }
+
+    #[test]
+    fn a_disc_is_seen_without_the_corners() {
+        let disc = Window::disc(100, 100, 20, 8);
+        assert_eq!((disc.block, disc.left), (6, 76));
+        let row = |v| {
+            (0..8)
+                .map(|u| disc.sees(u, v))
+                .collect::<std::vec::Vec<_>>()
+        };
+        // Block centres are 3, 9, 15 and 21 pixels from the centre along an axis.
+        assert_eq!(row(0), [false; 8]);
+        assert_eq!(row(1), [false, false, true, true, true, true, false, false]);
+        assert_eq!(row(3), [false, true, true, true, true, true, true, false]);
+        let whole = Window::whole(48, 48, 8);
+        assert!(whole.sees(0, 0) && whole.sees(7, 7));
+        assert!(!Window::disc(0, 0, 7, u32::MAX).sees(0, u32::MAX as usize));
     }
 
     #[test]
