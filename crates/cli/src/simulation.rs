@@ -42,10 +42,9 @@ impl From<MixArg> for Mix {
 /// How counts become a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReduceArg {
-    /// Two channels: the largest count of a block and the largest sum of 3 x 3, in units of the local noise
+    /// Two channels: the largest sum of 3 x 3 counts of a block, and the largest that such a sum
+    /// leaves without the largest of the nine, in units of the local noise
     Peaks,
-    /// The largest count of a block, in units of the local noise
-    Contrast,
     /// The largest count of a block, equalized: the paper's preparation
     Max,
     /// The mean count of a block, equalized
@@ -56,7 +55,6 @@ impl ReduceArg {
     /// The word that the command line has for `reduce`.
     pub fn name(reduce: Reduce) -> &'static str {
         match reduce {
-            Reduce::Contrast => "contrast",
             Reduce::Maximum => "max",
             Reduce::Mean => "mean",
             Reduce::Peaks => "peaks",
@@ -68,7 +66,6 @@ impl From<ReduceArg> for Reduce {
     fn from(reduce: ReduceArg) -> Reduce {
         match reduce {
             ReduceArg::Peaks => Reduce::Peaks,
-            ReduceArg::Contrast => Reduce::Contrast,
             ReduceArg::Max => Reduce::Maximum,
             ReduceArg::Mean => Reduce::Mean,
         }

@@ -92,7 +92,7 @@ fn a_cause_is_told_once() {
 #[test]
 fn datasets_whose_names_have_dots_stay_apart_and_say_how_they_were_made() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, reduce) in [("maps.v2", "contrast"), ("maps.v3", "max")] {
+    for (name, reduce) in [("maps.v2", "peaks"), ("maps.v3", "max")] {
         let out = folder.path().join(name);
         let args = [
             "dataset",
@@ -126,12 +126,12 @@ fn datasets_whose_names_have_dots_stay_apart_and_say_how_they_were_made() {
     };
     let said = import(&v2, &v3, &[]);
     assert!(
-        said.contains("says contrast") && said.contains("says max"),
+        said.contains("says peaks") && said.contains("says max"),
         "{said}"
     );
     let said = import(&v2, &v2, &["--reduce", "max"]);
     assert!(
-        said.contains("says contrast") && said.contains("--reduce says max"),
+        said.contains("says peaks") && said.contains("--reduce says max"),
         "{said}"
     );
     let said = import(&v2, &v2, &[]);

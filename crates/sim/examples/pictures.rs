@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut words = vec![0; preparation.words()];
         let mut map = vec![0; preparation.map_bytes()];
         preparation.run(&frame.as_frame(), &mut words, &mut map)?;
-        for (first, channel) in ["counts", "sums"].into_iter().enumerate() {
+        for (first, channel) in ["sums", "rests"].into_iter().enumerate() {
             let levels: Vec<u8> = map.iter().skip(first).step_by(2).map(|l| 2 * l).collect();
             let path = folder.join(format!("{name}-{channel}.pgm"));
             write_pgm(&path, INPUT, INPUT, &levels)?;

@@ -90,10 +90,10 @@ fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
         input.size,
         input.channels,
         match input.reduce {
-            Reduce::Contrast => "contrast of each block",
             Reduce::Maximum => "largest count of each block",
             Reduce::Mean => "mean count of each block",
-            Reduce::Peaks => "contrast of each block's largest count and sum of 3 x 3",
+            Reduce::Peaks =>
+                "contrast of each block's largest sum of 3 x 3, and of what it leaves without its largest count",
         },
         input.d_water
     );

@@ -31,7 +31,7 @@
 //!
 //! | kind | section | content |
 //! |---|---|---|
-//! | 1 | input | u32 `N` (1..=4096), u32 `C` (1..=4), u32 reduction (0 maximum, 1 mean, both equalized; 2 contrast; 3 peaks), f32 d_water in Å, 16 zero bytes |
+//! | 1 | input | u32 `N` (1..=4096), u32 `C` (1..=4), u32 reduction (0 maximum, 1 mean, both equalized; 4 peaks), f32 d_water in Å, 16 zero bytes |
 //! | 2 | classes | three names of 16 bytes, UTF-8, zero-padded: `hit`, `maybe`, `miss` |
 //! | 3 | shapes | u32 `B` (1..=16), u32 channels of the stem; then for each block u32 stride (1 or 2), u32 channels out |
 //! | 4 | decision | u16 threshold t, u16 number of operating points (at most 16), u32 zero; then the points, 64 bytes each |

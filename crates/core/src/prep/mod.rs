@@ -17,7 +17,6 @@ pub use window::Window;
 use crate::correct::Correction;
 use crate::frame::{Fault, Frame, NO_CELL, PixelType};
 use blocks::{Maximum, Mean};
-use contrast::Noise;
 use pixel::{Excluded, Pixel};
 
 /// How counts become a map.
@@ -28,11 +27,10 @@ pub enum Reduce {
     Maximum = 0,
     /// The mean count in 1/16, `min(65535, (16 sum + n/2) / n)`; equalized over the map.
     Mean = 1,
-    /// The largest count of a block, in units of the noise about its neighbourhood.
-    Contrast = 2,
-    /// Two channels: the largest count of a block and its largest sum of 3 × 3 counts, each in
-    /// units of the noise about its neighbourhood.
-    Peaks = 3,
+    /// Two channels: a block's largest sum of 3 × 3 counts, and the largest that is left of such a
+    /// sum without the largest of the nine; each in units of the noise in its neighbourhood. 2 and 3
+    /// were earlier ways.
+    Peaks = 4,
 }
 
 impl Reduce {
@@ -41,8 +39,7 @@ impl Reduce {
         match code {
             0 => Some(Reduce::Maximum),
             1 => Some(Reduce::Mean),
-            2 => Some(Reduce::Contrast),
-            3 => Some(Reduce::Peaks),
+            4 => Some(Reduce::Peaks),
             _ => None,
         }
     }
@@ -50,7 +47,7 @@ impl Reduce {
     /// Bytes of a cell.
     pub const fn channels(self) -> u32 {
         match self {
-            Reduce::Maximum | Reduce::Mean | Reduce::Contrast => 1,
+            Reduce::Maximum | Reduce::Mean => 1,
             Reduce::Peaks => 2,
         }
     }
@@ -152,7 +149,6 @@ impl Preparation<'_> {
         let input = self.window.input;
         let working = match self.reduce {
             Reduce::Maximum | Reduce::Mean => equalize::WORDS,
-            Reduce::Contrast => contrast::words(input),
             Reduce::Peaks => contrast::words(input).max(peaks::words(&self.window, self.columns)),
         };
         self.map_bytes().saturating_add(working)
@@ -253,29 +249,12 @@ impl Preparation<'_> {
         match self.reduce {
             Reduce::Maximum => blocks::reduce::<Maximum>(window, shape, cells, count),
             Reduce::Mean => blocks::reduce::<Mean>(window, shape, cells, count),
-            Reduce::Contrast => {
-                blocks::reduce::<Maximum>(window, shape, cells, count);
-                let found = Statistics::of(cells)?;
-                contrast::contrast(
-                    Noise { reach: 5, least: 0 },
-                    input,
-                    cells,
-                    words,
-                    map,
-                    [0, 1],
-                );
-                return Ok(found);
-            }
             Reduce::Peaks => {
-                let (sums, words) = words.split_at_mut(self.cells());
-                peaks::reduce(window, shape, [cells, sums], words, count);
+                let (rests, words) = words.split_at_mut(self.cells());
+                peaks::reduce(window, shape, [cells, rests], words, count);
                 let found = Statistics::of(cells)?;
-                let noise = Noise {
-                    reach: 3,
-                    least: 13,
-                };
-                contrast::contrast(noise, input, cells, words, map, [0, 2]);
-                contrast::contrast(noise, input, sums, words, map, [1, 2]);
+                contrast::contrast(input, cells, words, map, [0, 2]);
+                contrast::contrast(input, rests, words, map, [1, 2]);
                 return Ok(found);
             }
         }
@@ -443,51 +422,58 @@ mod tests {
     }
 
     /// The definition in plain loops.
-    fn contrast_by_definition(
-        cells: &[Option<u32>],
-        input: usize,
-        reach: i64,
-        least: i64,
-    ) -> Vec<u8> {
-        let y = |x: i64, r: i64| {
-            let inside = (0..input as i64).contains(&x) && (0..input as i64).contains(&r);
-            let cell = if inside {
-                cells[(r * input as i64 + x) as usize]
-            } else {
-                None
-            };
-            cell.map(|cell| i64::from((512 * (8 * cell + 3)).isqrt()))
+    fn contrast_by_definition(cells: &[Option<u32>], input: usize) -> Vec<u8> {
+        let side = input as i64;
+        let near = |of: &[Option<i64>], i: i64, reach: i64| -> Vec<i64> {
+            let (x, y) = (i % side, i / side);
+            let inside = |at: &i64| (0..side).contains(at);
+            (y - reach..=y + reach)
+                .filter(inside)
+                .flat_map(|y| {
+                    (x - reach..=x + reach)
+                        .filter(inside)
+                        .map(move |x| y * side + x)
+                })
+                .filter_map(|i| of[i as usize])
+                .collect()
         };
-        let d: Vec<Option<i64>> = (0..cells.len() as i64)
+        let y: Vec<Option<i64>> = cells
+            .iter()
+            .map(|cell| cell.map(|cell| i64::from((512 * (8 * cell + 3)).isqrt())))
+            .collect();
+        let d: Vec<Option<i64>> = (0..side * side)
             .map(|i| {
-                let (x, r) = (i % input as i64, i / input as i64);
-                let near: Vec<i64> = (-reach..=reach)
-                    .flat_map(|v| (-reach..=reach).filter_map(move |u| y(x + u, r + v)))
-                    .collect();
+                let near = near(&y, i, 3);
                 let n = near.len() as i64;
-                y(x, r).map(|y| y - (near.iter().sum::<i64>() + n / 2) / n)
+                y[i as usize].map(|y| y - (near.iter().sum::<i64>() + n / 2) / n)
             })
             .collect();
-        let valid = d.iter().flatten().count() as i64;
-        let sum = d.iter().flatten().map(|d| d.abs()).sum::<i64>();
-        let sum = sum.max(least * valid).max(1);
-        d.iter()
-            .map(|d| {
-                d.map_or(0, |d| {
-                    (24 + (8 * d * valid).div_euclid(sum)).clamp(1, 127) as u8
+        let all: Vec<i64> = d.iter().flatten().map(|d| d.abs()).collect();
+        let mean = (all.iter().sum::<i64>() as u64)
+            .div_ceil(all.len() as u64)
+            .max(13) as i64;
+        let cut: Vec<Option<i64>> = d.iter().map(|d| d.map(|d| d.abs().min(4 * mean))).collect();
+        (0..side * side)
+            .map(|i| {
+                let near = near(&cut, i, 8);
+                let n = near.len() as i64;
+                let unit = near.iter().sum::<i64>().max(13 * n);
+                d[i as usize].map_or(0, |d| {
+                    (24 + (8 * d * n).div_euclid(unit)).clamp(1, 127) as u8
                 })
             })
             .collect()
     }
 
     #[test]
-    fn contrast_is_its_definition() {
-        for (input, masked) in [
-            (1u32, false),
-            (4, true),
-            (11, false),
-            (12, true),
-            (29, true),
+    fn peaks_are_the_contrast_of_sums_and_of_rests() {
+        // A dark frame, where the least unit holds, one with counts everywhere, one with holes.
+        for (input, bright, rare, masked) in [
+            (1u32, 9, 0, false),
+            (4, 9, 0, true),
+            (29, 1, 250, false),
+            (29, 9, 0, false),
+            (30, 7, 0, true),
         ] {
             let window = Window {
                 left: 0,
@@ -497,94 +483,71 @@ mod tests {
                 radius: Window::EVERYWHERE,
             };
             let mut p = preparation(input, input, PixelType::U16, window);
-            p.reduce = Reduce::Contrast;
+            p.reduce = Reduce::Peaks;
             if masked {
                 p.mask_values.push(3).unwrap();
             }
             let counts: Vec<u16> = (0..input * input)
                 .map(|i| match i.wrapping_mul(2_654_435_761) >> 24 {
-                    0..=3 => 60_000,
-                    n => (n % 7) as u16,
-                })
-                .collect();
-            let payload: Vec<u8> = counts.iter().flat_map(|c| c.to_le_bytes()).collect();
-            let cells: Vec<_> = counts
-                .iter()
-                .map(|&c| (!masked || c != 3).then_some(u32::from(c)))
-                .collect();
-            let (map, _) = map(&p, &payload).unwrap();
-            assert_eq!(
-                map,
-                contrast_by_definition(&cells, input as usize, 5, 0),
-                "{input}"
-            );
-        }
-    }
-
-    #[test]
-    fn peaks_are_the_contrast_of_counts_and_of_sums() {
-        const INPUT: u32 = 16;
-        let window = Window {
-            left: 0,
-            top: 0,
-            block: 1,
-            input: INPUT,
-            radius: Window::EVERYWHERE,
-        };
-        let mut p = preparation(INPUT, INPUT, PixelType::U8, window);
-        p.reduce = Reduce::Peaks;
-        // A dark frame, where the least unit holds, and one with counts everywhere.
-        for (bright, rare) in [(1, 250), (9, 0)] {
-            let counts: Vec<u8> = (0..INPUT * INPUT)
-                .map(|i| match i.wrapping_mul(2_654_435_761) >> 24 {
                     n if n < rare => 0,
-                    n => 1 + (n % bright) as u8,
+                    255 => 60_000,
+                    n => 1 + (n % bright) as u16,
                 })
                 .collect();
-            let side = INPUT as i64;
-            let sums: Vec<Option<u32>> = (0..side * side)
-                .map(|i| {
-                    let near =
-                        (-1..=1).flat_map(|v| (-1..=1).map(move |u| (i % side + u, i / side + v)));
-                    let inside =
-                        near.filter(|(x, y)| (0..side).contains(x) && (0..side).contains(y));
-                    Some(
-                        inside
-                            .map(|(x, y)| u32::from(counts[(y * side + x) as usize]))
-                            .sum(),
-                    )
-                })
-                .collect();
-            let cells: Vec<_> = counts.iter().map(|&c| Some(u32::from(c))).collect();
-            let (map, _) = map(&p, &counts).unwrap();
-            for (channel, cells) in [cells, sums].iter().enumerate() {
+            let side = i64::from(input);
+            let measured = |i: i64| {
+                let count = counts[i as usize];
+                (!masked || count != 3).then_some(u32::from(count))
+            };
+            let nine = |i: i64| -> Vec<u32> {
+                let near =
+                    (-1..=1).flat_map(|v| (-1..=1).map(move |u| (i % side + u, i / side + v)));
+                near.filter(|(x, y)| (0..side).contains(x) && (0..side).contains(y))
+                    .filter_map(|(x, y)| measured(y * side + x))
+                    .collect()
+            };
+            let cells = |of: &dyn Fn(&[u32]) -> u32| -> Vec<Option<u32>> {
+                (0..side * side)
+                    .map(|i| measured(i).map(|_| of(&nine(i))))
+                    .collect()
+            };
+            let sums = cells(&|nine| nine.iter().sum());
+            let rests = cells(&|nine| nine.iter().sum::<u32>() - nine.iter().max().unwrap());
+            let payload: Vec<u8> = counts.iter().flat_map(|c| c.to_le_bytes()).collect();
+            let (map, _) = map(&p, &payload).unwrap();
+            for (channel, cells) in [sums, rests].iter().enumerate() {
                 let found: Vec<u8> = map.iter().skip(channel).step_by(2).copied().collect();
+                let expected = contrast_by_definition(cells, input as usize);
                 assert_eq!(
-                    found,
-                    contrast_by_definition(cells, INPUT as usize, 3, 13),
-                    "channel {channel}, counts up to {bright}"
+                    found, expected,
+                    "channel {channel}, {input} cells, up to {bright}"
                 );
             }
         }
     }
 
     #[test]
-    fn one_photon_in_the_dark_is_no_spot() {
+    fn one_photon_in_the_dark_is_no_spot_and_a_hot_pixel_leaves_no_rest() {
         let window = Window {
             left: 0,
             top: 0,
-            block: 1,
+            block: 5,
             input: 31,
             radius: Window::EVERYWHERE,
         };
-        let mut p = preparation(31, 31, PixelType::U8, window);
+        let mut p = preparation(155, 155, PixelType::U8, window);
         p.reduce = Reduce::Peaks;
-        let level = |photons| {
-            let mut counts = [0; 31 * 31];
-            counts[15 * 31 + 15] = photons;
-            map(&p, &counts).unwrap().0[2 * (15 * 31 + 15)]
+        let levels = |photons: &[u8]| {
+            let mut counts = [0; 155 * 155];
+            counts[77 * 155 + 77..][..photons.len()].copy_from_slice(photons);
+            let map = map(&p, &counts).unwrap().0;
+            [0, 1].map(|channel| map[2 * (15 * 31 + 15) + channel])
         };
-        assert_eq!([0, 1, 8].map(level), [24, 45, 112]);
+        assert_eq!(levels(&[]), [24, 24]);
+        assert_eq!(levels(&[1]), [45, 24]);
+        assert_eq!(levels(&[8]), [112, 24]);
+        assert_eq!(levels(&[200]), [127, 24], "hot");
+        assert_eq!(levels(&[4, 4]), [112, 80], "a spot");
     }
 
     #[test]
@@ -592,13 +555,13 @@ mod tests {
         let window = Window {
             left: 0,
             top: 0,
-            block: 1,
+            block: 3,
             input: 3,
             radius: Window::EVERYWHERE,
         };
-        let mut p = preparation(3, 3, PixelType::U8, window);
-        p.reduce = Reduce::Contrast;
-        assert_eq!(map(&p, &[9; 9]).unwrap().0, [24; 9]);
+        let mut p = preparation(9, 9, PixelType::U8, window);
+        p.reduce = Reduce::Peaks;
+        assert_eq!(map(&p, &[9; 81]).unwrap().0, [24; 18]);
     }
 
     #[test]

@@ -1,33 +1,34 @@
-//! A block of pixels → two cells: its largest count and its largest sum of 3 × 3 counts.
+//! A block of pixels → two cells: its largest sum of 3 × 3 counts, and the largest that is left of
+//! such a sum without the largest of the nine.
 //!
-//! A Bragg spot covers a few pixels, a hot pixel or a particle's hit only one: the count alone does
-//! not tell them apart, the sum beside it does, and shows the weak spot that no single pixel of it
-//! would.
+//! A Bragg spot covers a few pixels: the sum shows the weak one that no single pixel of it would.
+//! A hot pixel or a particle's hit covers one, and however bright it is, nothing is left without it.
 
 use super::{INVALID, LARGEST_CELL, Window};
 
 /// Rows of the window that are held at a time.
-const ROWS: usize = 6;
+const ROWS: usize = 10;
 
 /// Words of memory that [`reduce`] works in.
 pub(super) fn words(window: &Window, columns: u32) -> usize {
     ROWS * (window.on_panel(window.left, columns).len() + 2)
 }
 
-/// Reduces each block of the window to its cells of `counts` and of `sums`. `count` tells the count
+/// Reduces each block of the window to its cells of `sums` and of `rests`. `count` tells the count
 /// of pixel `i` of the frame, and excludes it with `None`; it is asked once for each pixel.
 ///
 /// Counts above 65535 are cut to it. An excluded pixel adds nothing to a sum, and neither does one
-/// outside the window; a block without a valid pixel is invalid in both.
+/// outside the window; a block without a valid pixel is invalid in both, and so is one that the
+/// window does not see.
 pub(super) fn reduce(
     window: &Window,
     [columns, rows]: [u32; 2],
-    [counts, sums]: [&mut [u32]; 2],
+    [sums, rests]: [&mut [u32]; 2],
     words: &mut [u32],
     count: impl Fn(usize) -> Option<u32>,
 ) {
-    counts.fill(INVALID);
     sums.fill(INVALID);
+    rests.fill(INVALID);
     let xs = window.on_panel(window.left, columns);
     let ys = window.on_panel(window.top, rows);
     let words = &mut words[..ROWS * (xs.len() + 2)];
@@ -35,47 +36,52 @@ pub(super) fn reduce(
     let mut parts = words.chunks_exact_mut(xs.len() + 2);
     let mut part = || parts.next().unwrap_or_default();
     // One more than the counts of a row, 0 where a pixel is excluded; the largest of a block so far.
-    let (line, largest_count) = (part(), part());
-    // Sums of three neighbours along a row: of the rows above, at and below the middle one.
-    let (mut above, mut middle, mut below, largest_sum) = (part(), part(), part(), part());
+    let (line, largest_word) = (part(), part());
+    // Of three neighbours along a row: above, at and below the middle one.
+    let [mut above, mut middle, mut below] = [(); 3].map(|()| Threes {
+        sums: part(),
+        largest: part(),
+    });
+    let (largest_sum, largest_rest) = (part(), part());
     for y in ys.start..=ys.end {
         if y < ys.end {
             let first = y * columns as usize + xs.start;
             for (i, word) in line[1..=xs.len()].iter_mut().enumerate() {
                 *word = count(first + i).map_or(0, |count| count.min(LARGEST_CELL) + 1);
             }
-            sum_threes(line, below);
+            below.take(line);
         } else {
-            below.fill(0);
+            below.sums.fill(0);
+            below.largest.fill(0);
         }
         if y > ys.start {
-            for (largest, ((a, m), b)) in largest_sum
-                .iter_mut()
-                .zip(above.iter().zip(&*middle).zip(&*below))
-            {
-                *largest = (*largest).max(a + m + b);
+            for i in 1..=xs.len() {
+                let sum = above.sums[i] + middle.sums[i] + below.sums[i];
+                let largest = above.largest[i]
+                    .max(middle.largest[i])
+                    .max(below.largest[i]);
+                largest_sum[i] = largest_sum[i].max(sum);
+                largest_rest[i] = largest_rest[i].max(sum - largest);
             }
             let done = (y as i64 - i64::from(window.top)) as u64;
             if y == ys.end || done.is_multiple_of(u64::from(window.block)) {
                 let v = ((done - 1) / u64::from(window.block)) as usize;
                 let row = v * window.input as usize;
                 for (u, block) in window.blocks(window.left, columns) {
-                    if !window.sees(u, v) {
-                        continue;
-                    }
                     let at = block.start + 1 - xs.start..block.end + 1 - xs.start;
                     let largest = |of: &[u32]| of[at.clone()].iter().copied().fold(0, u32::max);
-                    if let Some(count) = largest(largest_count).checked_sub(1) {
-                        counts[row + u] = count;
+                    if window.sees(u, v) && largest(largest_word) > 0 {
                         sums[row + u] = largest(largest_sum);
+                        rests[row + u] = largest(largest_rest);
                     }
                 }
-                largest_count.fill(0);
+                largest_word.fill(0);
                 largest_sum.fill(0);
+                largest_rest.fill(0);
             }
         }
         if y < ys.end {
-            for (largest, &word) in largest_count.iter_mut().zip(&*line) {
+            for (largest, &word) in largest_word.iter_mut().zip(&*line) {
                 *largest = (*largest).max(word);
             }
         }
@@ -83,12 +89,21 @@ pub(super) fn reduce(
     }
 }
 
-/// Sums of each pixel with its neighbours along the row; the words are one more than the counts.
-fn sum_threes(line: &[u32], sums: &mut [u32]) {
-    let len = line.len();
-    for (i, sum) in sums[1..len - 1].iter_mut().enumerate() {
-        let count = |at: usize| line[at].saturating_sub(1);
-        *sum = count(i) + count(i + 1) + count(i + 2);
+/// Of each pixel of a row with its neighbours along it: the sum of counts, and the largest.
+struct Threes<'m> {
+    sums: &'m mut [u32],
+    largest: &'m mut [u32],
+}
+
+impl Threes<'_> {
+    /// From words that are one more than the counts.
+    fn take(&mut self, line: &[u32]) {
+        let len = line.len();
+        for i in 1..len - 1 {
+            let [a, b, c] = [line[i - 1], line[i], line[i + 1]].map(|word| word.saturating_sub(1));
+            self.sums[i] = a + b + c;
+            self.largest[i] = a.max(b).max(c);
+        }
     }
 }
 
@@ -140,16 +155,21 @@ mod tests {
                 })
                 .collect()
         };
-        let counts = cells(&|x, y| pixel(x, y));
-        let sums = cells(&|x, y| {
+        let nine = |x: i64, y: i64| -> Vec<u32> {
             let near = (-1..=1).flat_map(|v| (-1..=1).map(move |u| (x + u, y + v)));
-            Some(near.filter_map(|(x, y)| pixel(x, y)).sum())
-        });
-        let sums = sums.iter().zip(&counts).map(|(sum, count)| count.and(*sum));
+            near.filter_map(|(x, y)| pixel(x, y)).collect()
+        };
+        let sum = |x, y| nine(x, y).iter().sum::<u32>();
+        let largest = |x, y| nine(x, y).into_iter().max().unwrap_or(0);
+        let measured = cells(&|x, y| pixel(x, y));
         [
-            counts.iter().map(|c| c.unwrap_or(INVALID)).collect(),
-            sums.map(|c| c.unwrap_or(INVALID)).collect(),
+            cells(&|x, y| Some(sum(x, y))),
+            cells(&|x, y| Some(sum(x, y) - largest(x, y))),
         ]
+        .map(|of| {
+            let valid = of.iter().zip(&measured);
+            valid.map(|(of, m)| m.and(*of).unwrap_or(INVALID)).collect()
+        })
     }
 
     #[test]
@@ -179,14 +199,14 @@ mod tests {
                 })
                 .collect();
             let cells = (input * input) as usize;
-            let (mut counts, mut sums) = (vec![7; cells], vec![7; cells]);
+            let (mut sums, mut rests) = (vec![7; cells], vec![7; cells]);
             let mut memory = vec![9; words(&window, columns)];
             let shape = [columns, rows];
-            reduce(&window, shape, [&mut counts, &mut sums], &mut memory, |i| {
+            reduce(&window, shape, [&mut sums, &mut rests], &mut memory, |i| {
                 pixels[i]
             });
             assert_eq!(
-                [counts, sums],
+                [sums, rests],
                 by_definition(&window, shape, |i| pixels[i]),
                 "{window:?}"
             );
