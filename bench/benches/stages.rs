@@ -70,7 +70,12 @@ fn spots(c: &mut Criterion) {
         group.throughput(Throughput::Elements(needs.pixels as u64));
         group.bench_function(detector.name(), |b| {
             b.iter(|| {
-                counter.count(&preparation, black_box(&frame.as_frame()), &settings, &mut [])
+                counter.count(
+                    &preparation,
+                    black_box(&frame.as_frame()),
+                    &settings,
+                    &mut [],
+                )
             });
         });
     }

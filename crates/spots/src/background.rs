@@ -40,6 +40,9 @@ const ROUNDS: usize = 8;
 /// A pixel of more counts than this is never background: the sums cannot overflow, as a frame has at
 /// most 65,535 x 65,535 pixels.
 pub(crate) const LARGEST: u32 = u16::MAX as u32;
+/// Counts so many standard deviations above the mean are no background. With more, a spot that covers
+/// a tenth of a small ring would hide itself.
+const OUTLIER: f32 = 3.0;
 /// Counts so little above the mean are background whatever the noise: where almost no photon falls, a
 /// pixel with one is no outlier.
 const FEW: f32 = 2.0;
@@ -62,10 +65,10 @@ impl Ring {
     }
 
     /// Mean and noise of the background so far, and the limit that follows. Whether it moved.
-    fn settle(&mut self, settings: &Settings) -> bool {
+    fn settle(&mut self) -> bool {
         (self.mean, self.noise) = moments(self.pixels, self.sum, self.squares);
         let before = self.limit;
-        self.limit = self.outlier_limit(settings);
+        self.limit = self.outlier_limit();
         self.changed = Range {
             first: before.min(self.limit) + 1,
             len: before.abs_diff(self.limit),
@@ -74,8 +77,8 @@ impl Ring {
     }
 
     /// The largest count that is background.
-    fn outlier_limit(&self, settings: &Settings) -> u32 {
-        let above = (settings.snr * self.noise).max(FEW);
+    fn outlier_limit(&self) -> u32 {
+        let above = (OUTLIER * self.noise).max(FEW);
         ((self.mean + above) as u32).min(LARGEST)
     }
 
@@ -132,7 +135,7 @@ pub(crate) fn find(counts: &[u32], of: &[u16], rings: &mut [Ring], settings: &Se
                 ring.correct(count);
             }
         }
-        let moved = |moved, ring: &mut Ring| moved | ring.settle(settings);
+        let moved = |moved, ring: &mut Ring| moved | ring.settle();
         if !rings.iter_mut().fold(false, moved) {
             break;
         }
@@ -167,7 +170,7 @@ mod tests {
             noise = (kept.iter().map(|c| (c - mean).powi(2)).sum::<f64>() / n)
                 .sqrt()
                 .max(0.1);
-            let next = (mean + (f64::from(settings.snr) * noise).max(2.0)) as u32;
+            let next = (mean + (3.0 * noise).max(2.0)) as u32;
             if next == limit {
                 break;
             }
@@ -188,13 +191,15 @@ mod tests {
         let of: Vec<u16> = (0..6000).map(|_| (random() % 6) as u16).collect();
         let counts: Vec<u32> = of
             .iter()
-            .map(|&ring| match (levels.get(usize::from(ring)), random() % 50) {
-                (None, _) => 9,
-                (_, 0) => u32::MAX,
-                (_, 1) => 70_000,
-                (_, 2) => 300 + random() % 2000,
-                (Some(level), _) => (random() % (level + 1) + random() % (level + 1)) / 2,
-            })
+            .map(
+                |&ring| match (levels.get(usize::from(ring)), random() % 50) {
+                    (None, _) => 9,
+                    (_, 0) => u32::MAX,
+                    (_, 1) => 70_000,
+                    (_, 2) => 300 + random() % 2000,
+                    (Some(level), _) => (random() % (level + 1) + random() % (level + 1)) / 2,
+                },
+            )
             .collect();
         let settings = Settings::default();
         let mut rings = vec![Ring::default(); levels.len() + 1];
@@ -206,14 +211,21 @@ mod tests {
                 .collect();
             let (mean, noise, bar) = by_definition(&own, &settings);
             assert!((f64::from(ring.mean) / mean - 1.0).abs() < 1e-4, "{number}");
-            assert!((f64::from(ring.noise) / noise - 1.0).abs() < 1e-3, "{number}");
+            assert!(
+                (f64::from(ring.noise) / noise - 1.0).abs() < 1e-3,
+                "{number}"
+            );
             assert!(ring.bar.abs_diff(bar) <= 1, "{number}: {} {bar}", ring.bar);
             assert!(
                 number == 4 || ring.bar < 300,
                 "what stands out is no background: {number}"
             );
         }
-        assert_eq!(rings[levels.len()].bar, u32::MAX, "nothing stands out of no ring");
+        assert_eq!(
+            rings[levels.len()].bar,
+            u32::MAX,
+            "nothing stands out of no ring"
+        );
     }
 
     #[test]
@@ -229,7 +241,12 @@ mod tests {
     #[test]
     fn a_ring_without_a_valid_pixel_has_a_bar() {
         let mut rings = [Ring::default(); 2];
-        find(&[u32::MAX; 4], &[0, 0, 1, 1], &mut rings, &Settings::default());
+        find(
+            &[u32::MAX; 4],
+            &[0, 0, 1, 1],
+            &mut rings,
+            &Settings::default(),
+        );
         assert_eq!((rings[0].mean, rings[0].bar), (0.0, 3));
     }
 

@@ -41,8 +41,7 @@ impl Beam {
 
     /// The center in sixteenths of a pixel, as far as it can matter.
     fn sixteenths(&self) -> [i64; 2] {
-        self.center
-            .map(|at| (16.0 * at).clamp(-FAR, FAR) as i64)
+        self.center.map(|at| (16.0 * at).clamp(-FAR, FAR) as i64)
     }
 }
 
@@ -52,8 +51,8 @@ const FAR: f64 = 1e8;
 const LAST: u64 = u16::MAX as u64 - 2;
 /// A pixel that is masked, or out of reach, while rings are counted.
 const NONE: u16 = u16::MAX;
-/// Fewest pixels of a ring; so many tell the noise to a tenth.
-const FEWEST: u32 = 64;
+/// Fewest pixels of a ring; a spot is a small part of so many.
+const FEWEST: u32 = 128;
 
 /// The ring of every pixel of a box.
 #[derive(Debug)]
@@ -105,8 +104,8 @@ impl<'m> Rings<'m> {
             let dy = from(y, cy);
             for (x, ring) in columns.clone().zip(line) {
                 let dx = from(x, cx);
-                let counts = dx * dx + dy * dy < within
-                    && !mask.excludes(y * shape[0] as usize + x);
+                let counts =
+                    dx * dx + dy * dy < within && !mask.excludes(y * shape[0] as usize + x);
                 *ring = NONE;
                 if counts {
                     let radius = radius(dx, dy);
@@ -180,8 +179,8 @@ mod tests {
             assert_eq!(usize::from(ring) < count, radius < 60.0, "{x} {y}");
             if usize::from(ring) < count {
                 members[usize::from(ring)] += 1;
-                // Inside, rings are joined; from 12 pixels on each has enough of its own.
-                if radius >= 12.0 {
+                // Inside, rings are joined; from 24 pixels on each has enough of its own.
+                if radius >= 24.0 {
                     let first = radius_of[usize::from(ring)].get_or_insert(radius as u32);
                     assert_eq!(*first, radius as u32);
                 }

@@ -55,8 +55,7 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
         geometry,
     } = judged;
     let keep = record.verdict().keeps();
-    let [p_hit, p_maybe, p_miss] =
-        [record.p_hit, record.p_maybe, record.p_miss].map(probability);
+    let [p_hit, p_maybe, p_miss] = [record.p_hit, record.p_maybe, record.p_miss].map(probability);
     let latency_us = f64::from(record.latency_ns) / 1e3;
     let reason = record.verdict().reason();
     match format {

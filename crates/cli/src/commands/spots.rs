@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use hitgate_core::correct::PER_PHOTON;
+use hitgate_core::correct::{Correction, PER_PHOTON};
 use hitgate_core::frame::Frame;
 use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::Class;
@@ -69,19 +69,19 @@ struct SimulatedArgs {
     )]
     simulate: Option<u64>,
     /// Seed of the simulation
-    #[arg(long, value_name = "SEED", default_value_t = 7777, requires = "simulate", help_heading = SIMULATION)]
+    #[arg(long, value_name = "SEED", default_value_t = 7777, requires = "simulate", conflicts_with = "files", help_heading = SIMULATION)]
     seed: u64,
     /// Which frames to simulate, and how often
-    #[arg(long, value_enum, default_value_t = MixArg::Natural, requires = "simulate", help_heading = SIMULATION)]
+    #[arg(long, value_enum, default_value_t = MixArg::Natural, requires = "simulate", conflicts_with = "files", help_heading = SIMULATION)]
     mix: MixArg,
     /// One detector with one geometry; all of them if left out
-    #[arg(long, value_name = "DETECTOR", value_parser = detector, requires = "simulate", help_heading = SIMULATION)]
+    #[arg(long, value_name = "DETECTOR", value_parser = detector, requires = "simulate", conflicts_with = "files", help_heading = SIMULATION)]
     detector: Option<Detector>,
     /// Count by a grid of thresholds, signals to noise and fewest pixels, and tell the best
-    #[arg(long, requires = "simulate", conflicts_with_all = ["threshold", "snr", "min_pixels"], help_heading = SIMULATION)]
+    #[arg(long, requires = "simulate", conflicts_with_all = ["files", "threshold", "snr", "min_pixels"], help_heading = SIMULATION)]
     tune: bool,
     /// One JSON object in place of tables
-    #[arg(long, requires = "simulate", help_heading = SIMULATION)]
+    #[arg(long, requires = "simulate", conflicts_with = "files", help_heading = SIMULATION)]
     json: bool,
 }
 
@@ -98,17 +98,19 @@ pub fn run(args: &SpotsArgs) -> Result<()> {
     if args.list && args.lines.format != Format::Jsonl {
         bail!("--list lists spots in lines of JSON: leave --format out");
     }
-    let mut files = Files {
+    let files = Files {
         describe: &args.describe,
         raw: args.raw.read()?,
         settings: args.settings.settings(),
+    };
+    let mut working = Working {
         memory: CounterMemory::default(),
         list: vec![Spot::default(); if args.list { LISTED } else { 0 }],
     };
     args.lines.write(HEADER, |out| {
         let mut done = Done::default();
         for path in &args.files {
-            done.unreadable += files.count(path, &mut |found| {
+            done.unreadable += files.count(path, &mut working, &mut |found| {
                 done.judged += 1;
                 write_line(out, line(args, found))
             })?;
@@ -179,13 +181,27 @@ fn as_json(spot: &Spot, geometry: Option<Geometry>) -> Value {
     })
 }
 
-/// Counts the spots of files.
+/// Counts the spots of the frames of files.
 struct Files<'a> {
     describe: &'a DescribeArgs,
+    /// What makes raw words photons, where the frames are such.
     raw: Option<RawMaps>,
     settings: Settings,
+}
+
+/// Memory that is kept from file to file.
+struct Working {
     memory: CounterMemory,
     list: Vec<Spot>,
+}
+
+/// How frames of one module are counted.
+struct Setup<'a> {
+    /// The module in its file.
+    place: usize,
+    prepared: Prepared,
+    /// Of raw words; empty where pixels are counts.
+    corrections: Vec<Correction<'a>>,
 }
 
 /// Takes what was counted in each frame.
@@ -197,7 +213,7 @@ impl Files<'_> {
     ///
     /// # Errors
     /// Those of `emit`.
-    fn count(&mut self, path: &Path, emit: &mut Emit<'_>) -> Result<usize> {
+    fn count(&self, path: &Path, working: &mut Working, emit: &mut Emit<'_>) -> Result<usize> {
         let mut pictures = match Pictures::open(path, self.describe) {
             Ok(pictures) if self.raw.is_some() => pictures.of_raw_words(),
             Ok(pictures) => pictures,
@@ -208,63 +224,66 @@ impl Files<'_> {
         };
         let (mut index, mut failed) = (0, 0);
         while index < pictures.len() {
-            let picture = match pictures.read(index) {
-                Ok(picture) => picture,
+            let setup = pictures.read(index).and_then(|picture| {
+                let setup = self.setup(&pictures, &picture);
+                let setup = setup.with_context(|| format!("{} //{index}", path.display()));
+                Ok((setup?, picture))
+            });
+            match setup {
+                Ok((setup, first)) => {
+                    if let Some(doubt) = setup.prepared.doubt() {
+                        eprintln!("hitgate: {}: {doubt}", path.display());
+                    }
+                    let from = (index, first);
+                    let run = self.alike(path, &mut pictures, from, &setup, working, emit)?;
+                    index += run.frames;
+                    failed += run.failed;
+                }
                 Err(error) => {
                     eprintln!("hitgate: {error:#}");
-                    (index, failed) = (index + 1, failed + 1);
-                    continue;
+                    index += 1;
+                    failed += 1;
                 }
-            };
-            let prepared = picture
-                .module()
-                .context("its header names no module that is known")
-                .and_then(|place| Ok((place, pictures.modules[place].prepare(INPUT)?)));
-            let (place, prepared) = match prepared {
-                Ok(prepared) => prepared,
-                Err(error) => {
-                    eprintln!("hitgate: {} //{index}: {error:#}", path.display());
-                    (index, failed) = (index + 1, failed + 1);
-                    continue;
-                }
-            };
-            if let Some(doubt) = prepared.doubt() {
-                eprintln!("hitgate: {}: {doubt}", path.display());
             }
-            let mut alike = Alike {
-                path,
-                place,
-                prepared: &prepared,
-                index,
-                failed,
-            };
-            self.alike(&mut alike, &mut pictures, picture, emit)?;
-            (index, failed) = (alike.index, alike.failed);
         }
         Ok(failed)
     }
 
+    /// How a frame, and those that are of the same module, are counted.
+    fn setup(&self, pictures: &Pictures, picture: &Picture) -> Result<Setup<'_>> {
+        let place = picture
+            .module()
+            .context("its header names no module that is known")?;
+        let module = &pictures.modules[place];
+        let prepared = module.prepare(INPUT)?;
+        let corrections = self.raw.iter().map(|raw| raw.correction(module));
+        Ok(Setup {
+            place,
+            corrections: corrections.collect::<Result<_>>()?,
+            prepared,
+        })
+    }
+
     /// Counts a frame and those after it that are of the same module.
     fn alike(
-        &mut self,
-        run: &mut Alike<'_>,
+        &self,
+        path: &Path,
         pictures: &mut Pictures,
-        first: Picture,
+        (start, first): (usize, Picture),
+        setup: &Setup<'_>,
+        working: &mut Working,
         emit: &mut Emit<'_>,
-    ) -> Result<()> {
-        let name = run.path.display().to_string();
-        let module = &pictures.modules[run.place];
-        let corrections = self.raw.iter().map(|raw| raw.correction(module));
-        let corrections: Vec<_> = corrections.collect::<Result<_>>()?;
+    ) -> Result<Run> {
+        let name = path.display().to_string();
         let preparation = Preparation {
-            corrections: &corrections,
-            ..run.prepared.preparation()
+            corrections: &setup.corrections,
+            ..setup.prepared.preparation()
         };
-        let geometry = run.prepared.geometry;
+        let geometry = setup.prepared.geometry;
         let beam = beam(geometry.as_ref(), preparation.columns, preparation.rows);
-        let mut counter = self.memory.counter(&preparation, &beam)?;
-        // A count is a photon, or as many parts of one as a corrected word is given in.
-        let unit = match corrections[..] {
+        let mut counter = working.memory.counter(&preparation, &beam)?;
+        // A corrected word is given in parts of a photon.
+        let unit = match setup.corrections[..] {
             [] => 1.0,
             _ => PER_PHOTON as f32,
         };
@@ -272,19 +291,19 @@ impl Files<'_> {
             threshold: self.settings.threshold * unit,
             ..self.settings
         };
+        let mut run = Run::default();
         let mut next = Some(first);
         while let Some(picture) = next.take() {
-            let index = run.index;
+            let index = start + run.frames;
             let counted = Frame::parse(picture.frame.bytes())
                 .map_err(|(fault, _)| fault)
-                .and_then(|frame| counter.count(&preparation, &frame, &settings, &mut self.list));
+                .and_then(|frame| {
+                    counter.count(&preparation, &frame, &settings, &mut working.list)
+                });
             match counted {
                 Ok(counted) => {
-                    let spots = &mut self.list[..counted.listed as usize];
-                    for spot in &mut *spots {
-                        spot.counts /= unit;
-                        spot.background /= unit;
-                    }
+                    let spots = &mut working.list[..counted.listed as usize];
+                    spots.iter_mut().for_each(|spot| spot.counts /= unit);
                     emit(&Found {
                         name: &name,
                         file: pictures.file(),
@@ -303,24 +322,21 @@ impl Files<'_> {
                     run.failed += 1;
                 }
             }
-            run.index += 1;
-            if run.index < pictures.len() {
-                let read = pictures.read(run.index).ok();
-                next = read.filter(|picture| picture.module() == Some(run.place));
+            run.frames += 1;
+            if index + 1 < pictures.len() {
+                let read = pictures.read(index + 1).ok();
+                next = read.filter(|picture| picture.module() == Some(setup.place));
             }
         }
-        Ok(())
+        Ok(run)
     }
 }
 
 /// Frames of one module, one after another in a file.
-struct Alike<'a> {
-    path: &'a Path,
-    /// The module in the file.
-    place: usize,
-    prepared: &'a Prepared,
-    /// The first frame that was not looked at.
-    index: usize,
-    /// Frames that could not be counted.
+#[derive(Default)]
+struct Run {
+    /// Frames that were looked at.
+    frames: usize,
+    /// Those that could not be counted.
     failed: usize,
 }

@@ -179,10 +179,7 @@ impl Preparation<'_> {
         words: &mut [u32],
         map: &mut [u8],
     ) -> Result<Statistics, Fault> {
-        if !self.fits(frame)
-            || map.len() != self.map_bytes()
-            || words.len() < self.words()
-        {
+        if !self.fits(frame) || map.len() != self.map_bytes() || words.len() < self.words() {
             return Err(Fault::Shape);
         }
         let payload = frame.payload;

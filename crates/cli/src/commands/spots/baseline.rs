@@ -19,8 +19,8 @@ use crate::spots::{CounterMemory, SettingsArgs};
 const REJECTIONS: [f64; 3] = [0.90, 0.95, 0.97];
 
 /// The grid of `--tune`.
-const THRESHOLDS: [f32; 5] = [1.0, 2.0, 3.0, 4.0, 6.0];
-const SNRS: [f32; 6] = [3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+const THRESHOLDS: [f32; 4] = [2.0, 4.0, 6.0, 10.0];
+const SNRS: [f32; 6] = [5.0, 6.0, 7.0, 8.0, 10.0, 12.0];
 const MIN_PIXELS: [u32; 3] = [1, 2, 3];
 
 /// A simulated frame: what is true of it, and its spots by each of the settings.
@@ -55,10 +55,7 @@ impl Counts {
 
     /// What is kept of `least` spots on.
     fn kept_from(&self, least: u32) -> Filtered {
-        Filtered::at(
-            &self.scored(),
-            Scored::of_spots(Class::Miss, least).keep(),
-        )
+        Filtered::at(&self.scored(), Scored::of_spots(Class::Miss, least).keep())
     }
 
     /// The fewest spots that a frame is kept with, where so much of the misses is dropped, and what
@@ -196,7 +193,9 @@ fn print_tables(frames: &[Frame]) {
         let what = format!("where {rejection:.2} of the misses are dropped, kept from {least} on");
         kept(&what, filtered);
     }
-    say!("\nset                  frames   hits kept  hit or maybe kept  misses dropped   from 4 spots on");
+    say!(
+        "\nset                  frames   hits kept  hit or maybe kept  misses dropped   from 4 spots on"
+    );
     for set in std::iter::once(None).chain(sets(frames).into_iter().map(Some)) {
         let counts = Counts::of(frames, set, 0);
         let Filtered {
@@ -245,7 +244,7 @@ fn tell_best(args: &SimulatedArgs, frames: &[Frame], grid: &[Settings], json: bo
         "{} frames of seed {}, mix {}, {}; each frame simulated once and counted with all {} settings",
         frames.len(),
         args.seed,
-        format!("{:?}", args.mix).to_lowercase(),
+        args.mix.name(),
         args.detector.map_or("all detectors", Detector::name),
         grid.len(),
     );
