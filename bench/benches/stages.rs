@@ -1,4 +1,4 @@
-//! Preparation, network and simulator, each alone, on every level of this machine.
+//! Preparation, network, spot counter and simulator, each alone, on every level of this machine.
 
 use std::hint::black_box;
 
@@ -7,6 +7,7 @@ use hitgate_core::net::{Arena, Model, Plan};
 use hitgate_core::prep::Reduce;
 use hitgate_kernels::Level;
 use hitgate_sim::{Detector, Mix, Simulator};
+use hitgate_spots::{Beam, Buffers, Counter, Ring, Settings};
 
 static MODEL: &[u8] = include_bytes!("../../models/mobilenet-v1-025-224/model.hgm");
 const INPUT: u32 = 224;
@@ -46,6 +47,41 @@ fn preparation(c: &mut Criterion) {
     group.finish();
 }
 
+/// The classical counter on the same frames; rings are made once for a module.
+fn spots(c: &mut Criterion) {
+    let mut group = c.benchmark_group("spots");
+    group.sample_size(20);
+    for detector in [Detector::JungfrauModule, Detector::Eiger4M] {
+        let frame = Simulator::with_detector(1, Mix::Natural, detector).frame(1);
+        let preparation = frame.preparation(INPUT, Reduce::Peaks);
+        let beam = Beam::of_panel(frame.columns, frame.rows);
+        let needs = Counter::memory(&preparation, &beam);
+        let mut of = vec![0; needs.pixels];
+        let mut rings = vec![Ring::default(); needs.rings];
+        let mut counts = vec![0; needs.pixels];
+        let buffers = Buffers {
+            of: &mut of,
+            rings: &mut rings,
+            counts: &mut counts,
+        };
+        let mut counter =
+            Counter::new(&preparation, &beam, buffers).expect("the memory is as asked for");
+        let settings = Settings::default();
+        group.throughput(Throughput::Elements(needs.pixels as u64));
+        group.bench_function(detector.name(), |b| {
+            b.iter(|| {
+                counter.count(
+                    &preparation,
+                    black_box(&frame.as_frame()),
+                    &settings,
+                    &mut [],
+                )
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Throughput in pixels: the design asks for 40 Mpx/s a core.
 fn simulator(c: &mut Criterion) {
     let mut group = c.benchmark_group("simulator, maps");
@@ -67,5 +103,5 @@ fn simulator(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, network, preparation, simulator);
+criterion_group!(benches, network, preparation, spots, simulator);
 criterion_main!(benches);

@@ -10,3 +10,4 @@ pub mod inspect;
 pub mod run;
 pub mod screen;
 pub mod simulate;
+pub mod spots;

@@ -17,6 +17,7 @@ mod filter;
 mod frames;
 mod interrupt;
 mod judge;
+mod lines;
 mod machine;
 mod model;
 mod module;
@@ -30,6 +31,7 @@ mod simulation;
 mod sink;
 mod slot;
 mod slots_file;
+mod spots;
 mod tally;
 
 use std::ffi::OsString;
@@ -54,6 +56,7 @@ struct Cli {
 enum Command {
     Demo(commands::demo::DemoArgs),
     Screen(commands::screen::ScreenArgs),
+    Spots(commands::spots::SpotsArgs),
     Feed(commands::feed::FeedArgs),
     Run(commands::run::RunArgs),
     Bench(commands::bench::BenchArgs),
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
     let outcome = match &command {
         Command::Demo(args) => commands::demo::run(args),
         Command::Screen(args) => commands::screen::run(args),
+        Command::Spots(args) => commands::spots::run(args),
         Command::Feed(args) => commands::feed::run(args),
         Command::Run(args) => commands::run::run(args),
         Command::Bench(args) => commands::bench::run(args),

@@ -28,6 +28,14 @@ pub enum MixArg {
     Lysozyme,
 }
 
+impl MixArg {
+    /// The word that the command line has for it.
+    pub fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_string())
+    }
+}
+
 impl From<MixArg> for Mix {
     fn from(mix: MixArg) -> Mix {
         match mix {

@@ -42,6 +42,11 @@ impl SlotFrame {
         self.bytes.get(HEADER_LEN..).unwrap_or_default()
     }
 
+    /// Header and pixels.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes of a slot that it needs.
     pub const fn len(&self) -> usize {
         self.bytes.len()

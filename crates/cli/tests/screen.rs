@@ -425,6 +425,26 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
             said,
         )
     };
+    let spots = |args: &[&str]| {
+        let mut command = hitgate();
+        let command = command.current_dir(folder.path()).arg("spots").args(args);
+        lines(&command.assert().success().get_output().stdout)[0].clone()
+    };
+    let in_photons = spots(&[
+        "raw.npy",
+        "--list",
+        "--pedestal",
+        maps,
+        "--adu-per-photon",
+        "4,-2,-0.5",
+    ]);
+    let in_sixteenths = spots(&["counts.npy", "--list", "--threshold", "48"]);
+    assert_eq!(in_photons["spots"], in_sixteenths["spots"]);
+    assert_eq!(in_photons["spots"], 9, "a bright patch each 64,000 pixels");
+    let counts = |line: &Value| line["list"][0]["counts"].as_f64().unwrap();
+    let ratio = counts(&in_sixteenths) / counts(&in_photons);
+    assert!((ratio / 16.0 - 1.0).abs() < 1e-3, "{ratio}");
+
     let (raw, said) = screen(&[
         "raw.npy",
         "--pedestal",

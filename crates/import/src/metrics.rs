@@ -31,6 +31,17 @@ impl Scored {
         }
     }
 
+    /// A frame with a count of spots in place of a network's score: its class is that of the count,
+    /// and `keep()` grows with it, from 0 over one half at 4.
+    pub fn of_spots(truth: Class, spots: u32) -> Self {
+        let keep = f64::from(spots) / (f64::from(spots) + 3.5);
+        let p = match Class::of_spots(spots) {
+            Class::Maybe => [0.0, keep, 1.0 - keep],
+            Class::Hit | Class::Miss => [keep, 0.0, 1.0 - keep],
+        };
+        Scored { truth, p }
+    }
+
     /// `p_hit + p_maybe`.
     pub fn keep(&self) -> f64 {
         self.p[0] + self.p[1]
@@ -205,6 +216,16 @@ mod tests {
         assert_eq!(filtered.hits_kept, Share { k: 1, n: 2 });
         assert_eq!(filtered.wanted_kept, Share { k: 2, n: 3 });
         assert_eq!(filtered.misses_dropped, Share { k: 0, n: 1 });
+    }
+
+    #[test]
+    fn a_count_has_its_class_and_more_spots_are_kept_sooner() {
+        let scored = |spots| Scored::of_spots(Class::Miss, spots);
+        for spots in 0..1000 {
+            assert_eq!(scored(spots).class(), Class::of_spots(spots), "{spots}");
+            assert!(scored(spots).keep() < scored(spots + 1).keep(), "{spots}");
+            assert_eq!(scored(spots).keep() >= 0.5, spots >= 4, "{spots}");
+        }
     }
 
     #[test]

@@ -282,7 +282,7 @@ fn line(what: &str, filtered: Filtered) {
 }
 
 /// `0.983 (59/60, at least 0.924)`.
-fn share(share: Share) -> String {
+pub(super) fn share(share: Share) -> String {
     match share.n {
         0 => "no such frame".into(),
         _ => format!(

@@ -1,15 +1,13 @@
 //! `hitgate screen`: classify the frames in files.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
-use hitgate_formats::FormatError;
-use hitgate_formats::write::WholeFile;
+use anyhow::Result;
+use clap::Args;
 use serde_json::json;
 
 use crate::filter::FilterArgs;
+use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
 use crate::model;
 use crate::open::DescribeArgs;
 use crate::raw::RawArgs;
@@ -35,12 +33,8 @@ pub struct ScreenArgs {
     /// Files of frames; FILE:DATASET names a dataset in an HDF5 file
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// What to print
-    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
-    format: Format,
-    /// Write to this file, which appears once it is whole
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    #[command(flatten)]
+    lines: LinesArgs,
     #[command(flatten)]
     describe: DescribeArgs,
     #[command(flatten)]
@@ -49,58 +43,39 @@ pub struct ScreenArgs {
     filter: FilterArgs,
 }
 
-/// What a line looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// One JSON object a frame
-    Jsonl,
-    /// Comma-separated, with a header
-    Csv,
-    /// `file //index` of the kept frames, for indexing programs
-    Lst,
-}
+const HEADER: &str = "file,index,p_hit,p_maybe,p_miss,class,keep,reason,latency_us,geometry";
 
-impl Format {
-    fn header(self) -> Option<&'static str> {
-        (self == Format::Csv)
-            .then_some("file,index,p_hit,p_maybe,p_miss,class,keep,reason,latency_us,geometry")
-    }
-
-    fn line(self, judged: &Judged<'_>) -> Option<String> {
-        let Judged {
-            name,
-            file,
-            index,
-            record,
-            geometry,
-        } = judged;
-        let keep = record.verdict().keeps();
-        let [p_hit, p_maybe, p_miss] =
-            [record.p_hit, record.p_maybe, record.p_miss].map(probability);
-        let latency_us = f64::from(record.latency_ns) / 1e3;
-        let reason = record.verdict().reason();
-        match self {
-            Format::Jsonl => Some(
-                json!({
-                    "file": name, "index": index,
-                    "p_hit": p_hit, "p_maybe": p_maybe, "p_miss": p_miss,
-                    "class": class_word(record), "keep": keep, "reason": reason,
-                    "latency_us": latency_us, "geometry": geometry,
-                })
-                .to_string(),
-            ),
-            Format::Csv => {
-                let file = match name.contains([',', '"', '\n']) {
-                    true => format!("\"{}\"", name.replace('"', "\"\"")),
-                    false => (*name).to_string(),
-                };
-                let class = record.class().map_or("", |class| class.name());
-                Some(format!(
-                    "{file},{index},{p_hit},{p_maybe},{p_miss},{class},{keep},{reason},{latency_us},{geometry}"
-                ))
-            }
-            Format::Lst => keep.then(|| format!("{} //{index}", file.display())),
+/// The line of a frame; in a list of kept frames, a dropped one has none.
+fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
+    let Judged {
+        name,
+        file,
+        index,
+        record,
+        geometry,
+    } = judged;
+    let keep = record.verdict().keeps();
+    let [p_hit, p_maybe, p_miss] = [record.p_hit, record.p_maybe, record.p_miss].map(probability);
+    let latency_us = f64::from(record.latency_ns) / 1e3;
+    let reason = record.verdict().reason();
+    match format {
+        Format::Jsonl => Some(
+            json!({
+                "file": name, "index": index,
+                "p_hit": p_hit, "p_maybe": p_maybe, "p_miss": p_miss,
+                "class": class_word(record), "keep": keep, "reason": reason,
+                "latency_us": latency_us, "geometry": geometry,
+            })
+            .to_string(),
+        ),
+        Format::Csv => {
+            let file = csv_field(name);
+            let class = record.class().map_or("", |class| class.name());
+            Some(format!(
+                "{file},{index},{p_hit},{p_maybe},{p_miss},{class},{keep},{reason},{latency_us},{geometry}"
+            ))
         }
+        Format::Lst => keep.then(|| format!("{} //{index}", file.display())),
     }
 }
 
@@ -114,49 +89,14 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         filter: &args.filter,
         raw: args.raw.read()?,
     };
-    let Screened { judged, unreadable } = match &args.output {
-        None => screen(&screener, args, &mut std::io::stdout().lock())?,
-        Some(path) => {
-            let unwritable = |error| FormatError::writing(path, error);
-            let mut file = WholeFile::create(path).map_err(unwritable)?;
-            let screened = screen(&screener, args, &mut file)?;
-            file.finish().map_err(unwritable)?;
-            screened
+    args.lines.write(HEADER, |out| {
+        let mut done = Done::default();
+        for path in &args.files {
+            done.unreadable += screener.file(path, &mut |judged| {
+                done.judged += 1;
+                write_line(out, line(args.lines.format, judged))
+            })?;
         }
-    };
-    match (unreadable, judged) {
-        (0, _) => Ok(()),
-        (_, 0) => {
-            bail!("{unreadable} of the files or frames could not be read, and there are no others")
-        }
-        _ => bail!(
-            "{unreadable} of the files or frames could not be read; the other {judged} frames were judged"
-        ),
-    }
-}
-
-/// How many frames were judged, and how many files or frames could not be.
-#[derive(Default)]
-struct Screened {
-    judged: usize,
-    unreadable: usize,
-}
-
-/// Writes the lines of every file.
-fn screen(screener: &Screener<'_>, args: &ScreenArgs, out: &mut impl Write) -> Result<Screened> {
-    let unwritable = "cannot write the output";
-    if let Some(header) = args.format.header() {
-        writeln!(out, "{header}").context(unwritable)?;
-    }
-    let mut screened = Screened::default();
-    for path in &args.files {
-        screened.unreadable += screener.file(path, &mut |judged| {
-            screened.judged += 1;
-            match args.format.line(judged) {
-                Some(line) => writeln!(out, "{line}").context(unwritable),
-                None => Ok(()),
-            }
-        })?;
-    }
-    Ok(screened)
+        Ok(done)
+    })
 }

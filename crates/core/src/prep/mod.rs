@@ -7,11 +7,13 @@
 
 mod blocks;
 mod contrast;
+mod counts;
 mod equalize;
 mod peaks;
 mod pixel;
 mod window;
 
+pub use counts::{EXCLUDED, LARGEST_COUNT};
 pub use window::Window;
 
 use crate::correct::Correction;
@@ -69,7 +71,8 @@ impl<'m> Mask<'m> {
     /// Excludes nothing.
     pub const NONE: Mask<'static> = Mask { bits: &[] };
 
-    fn excludes(&self, pixel: usize) -> bool {
+    /// Whether pixel `pixel`, counted row by row, is excluded.
+    pub fn excludes(&self, pixel: usize) -> bool {
         self.bits
             .get(pixel / 8)
             .is_some_and(|byte| byte >> (pixel % 8) & 1 != 0)
@@ -172,18 +175,7 @@ impl Preparation<'_> {
         words: &mut [u32],
         map: &mut [u8],
     ) -> Result<Statistics, Fault> {
-        let expected = (self.rows, self.columns, self.pixel_type);
-        let found = (
-            u32::from(frame.header.rows),
-            u32::from(frame.header.columns),
-            frame.pixel_type,
-        );
-        let pixels = self.rows as usize * self.columns as usize;
-        if found != expected
-            || frame.payload.len() != pixels * self.pixel_type.size()
-            || map.len() != self.map_bytes()
-            || words.len() < self.words()
-        {
+        if !self.fits(frame) || map.len() != self.map_bytes() || words.len() < self.words() {
             return Err(Fault::Shape);
         }
         let payload = frame.payload;
@@ -198,6 +190,18 @@ impl Preparation<'_> {
             (None, PixelType::I16) => self.counts::<i16>(payload, words, map),
             (None, PixelType::I32) => self.counts::<i32>(payload, words, map),
         }
+    }
+
+    /// Whether the frame is of the configured shape.
+    fn fits(&self, frame: &Frame<'_>) -> bool {
+        let expected = (self.rows, self.columns, self.pixel_type);
+        let found = (
+            u32::from(frame.header.rows),
+            u32::from(frame.header.columns),
+            frame.pixel_type,
+        );
+        let pixels = self.rows as usize * self.columns as usize;
+        found == expected && frame.payload.len() == pixels * self.pixel_type.size()
     }
 
     /// The correction of the frame's storage cell, where pixels are raw words.

@@ -1,0 +1,342 @@
+//! `hitgate spots`: count Bragg spots, the classical baseline.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use hitgate_core::correct::{Correction, PER_PHOTON};
+use hitgate_core::frame::Frame;
+use hitgate_core::prep::Preparation;
+use hitgate_core::verdict::Class;
+use hitgate_formats::Geometry;
+use hitgate_sim::Detector;
+use hitgate_spots::{Counted, Settings, Spot};
+use serde_json::{Value, json};
+
+use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
+use crate::module::Prepared;
+use crate::open::{DescribeArgs, Picture, Pictures};
+use crate::raw::{RawArgs, RawMaps};
+use crate::simulation::{COUNT, MixArg, detector};
+use crate::spots::{CounterMemory, INPUT, SettingsArgs, beam};
+
+mod baseline;
+
+/// Count the Bragg spots of frames, the classical way: one line a frame
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hitgate spots frame_00001.cbf.gz run.h5
+  hitgate spots run.h5 --list --snr 6                 # and where they are
+  hitgate spots --simulate 200 --seed 7777            # against the truth of simulated frames
+  hitgate spots --simulate 200 --seed 1000 --tune     # which settings are the best
+
+The method is that of peakfinder8 (Barty et al. 2014): pixels that stand out of the ring about the beam
+that they are in, connected by sides and corners, are a spot where they stand out of their surroundings
+too. Spots count at a larger d than the water ring's 3.4 ångström, or on the whole frame where the
+geometry is not known; ten are a hit, four a maybe. --format lst lists hits and maybes. Of raw words
+(--pedestal) all counts are photons.
+Exits with 1 when a frame could not be read.")]
+pub struct SpotsArgs {
+    /// Files of frames; FILE:DATASET names a dataset in an HDF5 file
+    #[arg(required_unless_present = "simulate")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    lines: LinesArgs,
+    /// List the spots in each line of JSON: x, y, pixels, counts, snr, d in ångström
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    simulated: SimulatedArgs,
+    #[command(flatten)]
+    describe: DescribeArgs,
+    #[command(flatten)]
+    raw: RawArgs,
+}
+
+/// Simulated frames in place of files.
+#[derive(Args, Debug)]
+struct SimulatedArgs {
+    /// Count on this many simulated frames instead, and compare with what they hold
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with_all = ["files", "format", "output", "list", "mask", "mask_values", "saturation", "wavelength", "distance", "beam_center", "pixel", "pedestal"],
+        value_parser = clap::value_parser!(u64).range(1..=COUNT),
+        help_heading = SIMULATION
+    )]
+    simulate: Option<u64>,
+    /// Seed of the simulation
+    #[arg(long, value_name = "SEED", default_value_t = 7777, requires = "simulate", conflicts_with = "files", help_heading = SIMULATION)]
+    seed: u64,
+    /// Which frames to simulate, and how often
+    #[arg(long, value_enum, default_value_t = MixArg::Natural, requires = "simulate", conflicts_with = "files", help_heading = SIMULATION)]
+    mix: MixArg,
+    /// One detector with one geometry; all of them if left out
+    #[arg(long, value_name = "DETECTOR", value_parser = detector, requires = "simulate", conflicts_with = "files", help_heading = SIMULATION)]
+    detector: Option<Detector>,
+    /// Count by a grid of thresholds, signals to noise and fewest pixels, and tell the best
+    #[arg(long, requires = "simulate", conflicts_with_all = ["files", "threshold", "snr", "min_pixels"], help_heading = SIMULATION)]
+    tune: bool,
+    /// One JSON object in place of tables
+    #[arg(long, requires = "simulate", conflicts_with = "files", help_heading = SIMULATION)]
+    json: bool,
+}
+
+const SIMULATION: &str = "Simulated frames";
+
+/// Places in the list of a frame's spots; those beyond are counted.
+const LISTED: usize = 10_000;
+
+/// Runs the command.
+pub fn run(args: &SpotsArgs) -> Result<()> {
+    if let Some(count) = args.simulated.simulate {
+        return baseline::run(&args.simulated, &args.settings, count);
+    }
+    if args.list && args.lines.format != Format::Jsonl {
+        bail!("--list lists spots in lines of JSON: leave --format out");
+    }
+    let files = Files {
+        describe: &args.describe,
+        raw: args.raw.read()?,
+        settings: args.settings.settings(),
+    };
+    let mut working = Working {
+        memory: CounterMemory::default(),
+        list: vec![Spot::default(); if args.list { LISTED } else { 0 }],
+    };
+    args.lines.write(HEADER, |out| {
+        let mut done = Done::default();
+        for path in &args.files {
+            done.unreadable += files.count(path, &mut working, &mut |found| {
+                done.judged += 1;
+                write_line(out, line(args, found))
+            })?;
+        }
+        Ok(done)
+    })
+}
+
+const HEADER: &str = "file,index,spots,class,geometry";
+
+/// What was counted in one frame of a file.
+struct Found<'a> {
+    /// The file, as the user named it.
+    name: &'a str,
+    /// The file, without the dataset that was named.
+    file: &'a Path,
+    /// The frame in the file, from 0.
+    index: usize,
+    counted: Counted,
+    /// As many as the list holds.
+    spots: &'a [Spot],
+    /// The geometry that placed the water ring.
+    geometry: Option<Geometry>,
+    /// Where it is from: `flags`, `sidecar`, `file` or `none`.
+    geometry_from: &'static str,
+}
+
+/// The line of a frame; in a list of hits and maybes, a miss has none.
+fn line(args: &SpotsArgs, found: &Found<'_>) -> Option<String> {
+    let Found {
+        name,
+        file,
+        index,
+        counted: Counted { spots, listed },
+        geometry_from,
+        ..
+    } = found;
+    let class = Class::of_spots(*spots);
+    match args.lines.format {
+        Format::Jsonl => {
+            let mut line = json!({
+                "file": name, "index": index, "spots": spots, "class": class.name(),
+                "geometry": geometry_from,
+            });
+            if args.list {
+                let list = found.spots.iter().map(|spot| as_json(spot, found.geometry));
+                line["list"] = list.collect();
+                line["list_is_full"] = (listed < spots).into();
+            }
+            Some(line.to_string())
+        }
+        Format::Csv => Some(format!(
+            "{},{index},{spots},{},{geometry_from}",
+            csv_field(name),
+            class.name()
+        )),
+        Format::Lst => (class != Class::Miss).then(|| format!("{} //{index}", file.display())),
+    }
+}
+
+fn as_json(spot: &Spot, geometry: Option<Geometry>) -> Value {
+    let rounded = |x: f64| (x * 100.0).round() / 100.0;
+    let [x, y] = [spot.x, spot.y].map(f64::from);
+    json!({
+        "x": rounded(x), "y": rounded(y), "pixels": spot.pixels,
+        "counts": rounded(spot.counts.into()), "snr": rounded(spot.snr.into()),
+        "d": geometry.map(|geometry| rounded(geometry.resolution_a(x, y))),
+    })
+}
+
+/// Counts the spots of the frames of files.
+struct Files<'a> {
+    describe: &'a DescribeArgs,
+    /// What makes raw words photons, where the frames are such.
+    raw: Option<RawMaps>,
+    settings: Settings,
+}
+
+/// Memory that is kept from file to file.
+struct Working {
+    memory: CounterMemory,
+    list: Vec<Spot>,
+}
+
+/// How frames of one module are counted.
+struct Setup<'a> {
+    /// The module in its file.
+    place: usize,
+    prepared: Prepared,
+    /// Of raw words; empty where pixels are counts.
+    corrections: Vec<Correction<'a>>,
+}
+
+/// Takes what was counted in each frame.
+type Emit<'e> = dyn FnMut(&Found<'_>) -> Result<()> + 'e;
+
+impl Files<'_> {
+    /// Counts every frame of a file, as far as it can be counted; returns how many could not, having
+    /// said why.
+    ///
+    /// # Errors
+    /// Those of `emit`.
+    fn count(&self, path: &Path, working: &mut Working, emit: &mut Emit<'_>) -> Result<usize> {
+        let mut pictures = match Pictures::open(path, self.describe) {
+            Ok(pictures) if self.raw.is_some() => pictures.of_raw_words(),
+            Ok(pictures) => pictures,
+            Err(error) => {
+                eprintln!("hitgate: {error:#}");
+                return Ok(1);
+            }
+        };
+        let (mut index, mut failed) = (0, 0);
+        while index < pictures.len() {
+            let setup = pictures.read(index).and_then(|picture| {
+                let setup = self.setup(&pictures, &picture);
+                let setup = setup.with_context(|| format!("{} //{index}", path.display()));
+                Ok((setup?, picture))
+            });
+            match setup {
+                Ok((setup, first)) => {
+                    if let Some(doubt) = setup.prepared.doubt() {
+                        eprintln!("hitgate: {}: {doubt}", path.display());
+                    }
+                    let from = (index, first);
+                    let run = self.alike(path, &mut pictures, from, &setup, working, emit)?;
+                    index += run.frames;
+                    failed += run.failed;
+                }
+                Err(error) => {
+                    eprintln!("hitgate: {error:#}");
+                    index += 1;
+                    failed += 1;
+                }
+            }
+        }
+        Ok(failed)
+    }
+
+    /// How a frame, and those that are of the same module, are counted.
+    fn setup(&self, pictures: &Pictures, picture: &Picture) -> Result<Setup<'_>> {
+        let place = picture
+            .module()
+            .context("its header names no module that is known")?;
+        let module = &pictures.modules[place];
+        let prepared = module.prepare(INPUT)?;
+        let corrections = self.raw.iter().map(|raw| raw.correction(module));
+        Ok(Setup {
+            place,
+            corrections: corrections.collect::<Result<_>>()?,
+            prepared,
+        })
+    }
+
+    /// Counts a frame and those after it that are of the same module.
+    fn alike(
+        &self,
+        path: &Path,
+        pictures: &mut Pictures,
+        (start, first): (usize, Picture),
+        setup: &Setup<'_>,
+        working: &mut Working,
+        emit: &mut Emit<'_>,
+    ) -> Result<Run> {
+        let name = path.display().to_string();
+        let preparation = Preparation {
+            corrections: &setup.corrections,
+            ..setup.prepared.preparation()
+        };
+        let geometry = setup.prepared.geometry;
+        let beam = beam(geometry.as_ref(), preparation.columns, preparation.rows);
+        let mut counter = working.memory.counter(&preparation, &beam)?;
+        // A corrected word is given in parts of a photon.
+        let unit = match setup.corrections[..] {
+            [] => 1.0,
+            _ => PER_PHOTON as f32,
+        };
+        let settings = Settings {
+            threshold: self.settings.threshold * unit,
+            ..self.settings
+        };
+        let mut run = Run::default();
+        let mut next = Some(first);
+        while let Some(picture) = next.take() {
+            let index = start + run.frames;
+            let counted = Frame::parse(picture.frame.bytes())
+                .map_err(|(fault, _)| fault)
+                .and_then(|frame| {
+                    counter.count(&preparation, &frame, &settings, &mut working.list)
+                });
+            match counted {
+                Ok(counted) => {
+                    let spots = &mut working.list[..counted.listed as usize];
+                    spots.iter_mut().for_each(|spot| spot.counts /= unit);
+                    emit(&Found {
+                        name: &name,
+                        file: pictures.file(),
+                        index,
+                        counted,
+                        spots,
+                        geometry,
+                        geometry_from: match geometry {
+                            Some(_) => pictures.geometry_from(),
+                            None => "none",
+                        },
+                    })?;
+                }
+                Err(fault) => {
+                    eprintln!("hitgate: {name} //{index}: {fault}");
+                    run.failed += 1;
+                }
+            }
+            run.frames += 1;
+            if index + 1 < pictures.len() {
+                let read = pictures.read(index + 1).ok();
+                next = read.filter(|picture| picture.module() == Some(setup.place));
+            }
+        }
+        Ok(run)
+    }
+}
+
+/// Frames of one module, one after another in a file.
+#[derive(Default)]
+struct Run {
+    /// Frames that were looked at.
+    frames: usize,
+    /// Those that could not be counted.
+    failed: usize,
+}

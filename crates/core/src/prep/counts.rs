@@ -1,0 +1,159 @@
+//! A frame → its counts, pixel by pixel, for whoever looks at pixels and not at a map.
+
+use core::ops::Range;
+
+use super::{Excluded, Pixel, Preparation};
+use crate::frame::{Fault, Frame, PixelType};
+
+/// What [`Preparation::read_counts`] writes for an excluded pixel.
+pub const EXCLUDED: u32 = u32::MAX;
+/// The largest count that [`Preparation::read_counts`] writes: the highest bit is free.
+pub const LARGEST_COUNT: u32 = u32::MAX >> 1;
+
+impl Preparation<'_> {
+    /// Writes the counts of the pixels in `columns` of `rows` into `counts`, row by row: with
+    /// negative counts taken as 0, overloads clipped, and [`EXCLUDED`] for what is masked or
+    /// declared no measurement. The window does not matter.
+    ///
+    /// # Errors
+    /// [`Fault::Shape`] where the frame is not of the configured shape, the ranges reach beyond it,
+    /// or `counts` has not a place for each pixel; [`Fault::UnknownCell`] for a storage cell without
+    /// correction.
+    pub fn read_counts(
+        &self,
+        frame: &Frame<'_>,
+        columns: Range<usize>,
+        rows: Range<usize>,
+        counts: &mut [u32],
+    ) -> Result<(), Fault> {
+        let inside = columns.end <= self.columns as usize && rows.end <= self.rows as usize;
+        if !self.fits(frame) || !inside || counts.len() != columns.len() * rows.len() {
+            return Err(Fault::Shape);
+        }
+        let area = (columns, rows);
+        let payload = frame.payload;
+        match (self.correction(frame)?, self.pixel_type) {
+            (Some(correction), _) => self.write_counts(area, counts, |i| {
+                correction.count(i, u16::load(&payload[i * u16::SIZE..]))
+            }),
+            (None, PixelType::U8) => self.write_pixels::<u8>(area, counts, payload),
+            (None, PixelType::U16) => self.write_pixels::<u16>(area, counts, payload),
+            (None, PixelType::U32) => self.write_pixels::<u32>(area, counts, payload),
+            (None, PixelType::I16) => self.write_pixels::<i16>(area, counts, payload),
+            (None, PixelType::I32) => self.write_pixels::<i32>(area, counts, payload),
+        }
+        Ok(())
+    }
+
+    fn write_pixels<P: Pixel>(
+        &self,
+        area: (Range<usize>, Range<usize>),
+        counts: &mut [u32],
+        payload: &[u8],
+    ) {
+        let excluded = Excluded::<P>::new(&self.mask_values);
+        self.write_counts(area, counts, |i| {
+            let pixel = P::load(&payload[i * P::SIZE..]);
+            (!excluded.has(pixel)).then(|| pixel.count())
+        });
+    }
+
+    fn write_counts(
+        &self,
+        (columns, rows): (Range<usize>, Range<usize>),
+        counts: &mut [u32],
+        count: impl Fn(usize) -> Option<u32>,
+    ) {
+        if columns.is_empty() {
+            return;
+        }
+        let largest = self.saturation.min(LARGEST_COUNT);
+        for (y, row) in rows.zip(counts.chunks_exact_mut(columns.len())) {
+            let first = y * self.columns as usize + columns.start;
+            for (i, out) in (first..).zip(row) {
+                *out = match self.mask.excludes(i) {
+                    true => EXCLUDED,
+                    false => count(i).map_or(EXCLUDED, |count| count.min(largest)),
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::frame::FrameHeader;
+    use crate::prep::{Mask, MaskValues, Reduce, Window};
+    use std::vec::Vec;
+
+    #[test]
+    fn counts_of_a_part_with_what_is_excluded() {
+        let preparation = Preparation {
+            columns: 4,
+            rows: 3,
+            pixel_type: PixelType::I16,
+            window: Window::whole(4, 3, 1),
+            reduce: Reduce::Maximum,
+            saturation: 1000,
+            mask: Mask::new(&[0b0010_0000, 0], 4, 3).unwrap(),
+            mask_values: MaskValues::from_slice(&[-2]).unwrap(),
+            corrections: &[],
+        };
+        #[rustfmt::skip]
+        let pixels: [i16; 12] = [
+            1, 2, 3, 4,
+            5, 6, -2, -1,
+            7, 8, 2000, 9,
+        ];
+        let payload: Vec<u8> = pixels.iter().flat_map(|p| p.to_le_bytes()).collect();
+        let frame = Frame {
+            header: FrameHeader::new(3, 4, PixelType::I16),
+            pixel_type: PixelType::I16,
+            payload: &payload,
+        };
+        let mut counts = [7; 6];
+        assert_eq!(
+            preparation.read_counts(&frame, 1..4, 1..3, &mut counts),
+            Ok(())
+        );
+        assert_eq!(counts, [EXCLUDED, EXCLUDED, 0, 8, 1000, 9]);
+        for (columns, rows) in [(1..5, 1..3), (1..4, 2..4), (1..4, 1..2)] {
+            let read = preparation.read_counts(&frame, columns, rows, &mut counts);
+            assert_eq!(read, Err(Fault::Shape));
+        }
+        let short = Frame {
+            payload: &payload[1..],
+            ..frame
+        };
+        let read = preparation.read_counts(&short, 1..4, 1..3, &mut counts);
+        assert_eq!(read, Err(Fault::Shape));
+        assert_eq!(preparation.read_counts(&frame, 2..2, 0..3, &mut []), Ok(()));
+    }
+
+    #[test]
+    fn the_highest_bit_of_a_count_is_free() {
+        let preparation = Preparation {
+            columns: 1,
+            rows: 1,
+            pixel_type: PixelType::U32,
+            window: Window::whole(1, 1, 1),
+            reduce: Reduce::Maximum,
+            saturation: u32::MAX,
+            mask: Mask::NONE,
+            mask_values: MaskValues::new(),
+            corrections: &[],
+        };
+        let frame = Frame {
+            header: FrameHeader::new(1, 1, PixelType::U32),
+            pixel_type: PixelType::U32,
+            payload: &[0xFF; 4],
+        };
+        let mut counts = [0];
+        preparation
+            .read_counts(&frame, 0..1, 0..1, &mut counts)
+            .unwrap();
+        assert_eq!(counts, [LARGEST_COUNT]);
+    }
+}

@@ -1,0 +1,33 @@
+//! What stands out, and what of it is a spot.
+
+/// What a pixel needs to stand out, and what stands out needs to be a spot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Counts above the mean of its ring that a pixel needs at least.
+    pub threshold: f32,
+    /// Multiple of the noise that is needed at least: by a pixel, above the mean of its ring in units
+    /// of that ring's standard deviation; and by a spot, its counts above the local background in
+    /// units of their standard deviation.
+    pub snr: f32,
+    /// Fewest pixels of a spot. One lets hot pixels and particles pass as spots.
+    pub min_pixels: u32,
+    /// Most pixels of a spot.
+    pub max_pixels: u32,
+    /// How far the local background reaches beyond a spot, in pixels.
+    pub local_radius: u32,
+}
+
+impl Default for Settings {
+    /// The signal to noise, the pixels and the local radius are those that CrystFEL's
+    /// `indexamajig --peaks=peakfinder8` starts from; its threshold of 800 is for detectors of
+    /// thousands of units a photon and is a few photons here.
+    fn default() -> Self {
+        Settings {
+            threshold: 3.0,
+            snr: 5.0,
+            min_pixels: 2,
+            max_pixels: 200,
+            local_radius: 3,
+        }
+    }
+}
