@@ -1,6 +1,6 @@
 """Which preparation shows spots best? A plain classifier on the sorted largest levels of each map, cross-validated.
 
-    cargo run --release -p hitgate-sim --example reductions 21 training 0 5000 224 f224
+    cargo run --release -p hitgate-sim --example reductions 21 training 0 2380 224 f224
     python preparation.py f224 [f448 ...]
 
 The classifier sees no places: what it gains, a preparation gives. What only a network can learn, such as what a jet streak
@@ -32,21 +32,18 @@ def box(values: np.ndarray, reach: int) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def contrast(cells: np.ndarray, reach=3, unit="map", floor=13 / 64, root=True) -> np.ndarray:
-    """Distance from the neighbourhood's mean in units of the mean absolute deviation, of the map or of a larger neighbourhood."""
+def contrast(cells: np.ndarray, reach=3, unit: int | None = 8, clip=4, floor=13 / 64, root=True) -> np.ndarray:
+    """Distance from the mean of the cells within `reach`, in units of the mean absolute deviation: that of the cells within
+    `unit`, each cut to `clip` times the map's, or (None) that of the map."""
     valid = cells != INVALID
+    numbers = valid.astype(np.float32)
     y = np.where(valid, np.sqrt(cells.astype(np.float32) + 0.375) if root else cells.astype(np.float32), 0)
-    number = box(valid.astype(np.float32), reach)
-    d = np.where(valid, y - box(y, reach) / np.maximum(number, 1), 0)
-    if unit == "map":
-        scale = np.abs(d).sum((-1, -2)) / np.maximum(valid.sum((-1, -2)), 1)
-        scale = scale[..., None, None]
-    else:
-        wide = 8 if unit == "near" else 20
-        clipped = np.abs(d)
-        limit = 4 * clipped.sum((-1, -2)) / np.maximum(valid.sum((-1, -2)), 1)
-        clipped = np.minimum(clipped, np.maximum(limit, floor)[..., None, None])
-        scale = box(clipped, wide) / np.maximum(box(valid.astype(np.float32), wide), 1)
+    d = np.where(valid, y - box(y, reach) / np.maximum(box(numbers, reach), 1), 0)
+    deviation = np.abs(d)
+    scale = deviation.sum((-1, -2), keepdims=True) / np.maximum(numbers.sum((-1, -2), keepdims=True), 1)
+    if unit is not None:
+        cut = np.minimum(deviation, clip * np.maximum(scale, floor))
+        scale = box(cut, unit) / np.maximum(box(numbers, unit), 1)
     return np.where(valid, d / np.maximum(scale, floor), -99)
 
 
@@ -90,24 +87,27 @@ def over_mean(name, pixels):
 CHANNELS = {
     "mean, equalized": lambda cells: equalized(cells["mean"]),
     "count, equalized": lambda cells: equalized(cells["count"]),
-    "count, reach 5": of("count", reach=5),
-    "sum3, reach 5": of("sum3", reach=5),
-    "sum3, no root": of("sum3", root=False),
-    "sum3, unit of 17 cells": of("sum3", unit="near"),
-    "sum3, unit of 41 cells": of("sum3", unit="far"),
-    "rest3, unit of 17 cells": of("rest3", unit="near"),
+    **{name: of(name, unit=None) for name in FEATURES},
+    "count, reach 5": of("count", reach=5, unit=None),
+    "sum3, reach 5": of("sum3", reach=5, unit=None),
+    "sum3, no root": of("sum3", root=False, unit=None),
     "sum3 over the blocks' mean": over_mean("sum3", 9),
-    **{name: of(name) for name in FEATURES},
+    "sum3, unit of 41 cells": of("sum3", unit=20),
+    **{name + ", unit of 17 cells": of(name) for name in ("count", "sum2", "sum3", "rest3")},
+    "rest3, unit of 11 cells": of("rest3", unit=5),
+    "rest3, unit of 17 cells, cut at 2": of("rest3", clip=2),
+    "rest3, unit of 17 cells, reach 2": of("rest3", reach=2),
 }
+NEAR = ", unit of 17 cells"
 PREPARATIONS = [
     *[(name,) for name in CHANNELS],
     ("count", "sum3"),
     ("count", "rest3"),
     ("sum3", "rest3"),
-    ("sum2", "rest3"),
-    ("sum3, unit of 17 cells", "rest3, unit of 17 cells"),
     ("count", "sum3", "rest3"),
-    ("count", "sum5", "rest3"),
+    ("count" + NEAR, "rest3" + NEAR),
+    ("sum2" + NEAR, "rest3" + NEAR),
+    ("sum3" + NEAR, "rest3" + NEAR),
 ]
 
 
