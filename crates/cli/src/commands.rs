@@ -1,5 +1,6 @@
 //! One file a verb.
 
+pub mod audit;
 pub mod bench;
 pub mod dataset;
 pub mod demo;

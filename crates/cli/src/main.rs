@@ -10,6 +10,7 @@ macro_rules! say_on {
     ($($part:tt)*) => { $crate::print(format_args!($($part)*)) };
 }
 
+mod audit;
 mod commands;
 mod description;
 mod feeder;
@@ -24,6 +25,7 @@ mod module;
 mod open;
 mod progress;
 mod raw;
+mod records;
 mod report;
 mod ring_path;
 mod screener;
@@ -64,6 +66,7 @@ enum Command {
     Dataset(commands::dataset::DatasetArgs),
     Import(commands::import::ImportArgs),
     Eval(commands::eval::EvalArgs),
+    Audit(commands::audit::AuditArgs),
     Inspect(commands::inspect::InspectArgs),
 }
 
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Dataset(args) => commands::dataset::run(args),
         Command::Import(args) => commands::import::run(args),
         Command::Eval(args) => commands::eval::run(args),
+        Command::Audit(args) => commands::audit::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
     };
     require_written(std::io::stdout().flush());

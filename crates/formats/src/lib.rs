@@ -28,6 +28,7 @@ mod file;
 pub mod geometry;
 mod hdf5;
 mod image;
+pub mod indexing;
 mod jungfrau;
 mod mask;
 mod metadata;
