@@ -31,9 +31,11 @@ def toy(name, count, seed):
         for index in range(count):
             label = list(CLASSES)[index % 3]
             spots = int(rng.integers(*CLASSES[label]))
-            for y, x in rng.integers(1, side - 1, (spots, 2)):
+            places = rng.integers(1, side - 1, (spots, 2))
+            for x, y in places:
                 maps[index, y - 1 : y + 2, x - 1 : x + 2] = 127
-            lines.write(json.dumps({"index": index, "class": label, "spots": spots, "set": "toy"}) + "\n")
+            line = {"index": index, "class": label, "spots": spots, "set": "toy", "at": (places + 0.5).tolist()}
+            lines.write(json.dumps(line) + "\n")
     np.save(f"{folder}/{name}.npy", maps)
 
 
@@ -47,7 +49,7 @@ train() {
     out=$1
     shift
     exec "$python" "$here/train.py" --data "$work/train*.npy" --val "$work/val.npy" --input "$side" --batch 32 --threads 1 \
-        --epochs 8 --report-every 960 --out "$work/$out" "$@"
+        --part 32 --parts 0.3 --epochs 8 --report-every 960 --out "$work/$out" "$@"
 }
 
 echo "== one run"
