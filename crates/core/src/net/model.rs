@@ -445,7 +445,7 @@ impl<'a> Sections<'a> {
             return Err(rule(section, "d_water must be finite and positive"));
         }
         let reduce = u8::try_from(reduce).ok().and_then(Reduce::from_code);
-        let reduce = reduce.ok_or(rule(section, "the reduction must be 0 to 3"))?;
+        let reduce = reduce.ok_or(rule(section, "the reduction must be 0, 1 or 4"))?;
         Ok(Input {
             size,
             channels,
