@@ -242,7 +242,7 @@ fn an_error_names_the_section_and_the_rule() {
             Input,
             8,
             &[4],
-            "section `input`: the reduction must be 0 to 3",
+            "section `input`: the reduction must be 0, 1 or 4",
         ),
         (
             Input,
