@@ -10,6 +10,8 @@ macro_rules! say_on {
     ($($part:tt)*) => { $crate::print(format_args!($($part)*)) };
 }
 
+mod cam;
+mod canvas;
 mod commands;
 mod description;
 mod feeder;
@@ -19,6 +21,7 @@ mod interrupt;
 mod judge;
 mod lines;
 mod machine;
+mod map;
 mod model;
 mod module;
 mod open;
@@ -27,6 +30,7 @@ mod raw;
 mod report;
 mod ring_path;
 mod screener;
+mod sets;
 mod simulation;
 mod sink;
 mod slot;
@@ -64,6 +68,7 @@ enum Command {
     Dataset(commands::dataset::DatasetArgs),
     Import(commands::import::ImportArgs),
     Eval(commands::eval::EvalArgs),
+    Explain(commands::explain::ExplainArgs),
     Inspect(commands::inspect::InspectArgs),
 }
 
@@ -91,6 +96,7 @@ fn main() -> ExitCode {
         Command::Dataset(args) => commands::dataset::run(args),
         Command::Import(args) => commands::import::run(args),
         Command::Eval(args) => commands::eval::run(args),
+        Command::Explain(args) => commands::explain::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
     };
     require_written(std::io::stdout().flush());
