@@ -5,6 +5,7 @@ pub mod bench;
 pub mod dataset;
 pub mod demo;
 pub mod eval;
+pub mod explain;
 pub mod feed;
 pub mod import;
 pub mod inspect;

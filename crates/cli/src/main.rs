@@ -11,6 +11,8 @@ macro_rules! say_on {
 }
 
 mod audit;
+mod cam;
+mod canvas;
 mod commands;
 mod description;
 mod feeder;
@@ -20,6 +22,7 @@ mod interrupt;
 mod judge;
 mod lines;
 mod machine;
+mod map;
 mod model;
 mod module;
 mod open;
@@ -29,6 +32,7 @@ mod records;
 mod report;
 mod ring_path;
 mod screener;
+mod sets;
 mod simulation;
 mod sink;
 mod slot;
@@ -67,6 +71,7 @@ enum Command {
     Import(commands::import::ImportArgs),
     Eval(commands::eval::EvalArgs),
     Audit(commands::audit::AuditArgs),
+    Explain(commands::explain::ExplainArgs),
     Inspect(commands::inspect::InspectArgs),
 }
 
@@ -95,6 +100,7 @@ fn main() -> ExitCode {
         Command::Import(args) => commands::import::run(args),
         Command::Eval(args) => commands::eval::run(args),
         Command::Audit(args) => commands::audit::run(args),
+        Command::Explain(args) => commands::explain::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
     };
     require_written(std::io::stdout().flush());

@@ -6,6 +6,7 @@ use hitgate_core::accounts::Accounts;
 use hitgate_core::frame::Fault;
 use hitgate_core::link::{Record, lost_cause};
 use hitgate_core::verdict::{Class, Score, Verdict, reasons};
+use hitgate_import::metrics::Share;
 use serde_json::{Value, json};
 
 use crate::tally::{Agreement, Latencies};
@@ -94,6 +95,22 @@ pub fn percent(part: u64, whole: u64) -> String {
     match whole {
         0 => "–".into(),
         _ => format!("{:.1} %", 100.0 * part as f64 / whole as f64),
+    }
+}
+
+/// `0.983 59/60 ≥0.924`: with the proportion that they prove at least, with 95 % confidence.
+pub fn share(share: Share) -> String {
+    match share.n {
+        0 => "no such frame".into(),
+        _ => format!("{:.3} {}", share.fraction(), counts(share)),
+    }
+}
+
+/// The same without the fraction.
+pub fn counts(share: Share) -> String {
+    match share.n {
+        0 => "–".into(),
+        _ => format!("{}/{} ≥{:.3}", share.k, share.n, share.lower_bound(0.95)),
     }
 }
 

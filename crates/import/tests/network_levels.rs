@@ -117,6 +117,41 @@ fn every_level_equals_the_oracle() {
 }
 
 #[test]
+fn the_features_of_every_level_pool_to_what_the_head_sees() {
+    for (width, input, channels) in [(0.25, 64, 2), (0.25, 33, 1), (1.0, 32, 1), (0.1, 1, 1)] {
+        let file = random::file(width, input, channels, 11).expect("a sound network");
+        let network = random::network(width, input, channels, 11);
+        let model = Model::parse(&file).expect("a sound file");
+        let map = random::map(input, channels, 3);
+        let (_, features) = oracle_network(&network, &map);
+        for level in Level::all_available() {
+            let memory = Plan::memory(&model, level);
+            let (mut packed, mut arena) = (vec![0xAA; memory.packed], vec![0xAA; memory.arena]);
+            let plan = Plan::new(&model, level, &mut packed).expect("the memory asked for");
+            let mut arena = Arena::new(&mut arena);
+            let last = plan.features(&mut arena, &map).expect("a map that fits");
+            let shape = last.shape();
+            let pixels = |y| last.row(y).chunks_exact(shape.channels);
+            let (wanted, padding) = (features.len(), shape.channels - features.len());
+            let tensor = Tensor {
+                height: shape.height,
+                width: shape.width,
+                channels: wanted,
+                data: (0..shape.height)
+                    .flat_map(|y| pixels(y).flat_map(|pixel| &pixel[..wanted]))
+                    .copied()
+                    .collect(),
+            };
+            assert_eq!(oracle::pool(&tensor, &network.pool_scale), features);
+            let mut filled_up = (0..shape.height).flat_map(pixels);
+            assert!(filled_up.all(|pixel| pixel[wanted..] == vec![0; padding]));
+            let logits = plan.infer(&mut arena, &map).expect("a map that fits");
+            assert_eq!(logits, infer(&model, level, &map), "{}", level.name());
+        }
+    }
+}
+
+#[test]
 fn activations_of_a_random_network_neither_die_nor_saturate() {
     for (width, input) in [(0.25, 64), (1.0, 32)] {
         let network = random::network(width, input, 1, 3);

@@ -59,7 +59,7 @@ impl<'a> Map<'a> {
     }
 
     /// Row `y` of pixels, without its frame.
-    pub(crate) fn row(&self, y: usize) -> &'a [u8] {
+    pub fn row(&self, y: usize) -> &'a [u8] {
         &self.framed_row(y + 1)[self.shape.channels..][..self.shape.width * self.shape.channels]
     }
 }

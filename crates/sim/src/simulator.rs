@@ -3,7 +3,7 @@
 use crate::detector::Detector;
 use crate::draw::{Draw, mix};
 use crate::instrument::{Instrument, Setting};
-use crate::mix::Mix;
+use crate::mix::{Mix, Plan};
 use crate::render::{Area, Rows, render};
 use crate::scene::Scene;
 use crate::{D_WATER, Truth};
@@ -95,22 +95,38 @@ impl Simulator {
         }
     }
 
+    /// The name of the detector that takes frame `index`, which [`Labelled::set`] gives, without the
+    /// work of making it.
+    pub fn set(&self, index: u64) -> &'static str {
+        match &self.fixed {
+            Some(fixed) => fixed.panel.name,
+            None => self.taken_by(&mut Draw::new(self.seed, index)).2.name(),
+        }
+    }
+
+    /// What is in the beam, what the beamline is set up for, and its detector.
+    fn taken_by(&self, draw: &mut Draw) -> (Plan, Setting, Detector) {
+        let plan = self.mix.plan(draw);
+        let setting = match plan.spots {
+            Some(_) => Setting::Crystallography,
+            None => plan.matter.setting(draw),
+        };
+        (plan, setting, self.mix.detector(draw, setting))
+    }
+
     /// Frame `index` before its noise, and the instrument that takes it.
     fn scene(&self, index: u64) -> (Scene, Cow<'_, Instrument>) {
         let mut draw = Draw::new(self.seed, index);
-        let plan = self.mix.plan(&mut draw);
-        let (setting, instrument) = match &self.fixed {
-            Some(fixed) => (Setting::Crystallography, Cow::Borrowed(fixed)),
+        let (plan, setting, instrument) = match &self.fixed {
+            Some(fixed) => (
+                self.mix.plan(&mut draw),
+                Setting::Crystallography,
+                Cow::Borrowed(fixed),
+            ),
             None => {
-                let setting = match plan.spots {
-                    Some(_) => Setting::Crystallography,
-                    None => plan.matter.setting(&mut draw),
-                };
-                let detector = self.mix.detector(&mut draw, setting);
-                (
-                    setting,
-                    Cow::Owned(Instrument::random(&mut draw, detector, setting)),
-                )
+                let (plan, setting, detector) = self.taken_by(&mut draw);
+                let instrument = Instrument::random(&mut draw, detector, setting);
+                (plan, setting, Cow::Owned(instrument))
             }
         };
         (
@@ -373,6 +389,7 @@ mod tests {
                 assert!(expected == found, "map of frame {index} on {}", frame.set);
             }
             assert_eq!((labelled.truth, labelled.set), (frame.truth, frame.set));
+            assert_eq!(simulator.set(index), frame.set);
             assert_eq!(frame.spots.len() as u32, frame.truth.spots);
             assert_eq!(labelled.spots.len(), frame.spots.len());
             let side = 0.0..=f64::from(INPUT);

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::progress::Progress;
+use crate::sets::SetArgs;
 use crate::simulation::{COUNT, FIRST, MixArg, ReduceArg, detector};
 
 /// Simulate prepared maps for training: OUT.npy and OUT.jsonl
@@ -22,10 +23,13 @@ use crate::simulation::{COUNT, FIRST, MixArg, ReduceArg, detector};
 Examples:
   hitgate dataset train --maps 30000 --seed 1 --mix training
   hitgate dataset validation --maps 4000 --seed 1000
+  hitgate dataset without-eiger --maps 30000 --without eiger4m --without eiger16m
 
 OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees; with two channels
-[N, side, 2 side], those of a cell side by side. OUT.jsonl has a line a map: index, class, spots,
-set, reduce, and `at`, the place of each spot in cells. No frame is stored on the way, and only the pixels that the window needs are simulated.")]
+[N, side, 2 side], those of a cell side by side. OUT.jsonl has a line a map: index in OUT.npy,
+frame of the seed, class, spots, set, reduce, and `at`, the place of each spot in cells. Of --maps
+maps those of detectors that are left out are not written. No frame is stored on the way, and only
+the pixels that the window needs are simulated.")]
 pub struct DatasetArgs {
     /// Where to write, without extension
     out: PathBuf,
@@ -42,8 +46,10 @@ pub struct DatasetArgs {
     #[arg(long, value_enum, default_value_t = MixArg::Natural)]
     mix: MixArg,
     /// One detector with one geometry; all of them if left out
-    #[arg(long, value_name = "DETECTOR", value_parser = detector)]
+    #[arg(long, value_name = "DETECTOR", value_parser = detector, conflicts_with_all = ["only", "without"])]
     detector: Option<Detector>,
+    #[command(flatten)]
+    sets: SetArgs,
     /// Cells along the side of a map
     #[arg(long, value_name = "CELLS", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=4096))]
     input: u32,
@@ -57,6 +63,7 @@ const BATCH: u64 = 256;
 
 /// Runs the command.
 pub fn run(args: &DatasetArgs) -> Result<()> {
+    args.sets.check(&Detector::ALL.map(Detector::name))?;
     let simulator = match args.detector {
         Some(detector) => Simulator::with_detector(args.seed, args.mix.into(), detector),
         None => Simulator::new(args.seed, args.mix.into()),
@@ -76,17 +83,18 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
     for first in (args.first..end).step_by(BATCH as usize) {
         let made: Vec<_> = (first..end.min(first + BATCH))
             .into_par_iter()
+            .inspect(|_| progress.advance())
+            .filter(|&index| args.sets.admit(simulator.set(index)))
             .map_init(Scratch::default, |scratch, index| {
                 let mut map = vec![0; map_bytes];
                 let label = simulator.map(index, args.input, reduce, &mut map, scratch);
-                progress.advance();
-                (label, map)
+                (index, label, map)
             })
             .collect();
-        for (index, (label, map)) in (first - args.first..).zip(made) {
+        for (frame, label, map) in made {
             maps.push(&map)?;
             let line = json!({
-                "index": index, "class": label.truth.class.name(), "spots": label.truth.spots, "set": label.set,
+                "index": counts.iter().sum::<u64>(), "frame": frame, "class": label.truth.class.name(), "spots": label.truth.spots, "set": label.set,
                 "reduce": ReduceArg::name(reduce), "at": label.spots.iter().map(|at| at.map(tenths)).collect::<Vec<_>>(),
             });
             writeln!(labels, "{line}").map_err(unwritable)?;

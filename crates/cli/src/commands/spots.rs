@@ -1,5 +1,6 @@
 //! `hitgate spots`: count Bragg spots, the classical baseline.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -179,6 +180,26 @@ fn as_json(spot: &Spot, geometry: Option<Geometry>) -> Value {
         "counts": rounded(spot.counts.into()), "snr": rounded(spot.snr.into()),
         "d": geometry.map(|geometry| rounded(geometry.resolution_a(x, y))),
     })
+}
+
+/// The spots of the frames of a file, by their number; without those that cannot be counted, of which
+/// it was said why.
+pub fn of_file(path: &Path, settings: Settings) -> Result<BTreeMap<usize, u32>> {
+    let files = Files {
+        describe: &DescribeArgs::default(),
+        raw: None,
+        settings,
+    };
+    let mut working = Working {
+        memory: CounterMemory::default(),
+        list: Vec::new(),
+    };
+    let mut spots = BTreeMap::new();
+    files.count(path, &mut working, &mut |found| {
+        spots.insert(found.index, found.counted.spots);
+        Ok(())
+    })?;
+    Ok(spots)
 }
 
 /// Counts the spots of the frames of files.

@@ -142,6 +142,24 @@ impl<'p> Plan<'p> {
     /// [`InferError`] if the map has another length, or the arena is smaller than
     /// [`Plan::memory`] says.
     pub fn infer(&self, arena: &mut Arena<'_>, map: &[u8]) -> Result<[i32; 3], InferError> {
+        Ok(self.level.run(Inference(self.work(arena, map)?)))
+    }
+
+    /// The last map of activations for `map`, which [`Plan::infer`] would pool: lent until the arena
+    /// is used again. Its channels are the model's, filled up with zeros to whole registers.
+    ///
+    /// # Errors
+    /// Those of [`Plan::infer`].
+    pub fn features<'a>(
+        &'a self,
+        arena: &'a mut Arena<'_>,
+        map: &'a [u8],
+    ) -> Result<Map<'a>, InferError> {
+        Ok(self.level.run(Features(self.work(arena, map)?)))
+    }
+
+    /// Where the layers work on `map`.
+    fn work<'a>(&'a self, arena: &'a mut Arena<'_>, map: &'a [u8]) -> Result<Work<'a>, InferError> {
         let expected = self.input.height * self.input.width * self.input.channels;
         if map.len() != expected {
             let found = map.len();
@@ -155,26 +173,50 @@ impl<'p> Plan<'p> {
             let needed = self.buffers.iter().fold(0, room);
             return Err(InferError::Arena { given, needed });
         };
-        Ok(self.level.run(Inference {
+        Ok(Work {
             plan: self,
             buffers,
             map,
-        }))
+        })
     }
 }
 
-/// One inference, on whichever level.
-struct Inference<'i> {
+/// A plan, a map, and the memory to run one on the other.
+struct Work<'i> {
     plan: &'i Plan<'i>,
     /// Input, band, features, and two maps that take turns.
     buffers: [&'i mut [u8]; 5],
     map: &'i [u8],
 }
 
+/// One inference, on whichever level.
+struct Inference<'i>(Work<'i>);
+
+/// An inference that stops before the pool.
+struct Features<'i>(Work<'i>);
+
 impl Op for Inference<'_> {
     type Output = [i32; 3];
 
     fn run<S: Simd>(self, s: S) -> [i32; 3] {
+        let plan = self.0.plan;
+        let (last, features) = self.0.convolve(s);
+        pool(s, last, plan.pool, features);
+        dense(s, features, plan.head, plan.head_bias)
+    }
+}
+
+impl<'i> Op for Features<'i> {
+    type Output = Map<'i>;
+
+    fn run<S: Simd>(self, s: S) -> Map<'i> {
+        self.0.convolve(s).0
+    }
+}
+
+impl<'i> Work<'i> {
+    /// The last map of activations, and the memory for its pooled features.
+    fn convolve<S: Simd>(self, s: S) -> (Map<'i>, &'i mut [u8]) {
         let plan = self.plan;
         let [input, band, features, mut from, mut to] = self.buffers;
         MapMut::new(plan.input, input).fill(self.map);
@@ -187,8 +229,7 @@ impl Op for Inference<'_> {
             shape = block.out;
             (from, to) = (to, from);
         }
-        pool(s, Map::new(shape, from), plan.pool, features);
-        dense(s, features, plan.head, plan.head_bias)
+        (Map::new(shape, from), features)
     }
 }
 

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::SimulatedArgs;
-use crate::commands::eval::share;
 use crate::progress::Progress;
+use crate::report::share;
 use crate::spots::{CounterMemory, SettingsArgs};
 
 /// Rejections of misses at which counters, and networks, are compared.

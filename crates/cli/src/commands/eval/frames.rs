@@ -1,0 +1,208 @@
+//! Labelled frames → scores: of files by the whole path, of simulated frames by their maps.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use hitgate_core::net::{Arena, Model, Plan};
+use hitgate_core::verdict::Score;
+use hitgate_formats::truth::{self, Truth};
+use hitgate_import::metrics::Scored;
+use hitgate_sim::{Detector, Scratch, Simulator};
+use rayon::prelude::*;
+
+use super::EvalArgs;
+use super::counters::Counter;
+use crate::frames::label;
+use crate::open::DescribeArgs;
+use crate::progress::Progress;
+use crate::report;
+use crate::screener::Screener;
+use crate::spots::CounterMemory;
+
+/// A labelled frame with its score, and the set that it is of.
+pub struct Frame {
+    pub set: String,
+    pub origin: Origin,
+    pub scored: Scored,
+    /// Spots, by each counter that was asked for.
+    pub counted: Vec<u32>,
+}
+
+/// Where a frame is from.
+pub enum Origin {
+    /// The simulator, by its number.
+    Simulated(u64),
+    /// A frame of a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The same as the labels name it.
+        name: String,
+        /// The frame in the file, from 0.
+        index: usize,
+    },
+}
+
+impl Origin {
+    /// `FILE //INDEX`.
+    pub fn name(&self) -> String {
+        match self {
+            Origin::Simulated(index) => format!("simulated //{index}"),
+            Origin::File { name, index, .. } => format!("{name} //{index}"),
+        }
+    }
+}
+
+/// The simulator that `args` ask for.
+pub fn simulator(args: &EvalArgs) -> Simulator {
+    Simulator::new(args.seed, args.mix.into())
+}
+
+/// Judges the labelled frames of files.
+pub fn of_files(
+    truth: &Path,
+    model: &Model<'_>,
+    model_bytes: &[u8],
+    counters: &[Counter],
+    args: &EvalArgs,
+) -> Result<Vec<Frame>> {
+    let folder = truth.parent().unwrap_or(Path::new("."));
+    let describe = DescribeArgs::default();
+    let screener = Screener {
+        model: model.clone(),
+        model_bytes,
+        describe: &describe,
+        filter: &args.filter,
+        raw: None,
+    };
+    let mut frames = Vec::new();
+    let mut unreadable = 0;
+    for (file, lines) in &labels(truth, args)? {
+        let wanted = |index| {
+            let mut lines = lines.iter().map(|(_, line)| line);
+            let line = lines.find(|line| line.index == index)?;
+            Some((line, label(line.class)?))
+        };
+        if lines.iter().all(|(_, line)| label(line.class).is_none()) {
+            continue;
+        }
+        let path = folder.join(file);
+        let counts = counters.iter().map(|counter| counter.of_file(&path));
+        let counts = counts.collect::<Result<Vec<_>>>()?;
+        let mut end = 0;
+        let unreadable_here = screener.file(&path, &mut |judged| {
+            end = end.max(judged.index + 1);
+            if let Some((line, class)) = wanted(judged.index) {
+                // A frame that cannot be judged is kept: it counts as such.
+                let score = report::score(&judged.record).unwrap_or(Score {
+                    hit: u16::MAX,
+                    maybe: 0,
+                    miss: 0,
+                });
+                frames.push(Frame {
+                    set: line.set.clone(),
+                    origin: Origin::File {
+                        path: path.clone(),
+                        name: file.clone(),
+                        index: judged.index,
+                    },
+                    scored: Scored::new(class, score),
+                    // One that cannot be counted is kept, as one that cannot be judged.
+                    counted: counts
+                        .iter()
+                        .map(|spots| *spots.get(&judged.index).unwrap_or(&u32::MAX))
+                        .collect(),
+                });
+            }
+            Ok(())
+        })?;
+        unreadable += unreadable_here;
+        if let Some((number, line)) = lines.iter().find(|(_, line)| line.index >= end)
+            && unreadable_here == 0
+        {
+            bail!(
+                "{} line {number}: {file} has no frame {}, it holds {end}, counted from 0: no figures of a part",
+                truth.display(),
+                line.index
+            );
+        }
+    }
+    if unreadable > 0 {
+        bail!(
+            "{unreadable} of the labelled files or frames could not be read: no figures of a part"
+        );
+    }
+    Ok(frames)
+}
+
+/// The labels of each file, with the numbers of their lines; those of the sets that take part.
+fn labels(truth: &Path, args: &EvalArgs) -> Result<BTreeMap<String, Vec<(usize, Truth)>>> {
+    let lines = truth::read(truth)?;
+    let mut known: Vec<&str> = lines.iter().map(|(_, line)| line.set.as_str()).collect();
+    known.sort_unstable();
+    known.dedup();
+    args.sets.check(&known)?;
+    let mut labels: BTreeMap<String, Vec<(usize, Truth)>> = BTreeMap::new();
+    for (number, line) in lines {
+        if args.sets.admit(&line.set) {
+            let file = labels.entry(line.file.clone()).or_default();
+            file.push((number, line));
+        }
+    }
+    Ok(labels)
+}
+
+/// Scores maps, which the simulator makes equal to those of whole frames.
+pub fn simulated(
+    count: u64,
+    model: &Model<'_>,
+    counters: &[Counter],
+    args: &EvalArgs,
+) -> Result<Vec<Frame>> {
+    args.sets.check(&Detector::ALL.map(Detector::name))?;
+    let level = args.filter.level()?;
+    let memory = Plan::memory(model, level);
+    let mut packed = vec![0; memory.packed];
+    let plan = Plan::new(model, level, &mut packed)?;
+    let simulator = simulator(args);
+    let progress = Progress::start("simulating", count);
+    let frames = (0..count)
+        .into_par_iter()
+        .inspect(|_| progress.advance())
+        .filter(|&index| args.sets.admit(simulator.set(index)))
+        .map_init(
+            || {
+                let counting = CounterMemory::default();
+                (Scratch::default(), vec![0; memory.arena], counting)
+            },
+            |(scratch, arena, counting), index| {
+                let input = model.input();
+                let mut map = vec![0; input.bytes()];
+                let made = simulator.map(index, input.size, input.reduce, &mut map, scratch);
+                let logits = plan.infer(&mut Arena::new(arena), &map)?;
+                let counts = counters.iter();
+                let counts = counts.map(|c| c.of_simulated(&simulator, index, counting));
+                Ok(Frame {
+                    set: made.set.into(),
+                    origin: Origin::Simulated(index),
+                    scored: Scored::new(made.truth.class, model.score(logits)),
+                    counted: counts.collect::<Result<_>>()?,
+                })
+            },
+        )
+        .collect();
+    progress.clear();
+    frames
+}
+
+/// The class and the name of a frame, and how likely the network takes it for one to keep.
+pub fn described(frame: &Frame) -> String {
+    let Frame { origin, scored, .. } = frame;
+    format!(
+        "{} is a {}, P(hit) + P(maybe) = {:.4}",
+        origin.name(),
+        scored.truth,
+        scored.keep()
+    )
+}
