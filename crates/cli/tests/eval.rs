@@ -212,7 +212,7 @@ fn tables_end_in_a_line_a_set_and_drawings_have_words() {
             .iter()
             .any(|[r, g, b]| *r > 200 && *g < 60 && *b < 60)
     );
-    assert!(page.pixels.iter().any(|pixel| *pixel == [0, 0, 0]));
+    assert!(page.pixels.contains(&[0, 0, 0]));
 }
 
 #[test]
