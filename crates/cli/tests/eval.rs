@@ -352,7 +352,8 @@ fn explain_tells_what_makes_the_logits_and_colours_the_map() {
         assert_eq!(rows.len(), 7, "a map of 224 cells ends as one of 7");
         let sum: f64 = rows.iter().flat_map(numbers).sum();
         let off = (sum + bias[class] - logits[class]).abs();
-        assert!(off < 0.1, "{name}: {off}, rounding of the pool apart");
+        // The pool rounds each of its channels, and cuts it at 127, which the cells' sum does not.
+        assert!(off < 0.5, "{name}: {off}, rounding of the pool apart");
         let p = number(&line[format!("p_{name}").as_str()]);
         assert!((logits[class].exp() / softmax - p).abs() < 1e-3);
     }
