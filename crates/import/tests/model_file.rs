@@ -241,7 +241,7 @@ fn an_error_names_the_section_and_the_rule() {
         (
             Input,
             8,
-            &[4],
+            &[3],
             "section `input`: the reduction must be 0, 1 or 4",
         ),
         (
