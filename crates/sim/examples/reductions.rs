@@ -80,7 +80,7 @@ fn reduced(frame: &Simulated, input: u32) -> Vec<Vec<u16>> {
     let sum = |x: i64, y: i64, side: i64| -> u32 {
         let first = (side - 1) / 2;
         (y - first..y - first + side)
-            .flat_map(|y| (x - first..x - first + side).filter_map(move |x| Some((x, y))))
+            .flat_map(|y| (x - first..x - first + side).map(move |x| (x, y)))
             .filter_map(|(x, y)| at(x, y))
             .sum()
     };
@@ -102,7 +102,7 @@ fn reduced(frame: &Simulated, input: u32) -> Vec<Vec<u16>> {
                     total += u64::from(count);
                     let nine = sum(x, y, 3);
                     let brightest = (-1..=1)
-                        .flat_map(|dy| (-1..=1).filter_map(move |dx| Some((dx, dy))))
+                        .flat_map(|dy| (-1..=1).map(move |dx| (dx, dy)))
                         .filter_map(|(dx, dy)| at(x + dx, y + dy))
                         .max()
                         .unwrap_or(0);
@@ -112,10 +112,12 @@ fn reduced(frame: &Simulated, input: u32) -> Vec<Vec<u16>> {
                     }
                 }
             }
-            if valid > 0 {
-                let mean = ((16 * total + valid / 2) / valid) as u32;
+            if let Some(mean) = (16 * total + valid / 2).checked_div(valid) {
                 let cell = (v * n + u) as usize;
-                for (feature, value) in features.iter_mut().zip(largest.into_iter().chain([mean])) {
+                for (feature, value) in features
+                    .iter_mut()
+                    .zip(largest.into_iter().chain([mean as u32]))
+                {
                     feature[cell] = value.min(LARGEST) as u16;
                 }
             }
