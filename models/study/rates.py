@@ -1,6 +1,7 @@
 """Seconds a map, by engine and batch; and what they depend on."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,19 @@ import torch
 BATCHES = (1, 32)
 
 
-def seconds(run, batch: int, budget: float) -> float:
-    """Median seconds a map of `run`, which takes a whole batch: three times at least, for `budget` seconds in all."""
+@dataclass(frozen=True)
+class Effort:
+    """How long a rate is measured: so many times at least, and for so many seconds."""
+
+    times: int
+    seconds: float
+
+
+def seconds(run, batch: int, effort: Effort) -> float:
+    """Median seconds a map of `run`, which takes a whole batch."""
     run()
-    times, end = [], time.perf_counter() + budget
-    while len(times) < 3 or time.perf_counter() < end:
+    times, end = [], time.perf_counter() + effort.seconds
+    while len(times) < effort.times or time.perf_counter() < end:
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
@@ -44,7 +53,7 @@ def open_vino(path: Path):
     return run
 
 
-def on_cpu(path: Path, channels: int, side: int, budget: float) -> dict:
+def on_cpu(path: Path, channels: int, side: int, effort: Effort) -> dict:
     """Engine -> batch -> seconds a map, in f32 on one thread."""
     found = {}
     for engine, load in (("ONNX Runtime", onnx_runtime), ("OpenVINO", open_vino)):
@@ -52,12 +61,12 @@ def on_cpu(path: Path, channels: int, side: int, budget: float) -> dict:
         found[engine] = {}
         for batch in BATCHES:
             maps = np.random.default_rng(0).random((batch, channels, side, side), np.float32)
-            found[engine][str(batch)] = seconds(lambda: run(maps), batch, budget)
+            found[engine][str(batch)] = seconds(lambda: run(maps), batch, effort)
     return found
 
 
 @torch.no_grad()
-def on_gpu(model: torch.nn.Module, channels: int, side: int, budget: float) -> dict:
+def on_gpu(model: torch.nn.Module, channels: int, side: int, effort: Effort) -> dict:
     """Batch -> seconds a map, in f32 by PyTorch."""
     model = model.cuda().eval()
     found = {}
@@ -68,7 +77,7 @@ def on_gpu(model: torch.nn.Module, channels: int, side: int, budget: float) -> d
             model(maps)
             torch.cuda.synchronize()
 
-        found[str(batch)] = seconds(run, batch, budget)
+        found[str(batch)] = seconds(run, batch, effort)
     return found
 
 

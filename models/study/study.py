@@ -51,23 +51,23 @@ class Mode:
     paper_steps: int | None
     paper_minutes: float | None
     paper_width: float
-    rate_seconds: float
+    effort: rates.Effort
 
 
 SMALL_SETS = ("ccd1024", "jungfrau-module", "eiger500k", "cspad-2x1")
 MODES = {
     "toy": Mode(
-        SMALL_SETS[1::2], {"train": 40, "val": 16, "test": 20, "frames": 40, "fresh": 20}, 4, 2, None,
-        ("mobilenet-v1",), SMALL_SETS[3:], 12, None, 0.25, 0.2,
+        SMALL_SETS[1::2], {"train": 24, "val": 8, "test": 10, "frames": 40, "fresh": 10}, 4, 2, None,
+        ("mobilenet-v1",), SMALL_SETS[3:], 12, None, 0.25, rates.Effort(1, 0.0),
     ),
     "small": Mode(
         SMALL_SETS, {"train": 250, "val": 40, "test": 75, "frames": 100, "fresh": 100}, 16, None, 4.0,
-        ("mobilenet-v1",), SMALL_SETS[3:], None, 4.0, 0.25, 2.0,
+        ("mobilenet-v1",), SMALL_SETS[3:], None, 4.0, 0.25, rates.Effort(3, 2.0),
     ),
     "full": Mode(
         ("mx340-hs", "mx225-hs", "eiger4m", "cspad-2x1"),
         {"train": 5000, "val": 1000, "test": 2000, "frames": 2000, "fresh": 2000}, 64, 25_000, None,
-        tuple(NETWORKS), ("mx340-hs", "mx225-hs", "eiger4m", "cspad-2x1"), 100_000, None, 1.0, 5.0,
+        tuple(NETWORKS), ("mx340-hs", "mx225-hs", "eiger4m", "cspad-2x1"), 100_000, None, 1.0, rates.Effort(10, 5.0),
     ),
 }  # fmt: skip
 
@@ -197,13 +197,13 @@ class Study:
             "tract": {"confusion": tract["sets"][0]["confusion"]},
             "size": size_of(going.average.model.cpu(), test.channels, entry.side) | {"depth": depth_of(onnx)},
             "seconds": {
-                **rates.on_cpu(onnx, test.channels, entry.side, mode.rate_seconds),
+                **rates.on_cpu(onnx, test.channels, entry.side, mode.effort),
                 "tract": {"1": tract["seconds"] * tract["threads"] / len(test)},
             },
             "load": os.getloadavg()[0],
         }
         if torch.cuda.is_available():
-            found["seconds"]["GPU"] = rates.on_gpu(going.average.model, test.channels, entry.side, mode.rate_seconds)
+            found["seconds"]["GPU"] = rates.on_gpu(going.average.model, test.channels, entry.side, mode.effort)
         of_set = np.repeat(np.arange(len(mode.sets)), len(test) // len(mode.sets))
         self.keep(run, going, found, logits=logits, classes=test.classes, sets=of_set, embedding=embedding)
 
