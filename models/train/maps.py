@@ -86,7 +86,7 @@ class Batch:
     classes: np.ndarray
     """i64 [n]: what the spots on these cells make of them"""
     counts: list
-    """Spots by place, for each of GRIDS: f32 [n, side / grid, side / grid]"""
+    """Spots by place, for each of GRIDS: f32 [n, side / grid, side / grid], rounded up"""
 
 
 GRIDS = (8, 32)
@@ -101,8 +101,9 @@ class Mixture:
     is left out.
     """
 
-    def __init__(self, maps: Maps, batch: int, shares: list[float], seed: int):
-        self.maps, self.seed = maps, seed
+    def __init__(self, maps: Maps, batch: int, shares: list[float], seed: int, turns: int = 8):
+        """`shares` of hit, maybe and miss in a batch; `turns` of the eight symmetries of a square, 1 for none."""
+        self.maps, self.seed, self.turns = maps, seed, turns
         self.members = [np.flatnonzero(maps.classes == c) for c in range(len(CLASSES))]
         for name, members in zip(CLASSES, self.members):
             if not len(members):
@@ -119,10 +120,10 @@ class Mixture:
         whole = self.maps.read(picks)
         maps = np.empty((*whole.shape[:2], side, side), np.uint8)
         spots = np.zeros(len(picks), np.int64)
-        counts = [np.zeros((len(picks), side // grid, side // grid), np.float32) for grid in GRIDS]
+        counts = [np.zeros((len(picks), -(-side // grid), -(-side // grid)), np.float32) for grid in GRIDS]
         for i, pick in enumerate(picks):
             left, top = rng.integers(self.maps.side - side + 1, size=2)
-            turn = int(rng.integers(8))
+            turn = int(rng.integers(self.turns))
             maps[i] = turned(whole[i, :, top : top + side, left : left + side], turn)
             x, y = (self.maps.places[pick] - (left, top)).T
             x, y = turned_places(x, y, side, turn)

@@ -95,9 +95,6 @@ class MobileNetV1(nn.Module):
         self.head = nn.Linear(wide, len(CLASSES))
         self.count = nn.Conv2d(wide, 1, 1)
 
-    def rectifiers(self) -> list[Rectifier]:
-        return [module for module in self.modules() if isinstance(module, Rectifier)]
-
     def ends(self, maps):
         """What the middle and the end of the network make of the maps."""
         x = self.stem(maps)

@@ -18,11 +18,11 @@ from torch.nn import functional
 
 import metrics
 from maps import FULL_SCALE, Batch, Maps, Mixture, open_maps
-from network import CLASSES, MobileNetV1
+from network import CLASSES, MobileNetV1, Rectifier
 from schedule import Clock, rate
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parse.add_argument
     add("--data", nargs="+", required=True, metavar="NPY", help="training maps; glob patterns may be quoted")
@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--compile", action="store_true", help="fuse the network's loops first: faster after a minute, needs a C++ compiler")
     add("--seed", type=int, default=1)
-    return parse.parse_args()
+    return parse
 
 
 def set_modes(rectifiers, mode: str):
@@ -163,24 +163,23 @@ def replace(path: Path, write):
 
 
 class Run:
-    """One training run: what a checkpoint holds, and the loop over it."""
+    """One training run: what a checkpoint holds, and the loop over it.
 
-    def __init__(self, args: argparse.Namespace):
-        torch.manual_seed(args.seed)
+    The model is any network of maps to three logits; with `--count` one that has `with_counts` too.
+    """
+
+    def __init__(self, args: argparse.Namespace, mixture: Mixture, val: Maps, model: torch.nn.Module):
+        if args.parts > 0 and (args.part % 32 or args.part > args.input):
+            raise SystemExit(f"--part {args.part}: a multiple of 32, at most the {args.input} cells of a map")
         if args.threads:
             torch.set_num_threads(args.threads)
         gpu = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
         self.device = torch.device("cuda" if gpu else "cpu")
-        self.args = args
-        self.train, self.val = open_maps(args.data, args.input), open_maps(args.val, args.input)
-        self.mixture = Mixture(self.train, args.batch, args.mix, args.seed)
-        model = MobileNetV1(args.width, self.train.channels, args.input)
-        if args.part % 32 or args.part > args.input:
-            raise SystemExit(f"--part {args.part}: a multiple of 32, at most the {args.input} cells of a map")
-        if args.start:
-            model.load_state_dict(torch.load(args.start, map_location="cpu", weights_only=True)["average"])
+        self.args, self.mixture, self.train, self.val = args, mixture, mixture.maps, val
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.forward = torch.compile(self.model.with_counts) if args.compile else self.model.with_counts
+        self.rectifiers = [module for module in self.model.modules() if isinstance(module, Rectifier)]
+        forward = self.model.with_counts if args.count else self.model
+        self.forward = torch.compile(forward) if args.compile else forward
         self.average = Average(self.model, args.average)
         self.peak = args.rate * (args.batch / 64) ** 0.5
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, args.decay), lr=self.peak)
@@ -207,7 +206,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for rectifier, step in zip(self.model.rectifiers(), state["rounding"]):
+        for rectifier, step in zip(self.rectifiers, state["rounding"]):
             rectifier.step = step
         self.step, self.spent = state["step"], state["spent"]
         kept = self.history.read_text().splitlines(keepends=True)[: state["reports"]]
@@ -220,7 +219,7 @@ class Run:
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "rounding": [rectifier.step for rectifier in self.model.rectifiers()],
+            "rounding": [rectifier.step for rectifier in self.rectifiers],
             "step": self.step,
             "spent": self.clock.spent(),
             "reports": len(self.history.read_text().splitlines()),
@@ -244,33 +243,35 @@ class Run:
 
     def round_activations(self, maps: np.ndarray):
         """Turn rounding on, with steps that hold the largest activation of this batch if none are set yet."""
-        rectifiers = self.model.rectifiers()
-        if all(not rectifier.step.any() for rectifier in rectifiers):
+        if all(not rectifier.step.any() for rectifier in self.rectifiers):
             self.model.eval()
-            set_modes(rectifiers, "measure")
+            set_modes(self.rectifiers, "measure")
             with torch.no_grad():
                 self.model(as_input(maps, self.device))
             self.model.train()
-            for rectifier in rectifiers:
+            for rectifier in self.rectifiers:
                 # A channel that was silent is rounded as finely as makes no difference.
                 rectifier.step.clamp_(min=1e-6)
-        set_modes(rectifiers, "rounded")
+        set_modes(self.rectifiers, "rounded")
 
     def learn(self, batch: Batch) -> torch.Tensor:
         """One optimizer step; the loss stays on the device, so that a GPU is not waited for."""
         progress = self.clock.progress(self.step)
-        if progress >= 1 - self.args.rounded and self.model.rectifiers()[0].mode == "exact":
+        rounds = self.args.rounded > 0 and progress >= 1 - self.args.rounded
+        if rounds and self.rectifiers[0].mode == "exact":
             self.round_activations(batch.maps)
         share = rate(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * share
         classes = torch.from_numpy(batch.classes).to(self.device)
-        counts = [torch.from_numpy(count).to(self.device) for count in batch.counts]
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         with half:
-            logits, log_rates = self.forward(as_input(batch.maps, self.device))
+            answer = self.forward(as_input(batch.maps, self.device))
+        logits, log_rates = answer if self.args.count else (answer, None)
         loss = loss_of(logits.float(), classes, self.args.ordinal, self.args.smooth)
-        loss = loss + self.args.count * count_loss(log_rates, counts)
+        if log_rates:
+            counts = [torch.from_numpy(count).to(self.device) for count in batch.counts]
+            loss = loss + self.args.count * count_loss(log_rates, counts)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -334,5 +335,15 @@ class Run:
                 return
 
 
+def main():
+    args = parser().parse_args()
+    torch.manual_seed(args.seed)
+    train, val = open_maps(args.data, args.input), open_maps(args.val, args.input)
+    model = MobileNetV1(args.width, train.channels, args.input)
+    if args.start:
+        model.load_state_dict(torch.load(args.start, map_location="cpu", weights_only=True)["average"])
+    Run(args, Mixture(train, args.batch, args.mix, args.seed), val, model).go()
+
+
 if __name__ == "__main__":
-    Run(arguments()).go()
+    main()

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use hitgate_core::frame::Frame;
-use hitgate_core::net::Model;
 use hitgate_core::prep::{MAP_MAX, Preparation, Window};
 
-use crate::model;
+use crate::module::Input;
 use crate::open::{DescribeArgs, Pictures};
 
 /// A prepared map, and the pixels that it was made of.
@@ -20,7 +19,7 @@ pub struct FrameMap {
 }
 
 impl FrameMap {
-    /// Frame `index` of a file, as `model` takes it.
+    /// Frame `index` of a file, as a network of this input takes it.
     ///
     /// # Errors
     /// Where the file has no such frame, or the frame cannot be prepared.
@@ -28,7 +27,7 @@ impl FrameMap {
         path: &Path,
         index: usize,
         describe: &DescribeArgs,
-        model: &Model<'_>,
+        input: Input,
     ) -> Result<Self> {
         let mut pictures = Pictures::open(path, describe)?;
         if index >= pictures.len() {
@@ -43,7 +42,7 @@ impl FrameMap {
         let Some(place) = picture.module() else {
             bail!("{}: its header names no module that is described", name());
         };
-        let prepared = pictures.modules[place].prepare(model::input(model))?;
+        let prepared = pictures.modules[place].prepare(input)?;
         let frame = Frame::parse(picture.frame.bytes());
         let frame = frame.map_err(|(fault, _)| anyhow!("{}: {fault}", name()))?;
         FrameMap::of(&prepared.preparation(), &frame).with_context(name)

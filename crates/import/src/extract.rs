@@ -3,9 +3,7 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
-use tract_onnx::pb::type_proto::Value;
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 use tract_onnx::tensor::load_tensor;
 
 use crate::float::{Block, Convolution, MobileNet, Window};
@@ -19,7 +17,7 @@ impl MobileNet {
     /// [`OnnxError::Node`] names the first node that does not belong to MobileNet-V1.
     pub fn extract(file: &OnnxFile, size: Option<usize>) -> Result<Self, OnnxError> {
         let mut chain = Chain::open(file)?;
-        let (channels, declared) = chain.input_shape()?;
+        let (channels, declared) = file.input_shape()?;
         let size = match (declared, size) {
             (Some(declared), Some(wanted)) if declared != wanted => {
                 return Err(OnnxError::Graph(format!(
@@ -95,38 +93,11 @@ impl<'a> Chain<'a> {
                 constants.insert(name, constant(file, value)?);
             }
         }
-        let mut inputs = graph
-            .input
-            .iter()
-            .filter(|input| !constants.contains_key(input.name.as_str()));
-        let (Some(input), None) = (inputs.next(), inputs.next()) else {
-            return Err(OnnxError::Graph("one input wanted: the map".into()));
-        };
         Ok(Chain {
             graph,
             constants,
-            tensor: &input.name,
+            tensor: &file.input()?.name,
         })
-    }
-
-    /// Channels, and the side unless it is left open.
-    fn input_shape(&self) -> Result<(usize, Option<usize>), OnnxError> {
-        let input = self
-            .graph
-            .input
-            .iter()
-            .find(|input| input.name == self.tensor);
-        let sizes = input.map(dimensions).unwrap_or_default();
-        let wrong = || {
-            OnnxError::Graph(format!(
-                "input `{}` has shape {sizes:?}, [n, 1..=4, side, side] wanted",
-                self.tensor
-            ))
-        };
-        match sizes[..] {
-            [_, Some(channels @ 1..=4), height, width] if height == width => Ok((channels, height)),
-            _ => Err(wrong()),
-        }
     }
 
     /// The only consumer of the current tensor.
@@ -498,21 +469,6 @@ fn string(node: &NodeProto, name: &str, absent: &str) -> String {
     attribute.map_or(absent.into(), |attribute| {
         String::from_utf8_lossy(&attribute.s).into()
     })
-}
-
-/// Sizes of a declared shape; `None` where one is left open.
-fn dimensions(input: &ValueInfoProto) -> Vec<Option<usize>> {
-    let Some(Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|t| t.value.as_ref())
-    else {
-        return Vec::new();
-    };
-    let sizes = tensor.shape.iter().flat_map(|shape| &shape.dim);
-    sizes
-        .map(|dimension| match dimension.value {
-            Some(Dimension::DimValue(size)) => usize::try_from(size).ok(),
-            _ => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! ONNX files, read by tract; and the float network as tract runs it, the yardstick of every parity
 //! report.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tract_core::prelude::*;
-use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
+use tract_onnx::pb::type_proto::Value;
+use tract_onnx::pb::{ModelProto, ValueInfoProto};
 use tract_onnx::prelude::{Framework, InferenceModelExt};
 
 /// Why an ONNX file cannot be used.
@@ -86,6 +89,53 @@ impl OnnxFile {
             sha256: Sha256::digest(&bytes).into(),
         })
     }
+
+    /// The one input that is no weight: the map.
+    pub(crate) fn input(&self) -> Result<&ValueInfoProto, OnnxError> {
+        let graphs = || self.proto.graph.iter();
+        let weights: HashSet<&str> = graphs()
+            .flat_map(|graph| &graph.initializer)
+            .map(|tensor| tensor.name.as_str())
+            .collect();
+        let mut inputs = graphs()
+            .flat_map(|graph| &graph.input)
+            .filter(|input| !weights.contains(input.name.as_str()));
+        match (inputs.next(), inputs.next()) {
+            (Some(input), None) => Ok(input),
+            _ => Err(OnnxError::Graph("one input wanted: the map".into())),
+        }
+    }
+
+    /// Channels of the maps that the network takes, and their side unless it is left open.
+    ///
+    /// # Errors
+    /// [`OnnxError::Graph`] if its input is none of maps.
+    pub fn input_shape(&self) -> Result<(usize, Option<usize>), OnnxError> {
+        let input = self.input()?;
+        let sizes = dimensions(input);
+        match sizes[..] {
+            [_, Some(channels @ 1..=4), height, width] if height == width => Ok((channels, height)),
+            _ => Err(OnnxError::Graph(format!(
+                "input `{}` has shape {sizes:?}, [n, 1..=4, side, side] wanted",
+                input.name
+            ))),
+        }
+    }
+}
+
+/// Sizes of a declared shape; `None` where one is left open.
+fn dimensions(input: &ValueInfoProto) -> Vec<Option<usize>> {
+    let Some(Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|t| t.value.as_ref())
+    else {
+        return Vec::new();
+    };
+    let sizes = tensor.shape.iter().flat_map(|shape| &shape.dim);
+    sizes
+        .map(|dimension| match dimension.value {
+            Some(Dimension::DimValue(size)) => usize::try_from(size).ok(),
+            _ => None,
+        })
+        .collect()
 }
 
 /// A float network that tract runs, of any architecture: maps in, three logits out.

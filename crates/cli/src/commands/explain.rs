@@ -49,7 +49,7 @@ pub struct ExplainArgs {
 pub fn run(args: &ExplainArgs) -> Result<()> {
     let bytes = model::bytes(args.model.as_deref())?;
     let model = model::parse(&bytes, args.model.as_deref())?;
-    let map = FrameMap::of_file(&args.file, args.index, &args.describe, &model)?;
+    let map = FrameMap::of_file(&args.file, args.index, &args.describe, model::input(&model))?;
     let level = Level::detect();
     let memory = Plan::memory(&model, level);
     let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);

@@ -3,19 +3,17 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
-use clap::{Args, ValueEnum};
-use hitgate_core::verdict::Class;
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use hitgate_formats::FormatError;
 use hitgate_formats::write::WholeFile;
-use hitgate_formats::{FormatError, FrameFile, Pixels};
 use hitgate_import::import::{ImportError, Imported, Options, import};
 use hitgate_import::onnx::OnnxError;
 use hitgate_import::parity::Parity;
-use hitgate_import::scores::Maps;
 use hitgate_import::thresholds::Target;
-use serde::Deserialize;
 use serde_json::json;
 
+use crate::labelled::Labelled;
 use crate::report;
 use crate::simulation::ReduceArg;
 
@@ -144,99 +142,6 @@ fn reduction(args: &ImportArgs, of: &Labelled, and: &Labelled) -> Result<ReduceA
         );
     }
     Ok(reduce)
-}
-
-/// Maps and their classes.
-struct Labelled {
-    /// How the maps were made, where the labels say it.
-    reduce: Option<ReduceArg>,
-    levels: Vec<u8>,
-    classes: Vec<Class>,
-    side: usize,
-    channels: usize,
-}
-
-/// The part of a label line that is needed here.
-#[derive(Deserialize)]
-struct Label {
-    class: String,
-    reduce: Option<String>,
-}
-
-impl Labelled {
-    fn read(path: &Path) -> Result<Self> {
-        let mut file = FrameFile::open(path)?;
-        let mut levels = Vec::new();
-        let (mut side, mut channels) = (0, 1);
-        for index in 0..file.frames() {
-            let image = file.read(index)?;
-            let Pixels::U8(map) = image.pixels else {
-                bail!(
-                    "{}: maps are u8, as `hitgate dataset` writes them",
-                    path.display()
-                );
-            };
-            if !image.columns.is_multiple_of(image.rows) {
-                bail!(
-                    "{}: a map of {} x {} is not square in one or more channels",
-                    path.display(),
-                    image.columns,
-                    image.rows
-                );
-            }
-            side = image.rows as usize;
-            channels = image.columns as usize / side;
-            levels.extend_from_slice(&map);
-        }
-        let labels = path.with_extension("jsonl");
-        let text = std::fs::read_to_string(&labels)
-            .map_err(|error| FormatError::reading(&labels, error))
-            .context("the labels of the maps cannot be read")?;
-        let mut classes = Vec::new();
-        let mut reduce = None;
-        for (number, line) in (1..).zip(text.lines()) {
-            let at = || format!("{} line {number}", labels.display());
-            let label: Label = serde_json::from_str(line).with_context(at)?;
-            let class = Class::ALL
-                .into_iter()
-                .find(|class| class.name() == label.class);
-            let Some(class) = class else {
-                bail!(
-                    "{}: class `{}` is none of hit, maybe, miss",
-                    at(),
-                    label.class
-                );
-            };
-            classes.push(class);
-            if let Some(name) = label.reduce {
-                let Ok(made) = ReduceArg::from_str(&name, false) else {
-                    bail!("{}: no maps are made by `{name}`", at());
-                };
-                if *reduce.get_or_insert(made) != made {
-                    bail!("{}: made in another way than the maps before", at());
-                }
-            }
-        }
-        Ok(Labelled {
-            reduce,
-            levels,
-            classes,
-            side,
-            channels,
-        })
-    }
-
-    fn maps(&self) -> Result<Maps<'_>> {
-        let bytes = self.side * self.side * self.channels;
-        match Maps::new(&self.levels, &self.classes, bytes) {
-            Some(maps) => Ok(maps),
-            None => bail!(
-                "{} labels for {} bytes of maps of {bytes}: one line a map is needed",
-                self.classes.len(),
-                self.levels.len(),
-            ),
-        }
-    }
 }
 
 fn print(imported: &Imported, output: &Path) {

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use hitgate_core::net::{Arena, Model, Plan};
-use hitgate_core::verdict::Score;
 use hitgate_formats::truth::{self, Truth};
 use hitgate_import::metrics::Scored;
 use hitgate_sim::{Detector, Scratch, Simulator};
@@ -14,10 +12,10 @@ use rayon::prelude::*;
 use super::EvalArgs;
 use super::counters::Counter;
 use crate::frames::label;
-use crate::open::DescribeArgs;
+use crate::labelled::Labelled;
 use crate::progress::Progress;
-use crate::report;
-use crate::screener::Screener;
+use crate::scorer::Scorer;
+use crate::simulation::ReduceArg;
 use crate::spots::CounterMemory;
 
 /// A labelled frame with its score, and the set that it is of.
@@ -33,6 +31,8 @@ pub struct Frame {
 pub enum Origin {
     /// The simulator, by its number.
     Simulated(u64),
+    /// A map that was made before, by its index.
+    Prepared(usize),
     /// A frame of a file.
     File {
         /// The file.
@@ -49,6 +49,7 @@ impl Origin {
     pub fn name(&self) -> String {
         match self {
             Origin::Simulated(index) => format!("simulated //{index}"),
+            Origin::Prepared(index) => format!("map //{index}"),
             Origin::File { name, index, .. } => format!("{name} //{index}"),
         }
     }
@@ -62,20 +63,11 @@ pub fn simulator(args: &EvalArgs) -> Simulator {
 /// Judges the labelled frames of files.
 pub fn of_files(
     truth: &Path,
-    model: &Model<'_>,
-    model_bytes: &[u8],
+    scorer: &Scorer<'_>,
     counters: &[Counter],
     args: &EvalArgs,
 ) -> Result<Vec<Frame>> {
     let folder = truth.parent().unwrap_or(Path::new("."));
-    let describe = DescribeArgs::default();
-    let screener = Screener {
-        model: model.clone(),
-        model_bytes,
-        describe: &describe,
-        filter: &args.filter,
-        raw: None,
-    };
     let mut frames = Vec::new();
     let mut unreadable = 0;
     for (file, lines) in &labels(truth, args)? {
@@ -91,27 +83,21 @@ pub fn of_files(
         let counts = counters.iter().map(|counter| counter.of_file(&path));
         let counts = counts.collect::<Result<Vec<_>>>()?;
         let mut end = 0;
-        let unreadable_here = screener.file(&path, &mut |judged| {
-            end = end.max(judged.index + 1);
-            if let Some((line, class)) = wanted(judged.index) {
-                // A frame that cannot be judged is kept: it counts as such.
-                let score = report::score(&judged.record).unwrap_or(Score {
-                    hit: u16::MAX,
-                    maybe: 0,
-                    miss: 0,
-                });
+        let unreadable_here = scorer.file(&path, &mut |index, p| {
+            end = end.max(index + 1);
+            if let Some((line, truth)) = wanted(index) {
                 frames.push(Frame {
                     set: line.set.clone(),
                     origin: Origin::File {
                         path: path.clone(),
                         name: file.clone(),
-                        index: judged.index,
+                        index,
                     },
-                    scored: Scored::new(class, score),
+                    scored: Scored { truth, p },
                     // One that cannot be counted is kept, as one that cannot be judged.
                     counted: counts
                         .iter()
-                        .map(|spots| *spots.get(&judged.index).unwrap_or(&u32::MAX))
+                        .map(|spots| *spots.get(&index).unwrap_or(&u32::MAX))
                         .collect(),
                 });
             }
@@ -153,18 +139,68 @@ fn labels(truth: &Path, args: &EvalArgs) -> Result<BTreeMap<String, Vec<(usize, 
     Ok(labels)
 }
 
+/// Scores maps that were made before.
+pub fn of_maps(maps: &Labelled, scorer: &Scorer<'_>, args: &EvalArgs) -> Result<Vec<Frame>> {
+    let mut known: Vec<&str> = maps.sets.iter().map(String::as_str).collect();
+    known.sort_unstable();
+    known.dedup();
+    args.sets.check(&known)?;
+    let labelled = maps.maps()?;
+    let input = scorer.input();
+    let wanted = (input.size as usize, input.reduce.channels() as usize);
+    if (maps.side, maps.channels) != wanted {
+        bail!(
+            "the maps have {0} x {0} cells of {1}, the network takes {2} x {2} of {3}: make them with --input {2} --reduce {4}",
+            maps.side,
+            maps.channels,
+            wanted.0,
+            wanted.1,
+            ReduceArg::name(input.reduce)
+        );
+    }
+    if let Some(made) = maps.reduce.filter(|made| input.reduce != (*made).into()) {
+        bail!(
+            "the maps are made by {}, the network's by {}",
+            ReduceArg::name(made.into()),
+            ReduceArg::name(input.reduce)
+        );
+    }
+    let progress = Progress::start("scoring", labelled.len() as u64);
+    let frames = labelled
+        .iter()
+        .zip(&maps.sets)
+        .enumerate()
+        .filter(|(_, (_, set))| args.sets.admit(set))
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map_init(
+            || scorer.worker(),
+            |worker, (index, ((map, class), set))| {
+                let scored = worker.score(map, class)?;
+                progress.advance();
+                Ok(Frame {
+                    set: set.clone(),
+                    origin: Origin::Prepared(index),
+                    scored,
+                    counted: Vec::new(),
+                })
+            },
+        )
+        .collect();
+    progress.clear();
+    frames
+}
+
 /// Scores maps, which the simulator makes equal to those of whole frames.
 pub fn simulated(
     count: u64,
-    model: &Model<'_>,
+    scorer: &Scorer<'_>,
     counters: &[Counter],
     args: &EvalArgs,
 ) -> Result<Vec<Frame>> {
     args.sets.check(&Detector::ALL.map(Detector::name))?;
-    let level = args.filter.level()?;
-    let memory = Plan::memory(model, level);
-    let mut packed = vec![0; memory.packed];
-    let plan = Plan::new(model, level, &mut packed)?;
+    let input = scorer.input();
+    let bytes = (input.size as usize).pow(2) * input.reduce.channels() as usize;
     let simulator = simulator(args);
     let progress = Progress::start("simulating", count);
     let frames = (0..count)
@@ -174,19 +210,18 @@ pub fn simulated(
         .map_init(
             || {
                 let counting = CounterMemory::default();
-                (Scratch::default(), vec![0; memory.arena], counting)
+                (Scratch::default(), scorer.worker(), counting)
             },
-            |(scratch, arena, counting), index| {
-                let input = model.input();
-                let mut map = vec![0; input.bytes()];
+            |(scratch, worker, counting), index| {
+                let mut map = vec![0; bytes];
                 let made = simulator.map(index, input.size, input.reduce, &mut map, scratch);
-                let logits = plan.infer(&mut Arena::new(arena), &map)?;
+                let scored = worker.score(&map, made.truth.class)?;
                 let counts = counters.iter();
                 let counts = counts.map(|c| c.of_simulated(&simulator, index, counting));
                 Ok(Frame {
                     set: made.set.into(),
                     origin: Origin::Simulated(index),
-                    scored: Scored::new(made.truth.class, model.score(logits)),
+                    scored,
                     counted: counts.collect::<Result<_>>()?,
                 })
             },

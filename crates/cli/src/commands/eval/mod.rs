@@ -9,14 +9,18 @@ mod tables;
 mod worst;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::filter::FilterArgs;
+use crate::float::FloatModel;
+use crate::labelled::Labelled;
 use crate::model;
+use crate::scorer::{EngineArg, Scorer};
 use crate::sets::SetArgs;
-use crate::simulation::{COUNT, MixArg};
+use crate::simulation::{COUNT, MixArg, ReduceArg};
 use counters::Counter;
 use figures::Figures;
 
@@ -26,6 +30,8 @@ use figures::Figures;
 Examples:
   hitgate eval --simulate 2000 --seed 7777        # fresh simulated frames
   hitgate eval --truth frames/truth.jsonl         # labelled files
+  hitgate eval --maps validation.npy              # maps that `hitgate dataset` made
+  hitgate eval --maps validation.npy --engine tract --model runs/w025/model.onnx
   hitgate eval --simulate 500 --baseline spots    # beside the classical spot counter
   hitgate eval --simulate 500 --oracle            # and one that knows every spot's place
   hitgate eval --simulate 3000 --only eiger4m     # one detector
@@ -40,9 +46,12 @@ pub struct EvalArgs {
         long,
         value_name = "FILE",
         conflicts_with = "simulate",
-        required_unless_present = "simulate"
+        required_unless_present_any = ["simulate", "maps"]
     )]
     truth: Option<PathBuf>,
+    /// Prepared maps, with their labels in NAME.jsonl
+    #[arg(long, value_name = "NAME.npy", conflicts_with_all = ["truth", "simulate"])]
+    maps: Option<PathBuf>,
     /// Simulate this many fresh frames
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=COUNT))]
     simulate: Option<u64>,
@@ -55,10 +64,10 @@ pub struct EvalArgs {
     #[command(flatten)]
     sets: SetArgs,
     /// Count the spots of each simulated frame at their true places, from its noisy pixels: the ceiling
-    #[arg(long, conflicts_with = "truth")]
+    #[arg(long, conflicts_with_all = ["truth", "maps"])]
     oracle: bool,
     /// Count the spots of each frame the classical way too, and compare
-    #[arg(long, value_name = "COUNTER", value_enum)]
+    #[arg(long, value_name = "COUNTER", value_enum, conflicts_with = "maps")]
     baseline: Option<Counter>,
     /// Share of hits and maybes in a run whose purity and reduction to tell; may be given again
     #[arg(long = "prior", value_name = "P", value_parser = share_of_run, default_values_t = [0.01, 0.08, 0.30])]
@@ -75,6 +84,12 @@ pub struct EvalArgs {
     /// One JSON object in place of tables
     #[arg(long)]
     json: bool,
+    /// What runs the network; tract takes an ONNX file as --model
+    #[arg(long, value_enum, default_value_t = EngineArg::Native)]
+    engine: EngineArg,
+    /// How maps are made for an ONNX file, which does not say it; a model file does
+    #[arg(long, value_enum)]
+    reduce: Option<ReduceArg>,
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -88,20 +103,33 @@ fn share_of_run(text: &str) -> Result<f64, String> {
 
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    let bytes = model::bytes(args.filter.model.as_deref())?;
-    let model = model::parse(&bytes, args.filter.model.as_deref())?;
+    let maps = args.maps.as_deref().map(Labelled::read).transpose()?;
+    let bytes;
+    let mut packed = Vec::new();
+    let scorer = match args.engine {
+        EngineArg::Native => {
+            if args.reduce.is_some() {
+                bail!("the model file says how its maps are made: leave out --reduce");
+            }
+            bytes = model::bytes(args.filter.model.as_deref())?;
+            Scorer::native(&bytes, &args.filter, &mut packed)?
+        }
+        EngineArg::Tract => Scorer::Float(float(args, maps.as_ref())?),
+    };
     if let Some(folder) = &args.plots {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    // Exact, as the scores are: a frame at the threshold is kept here as by the filter.
-    let threshold = f64::from(args.filter.policy(&model).threshold) / 65536.0;
+    let threshold = scorer.threshold(&args.filter);
     let counters = counters::wanted(args);
-    let frames = match (&args.truth, args.simulate) {
-        (Some(truth), _) => frames::of_files(truth, &model, &bytes, &counters, args)?,
-        (None, Some(count)) => frames::simulated(count, &model, &counters, args)?,
-        (None, None) => bail!("give --truth FILE or --simulate N"),
+    let start = Instant::now();
+    let frames = match (&args.truth, &maps, args.simulate) {
+        (Some(truth), ..) => frames::of_files(truth, &scorer, &counters, args)?,
+        (_, Some(maps), _) => frames::of_maps(maps, &scorer, args)?,
+        (_, _, Some(count)) => frames::simulated(count, &scorer, &counters, args)?,
+        (None, None, None) => bail!("give --truth FILE, --maps NAME.npy or --simulate N"),
     };
+    let seconds = start.elapsed().as_secs_f64();
     if frames.is_empty() {
         bail!("no frame has a class of hit, maybe or miss: nothing to compare");
     }
@@ -113,13 +141,18 @@ pub fn run(args: &EvalArgs) -> Result<()> {
                 &folder.join("worst.png"),
                 &frames,
                 each.into(),
-                &model,
+                scorer.input(),
+                maps.as_ref(),
                 args,
             )?;
         }
     }
     if args.json {
-        say!("{}", json::of(&sets));
+        let mut json = json::of(&sets);
+        // Of scoring alone with --maps; else reading or simulating the frames is part of it.
+        json["seconds"] = seconds.into();
+        json["threads"] = rayon::current_num_threads().into();
+        say!("{json}");
         return Ok(());
     }
     tables::print(&sets);
@@ -130,4 +163,20 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         tables::print_wrong(&frames, threshold);
     }
     Ok(())
+}
+
+/// The network of an ONNX file, with maps as `--reduce` says, or as the labels of `maps` do.
+fn float(args: &EvalArgs, maps: Option<&Labelled>) -> Result<FloatModel> {
+    let Some(path) = &args.filter.model else {
+        bail!("--engine tract runs an ONNX file: give it with --model");
+    };
+    if args.filter.isa.is_some() {
+        bail!("tract chooses its own instructions: leave out --isa");
+    }
+    let Some(reduce) = args.reduce.or(maps.and_then(|maps| maps.reduce)) else {
+        bail!(
+            "an ONNX file does not say how its maps are made: give --reduce, as for `hitgate dataset`"
+        );
+    };
+    FloatModel::open(path, reduce)
 }

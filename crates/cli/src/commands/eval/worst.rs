@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use anyhow::Result;
-use hitgate_core::net::Model;
 use hitgate_sim::Scratch;
 use rayon::prelude::*;
 
 use super::EvalArgs;
 use super::frames::{Frame, Origin, simulator};
 use crate::canvas::{Canvas, LETTER};
+use crate::labelled::Labelled;
 use crate::map::{FrameMap, grey};
+use crate::module::Input;
 use crate::open::DescribeArgs;
 
 /// Tiles a row.
@@ -31,7 +32,8 @@ pub fn write(
     path: &Path,
     frames: &[Frame],
     each: usize,
-    model: &Model<'_>,
+    input: Input,
+    maps: Option<&Labelled>,
     args: &EvalArgs,
 ) -> Result<()> {
     let sections = [
@@ -44,9 +46,9 @@ pub fn write(
             ranked(frames, false, each),
         ),
     ];
-    let input = model.input().size as usize;
-    let factor = TILE.div_ceil(input);
-    let side = factor * input;
+    let cells = input.size as usize;
+    let factor = TILE.div_ceil(cells);
+    let side = factor * cells;
     let row = side + LINES * LETTER[1] + GAP;
     let heading = 2 * LETTER[1];
     let rows = |frames: &[&Frame]| frames.len().div_ceil(COLUMNS);
@@ -61,11 +63,11 @@ pub fn write(
         top += heading;
         let tiles: Vec<Tile> = frames
             .par_iter()
-            .map(|frame| Tile::of(frame, model, args))
+            .map(|frame| Tile::of(frame, input, maps, args))
             .collect();
         for (i, tile) in tiles.iter().enumerate() {
             let left = GAP + i % COLUMNS * (side + GAP);
-            tile.draw(&mut page, [left, top + i / COLUMNS * row], factor, input);
+            tile.draw(&mut page, [left, top + i / COLUMNS * row], factor, cells);
         }
         top += rows(frames) * row;
     }
@@ -96,20 +98,25 @@ struct Tile {
 }
 
 impl Tile {
-    fn of(frame: &Frame, model: &Model<'_>, args: &EvalArgs) -> Tile {
+    fn of(frame: &Frame, input: Input, maps: Option<&Labelled>, args: &EvalArgs) -> Tile {
         let (grey, spots, counted) = match &frame.origin {
             Origin::Simulated(index) => {
-                let input = model.input();
-                let mut map = vec![0; input.bytes()];
+                let channels = input.reduce.channels();
+                let mut map = vec![0; (input.size as usize).pow(2) * channels as usize];
                 let mut scratch = Scratch::default();
                 let simulator = simulator(args);
                 let made = simulator.map(*index, input.size, input.reduce, &mut map, &mut scratch);
                 let counted = format!(" of {} spots", made.truth.spots);
-                (Ok(grey(&map, input.channels)), made.spots, counted)
+                (Ok(grey(&map, channels)), made.spots, counted)
+            }
+            Origin::Prepared(index) => {
+                let map = maps.map_or(&[][..], |maps| maps.levels(*index));
+                let grey = grey(map, input.reduce.channels());
+                (Ok(grey), Vec::new(), String::new())
             }
             Origin::File { path, index, .. } => {
                 let describe = DescribeArgs::default();
-                let map = FrameMap::of_file(path, *index, &describe, model);
+                let map = FrameMap::of_file(path, *index, &describe, input);
                 (map.map(|map| map.grey()), Vec::new(), String::new())
             }
         };

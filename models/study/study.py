@@ -1,0 +1,304 @@
+"""The paper's comparison, anew: data, training, tables and figures by one command."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "train"))
+
+import train  # noqa: E402
+from maps import Maps, Mixture, open_maps  # noqa: E402
+from network import MobileNetV1  # noqa: E402
+
+import rates  # noqa: E402
+import report  # noqa: E402
+from embed import embedded  # noqa: E402
+from networks import NETWORKS, depth_of, head, size_of  # noqa: E402
+from samples import Copies, Part, shared, split  # noqa: E402
+
+SEED = 76
+# What hitgate's own network sees, two channels; and what is nearest to the paper, one.
+REDUCE = "peaks"
+PAPER_REDUCE = "max"
+# Where the frames of each kind begin: one seed is one run of a detector, so geometry and mask stay the same.
+FIRST = {"train": 0, "val": 1_000_000, "test": 2_000_000, "frames": 3_000_000, "fresh": 4_000_000}
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How much of everything."""
+
+    # Detectors of the simulator, each with one geometry: they stand for the paper's four sets.
+    sets: tuple[str, ...]
+    # Maps of each set.
+    maps: dict
+    batch: int
+    # Length of a training, in steps or in minutes a network.
+    steps: int | None
+    minutes: float | None
+    # The paper's own settings: which networks, on which sets, and MobileNet's width there.
+    paper_networks: tuple[str, ...]
+    paper_sets: tuple[str, ...]
+    paper_steps: int | None
+    paper_minutes: float | None
+    paper_width: float
+    effort: rates.Effort
+
+
+SMALL_SETS = ("ccd1024", "jungfrau-module", "eiger500k", "cspad-2x1")
+MODES = {
+    "toy": Mode(
+        SMALL_SETS[1::2], {"train": 24, "val": 8, "test": 10, "frames": 40, "fresh": 10}, 4, 2, None,
+        ("mobilenet-v1",), SMALL_SETS[3:], 12, None, 0.25, rates.Effort(1, 0.0),
+    ),
+    "small": Mode(
+        SMALL_SETS, {"train": 250, "val": 40, "test": 75, "frames": 100, "fresh": 100}, 16, None, 4.0,
+        ("mobilenet-v1",), SMALL_SETS[3:], None, 4.0, 0.25, rates.Effort(3, 2.0),
+    ),
+    "full": Mode(
+        ("mx340-hs", "mx225-hs", "eiger4m", "cspad-2x1"),
+        {"train": 5000, "val": 1000, "test": 2000, "frames": 2000, "fresh": 2000}, 64, 25_000, None,
+        tuple(NETWORKS), ("mx340-hs", "mx225-hs", "eiger4m", "cspad-2x1"), 100_000, None, 1.0, rates.Effort(10, 5.0),
+    ),
+}  # fmt: skip
+
+
+def arguments() -> argparse.Namespace:
+    parse = argparse.ArgumentParser(description=__doc__)
+    add = parse.add_argument
+    add(
+        "mode",
+        choices=MODES,
+        help="toy: minutes, proves that it runs; small: an hour of one CPU core; full: wants a GPU",
+    )
+    add("--paper", action="store_true", help="the paper's settings alone, without hitgate's recipe")
+    add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="only these")
+    add("--hitgate", default="target/release/hitgate", metavar="FILE", help="the program")
+    add("--work", type=Path, default=Path("runs/study"), metavar="DIR", help="maps, checkpoints, ONNX files")
+    add("--results", type=Path, default=HERE / "results", metavar="DIR", help="where study.md and its figures go")
+    add("--threads", type=int, default=1, help="CPU threads of training")
+    add("--readers", type=int, default=1, help="threads that read and turn maps")
+    add("--report", action="store_true", help="only write study.md and the figures anew, from what was measured")
+    return parse.parse_args()
+
+
+def machine() -> str:
+    """The CPU and GPU that figures of time belong to."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = f"{names[0]} ({platform.machine()})" if names else cpu
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
+    return f"{cpu}, {os.cpu_count()} cores{gpu}; PyTorch {torch.__version__}"
+
+
+class Study:
+    def __init__(self, args: argparse.Namespace):
+        self.args, self.mode = args, MODES[args.mode]
+        self.work, self.results = args.work / args.mode, args.results / args.mode
+        for folder in (self.work / "maps", self.results / "runs"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    # Data ---------------------------------------------------------------------------------------------------------
+
+    def dataset(self, kind: str, name: str, side: int, reduce: str) -> Path:
+        """Maps of one set, simulated where they are not there yet; the file gets its name when it is whole."""
+        out = self.work / "maps" / f"{name}-{reduce}-{side}-{kind}.npy"
+        if not out.exists():
+            part = out.with_suffix("").as_posix() + "-part"
+            mix = "training" if kind == "train" else "natural"
+            self.hitgate(
+                "dataset", part, "--maps", self.mode.maps[kind], "--first", FIRST[kind], "--seed", SEED,
+                "--mix", mix, "--detector", name, "--input", side, "--reduce", reduce,
+            )  # fmt: skip
+            os.replace(part + ".jsonl", out.with_suffix(".jsonl"))
+            os.replace(part + ".npy", out)
+        return out
+
+    def maps(self, kind: str, side: int, reduce: str, sets: tuple[str, ...]) -> Maps:
+        paths = [self.dataset(kind, name, side, reduce) for name in sets]
+        return open_maps([str(path) for path in paths], side)
+
+    def joined_test(self, side: int, reduce: str) -> Path:
+        """The test maps of all sets in one file, in the order of the sets, for `hitgate eval --maps`."""
+        out = self.work / "maps" / f"all-{reduce}-{side}-test.npy"
+        parts = [self.dataset("test", name, side, reduce) for name in self.mode.sets]
+        if not out.exists():
+            lines = [json.loads(line) for part in parts for line in part.with_suffix(".jsonl").read_text().splitlines()]
+            numbered = [json.dumps(line | {"index": index}) + "\n" for index, line in enumerate(lines)]
+            out.with_suffix(".jsonl").write_text("".join(numbered))
+            train.replace(out, lambda new: save_npy(new, np.concatenate([np.load(part) for part in parts])))
+        return out
+
+    def hitgate(self, *words) -> str:
+        command = [self.args.hitgate, *map(str, words)]
+        one_thread = os.environ | {"RAYON_NUM_THREADS": str(self.args.threads)}
+        done = subprocess.run(command, env=one_thread, text=True, stdout=subprocess.PIPE)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed")
+        return done.stdout
+
+    # Training -----------------------------------------------------------------------------------------------------
+
+    def trained(self, run: str, model: torch.nn.Module, side: int, mixture: Mixture, val, *settings) -> train.Run:
+        """Trains, or goes on; a signal ends the whole study with a checkpoint."""
+        words = ["--data", "-", "--val", "-", "--out", self.work / run, "--resume", "--input", side, "--seed", SEED]
+        # Whole maps and classes alone: squares and places are what only hitgate's own network is made for.
+        words += ["--threads", self.args.threads, "--readers", self.args.readers, "--count", 0, "--parts", 0, *settings]
+        args = train.parser().parse_args(list(map(str, words)))
+        # A report and a checkpoint every thousand steps, and at the end.
+        args.report_every = 1000 * args.batch
+        going = train.Run(args, mixture, val, model)
+        print(f"== {run}", flush=True)
+        if going.clock.progress(going.step) < 1:
+            going.go()
+        if going.clock.progress(going.step) < 1:
+            raise SystemExit("stopped: run it again to go on")
+        return going
+
+    def length(self, steps: int | None, minutes: float | None, batch: int, maps) -> list:
+        return ["--minutes", minutes] if minutes else ["--epochs", steps * batch / len(maps)]
+
+    def hitgates_recipe(self, name: str):
+        """One network by the recipe of models/train, on all sets together."""
+        run, entry, mode = f"hitgate-{name}", NETWORKS[name], self.mode
+        if self.is_done(run):
+            return
+        torch.manual_seed(SEED)
+        training = self.maps("train", entry.side, REDUCE, mode.sets)
+        val = self.maps("val", entry.side, REDUCE, mode.sets)
+        rate = 2e-3 if entry.normed else 2e-4
+        mixture = Mixture(training, mode.batch, [0.35, 0.3, 0.35], SEED)
+        going = self.trained(
+            run, entry.make(training.channels), entry.side, mixture, val,
+            "--batch", mode.batch, "--rate", rate, *self.length(mode.steps, mode.minutes, mode.batch, training),
+        )  # fmt: skip
+        joined = self.joined_test(entry.side, REDUCE)
+        test = self.maps("test", entry.side, REDUCE, mode.sets)
+        logits, features = judged(going, test)
+        embedding, knn = embedded(features, test.classes, SEED)
+        onnx = self.work / run / "model.onnx"
+        tract = json.loads(self.hitgate("eval", "--engine", "tract", "--model", onnx, "--maps", joined, "--json"))
+        found = {
+            "recipe": "hitgate",
+            "network": name,
+            "sets": list(mode.sets),
+            "knn": knn,
+            "tract": {"confusion": tract["sets"][0]["confusion"]},
+            "size": size_of(going.average.model.cpu(), test.channels, entry.side) | {"depth": depth_of(onnx)},
+            "seconds": {
+                **rates.on_cpu(onnx, test.channels, entry.side, mode.effort),
+                "tract": {"1": tract["seconds"] * tract["threads"] / len(test)},
+            },
+            "load": os.getloadavg()[0],
+        }
+        if torch.cuda.is_available():
+            found["seconds"]["GPU"] = rates.on_gpu(going.average.model, test.channels, entry.side, mode.effort)
+        of_set = np.repeat(np.arange(len(mode.sets)), len(test) // len(mode.sets))
+        self.keep(run, going, found, logits=logits, classes=test.classes, sets=of_set, embedding=embedding)
+
+    def papers_recipe(self, name: str, on: str, after: bool):
+        """One network by the paper's settings, on one set: largest counts, equalized; 21 copies of a frame; 7:2:1."""
+        run, entry, mode = f"paper-{'after' if after else 'before'}-{name}-{on}", NETWORKS[name], self.mode
+        if self.is_done(run):
+            return
+        torch.manual_seed(SEED)
+        copies = Copies(self.maps("frames", entry.side, PAPER_REDUCE, (on,)), SEED)
+        training, val, test = split(copies, after, SEED)
+        # Validation in the course of it need not see every copy.
+        val = Part(val, np.arange(0, len(val), max(1, len(val) // 500)))
+        width = mode.paper_width
+        model = MobileNetV1(width, copies.channels) if name == "mobilenet-v1" else entry.make(copies.channels)
+        # Equal shares over-sample maybes and under-sample misses. Copies are turned already.
+        mixture = Mixture(training, 16, [1, 1, 1], SEED, turns=1)
+        # Run scales the rate by the root of batch / 64.
+        rate = 0.001 * (64 / 16) ** 0.5
+        going = self.trained(
+            run, model, entry.side, mixture, val,
+            "--batch", 16, "--rate", rate, "--ordinal", 0, "--smooth", 0, "--decay", 0, "--average", 0,
+            *self.length(mode.paper_steps, mode.paper_minutes, 16, training),
+        )  # fmt: skip
+        fresh = self.maps("fresh", entry.side, PAPER_REDUCE, (on,))
+        (own, _), (new, _) = judged(going, test), judged(going, fresh)
+        found = {
+            "recipe": "paper",
+            "network": name,
+            "split": "after" if after else "before",
+            "set": on,
+            "width": width if name == "mobilenet-v1" else None,
+            "frames": len(copies.maps),
+            "samples": len(copies),
+            "shared": shared(test, training),
+        }
+        self.keep(run, going, found, logits=own, classes=test.classes, fresh_logits=new, fresh_classes=fresh.classes)
+
+    # Results ------------------------------------------------------------------------------------------------------
+
+    def is_done(self, run: str) -> bool:
+        return (self.results / "runs" / f"{run}.json").exists()
+
+    def keep(self, run: str, going: train.Run, found: dict, **arrays):
+        """Logits and metrics of a run; its weights stay in the work folder."""
+        last = json.loads(going.history.read_text().splitlines()[-1])
+        kept = {
+            "run": run,
+            "mode": self.args.mode,
+            "machine": machine(),
+            "steps": last["step"],
+            "maps_seen": last["maps_seen"],
+            "minutes": last["minutes"],
+            "parameters_trained": sum(p.numel() for p in going.model.parameters()),
+            "training_maps": len(going.train),
+            **found,
+        }
+        path = self.results / "runs" / run
+        np.savez_compressed(path.with_suffix(".npz"), **{name: small(array) for name, array in arrays.items()})
+        train.replace(path.with_suffix(".json"), lambda new: new.write_text(json.dumps(kept, indent=1) + "\n"))
+
+    def go(self):
+        mode = self.mode
+        if not self.args.report:
+            for name in self.args.networks:
+                if not self.args.paper:
+                    self.hitgates_recipe(name)
+            for name in mode.paper_networks:
+                for on in mode.paper_sets:
+                    for after in (True, False):
+                        if name in self.args.networks and (after or name == "mobilenet-v1"):
+                            self.papers_recipe(name, on, after)
+        report.write(self.results, self.args.mode, mode, self)
+
+
+def save_npy(path: Path, array: np.ndarray):
+    with open(path, "wb") as file:
+        np.save(file, array)
+
+
+def small(array: np.ndarray) -> np.ndarray:
+    """The same numbers in fewer bytes."""
+    return array.astype(np.uint8) if array.dtype.kind in "iu" else array.astype(np.float32)
+
+
+@torch.no_grad()
+def judged(going: train.Run, maps, batch: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [n, 3] and features [n, d] of all maps, by the weights that are exported."""
+    model, features = going.average.model.eval(), []
+    hook = head(model).register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float().cpu().numpy()))
+    parts = np.array_split(np.arange(len(maps)), -(-len(maps) // batch))
+    logits = [model(train.as_input(maps.read(part), going.device)).float().cpu().numpy() for part in parts]
+    hook.remove()
+    return np.concatenate(logits), np.concatenate(features)
+
+
+if __name__ == "__main__":
+    Study(arguments()).go()
