@@ -67,7 +67,7 @@ fn a_list_has_every_spot_and_resolutions_where_the_geometry_is_known() {
             for key in ["x", "y", "pixels", "counts", "snr"] {
                 assert!(spot[key].as_f64().unwrap() > 0.0, "{key} of {spot}");
             }
-            assert!(spot["snr"].as_f64().unwrap() >= 5.0);
+            assert!(spot["snr"].as_f64().unwrap() >= 8.0);
             match line["geometry"] == "none" {
                 true => assert!(spot["d"].is_null()),
                 false => assert!(spot["d"].as_f64().unwrap() >= 3.38, "{spot}"),
