@@ -438,7 +438,7 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
         "--adu-per-photon",
         "4,-2,-0.5",
     ]);
-    let in_sixteenths = spots(&["counts.npy", "--list", "--threshold", "48"]);
+    let in_sixteenths = spots(&["counts.npy", "--list", "--threshold", "32"]);
     assert_eq!(in_photons["spots"], in_sixteenths["spots"]);
     assert_eq!(in_photons["spots"], 9, "a bright patch each 64,000 pixels");
     let counts = |line: &Value| line["list"][0]["counts"].as_f64().unwrap();

@@ -67,7 +67,7 @@ fn a_list_has_every_spot_and_resolutions_where_the_geometry_is_known() {
             for key in ["x", "y", "pixels", "counts", "snr"] {
                 assert!(spot[key].as_f64().unwrap() > 0.0, "{key} of {spot}");
             }
-            assert!(spot["snr"].as_f64().unwrap() >= 5.0);
+            assert!(spot["snr"].as_f64().unwrap() >= 8.0);
             match line["geometry"] == "none" {
                 true => assert!(spot["d"].is_null()),
                 false => assert!(spot["d"].as_f64().unwrap() >= 3.38, "{spot}"),
@@ -210,7 +210,9 @@ fn tuning_tells_the_best_of_its_grid_and_how_it_was_measured() {
     let all = json["all"].as_array().unwrap();
     let number = |of: &Value, key: &str| of[key].as_f64().unwrap();
     let hits = |of: &Value| of["at_rejection_0.97"]["hits_kept"]["k"].as_u64().unwrap();
+    let right = |of: &Value| of["three_classes"]["k"].as_u64().unwrap();
     for one in all {
+        assert!(right(one) <= right(&json["best_by_three_classes"]));
         assert!(number(one, "auc") <= number(&json["best_by_auc"], "auc"));
         assert!(hits(one) <= hits(&json["best_at_rejection_0.97"]));
     }

@@ -18,13 +18,14 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// The signal to noise, the pixels and the local radius are those that CrystFEL's
-    /// `indexamajig --peaks=peakfinder8` starts from; its threshold of 800 is for detectors of
-    /// thousands of units a photon and is a few photons here.
+    /// Pixels and local radius are those that CrystFEL's `indexamajig --peaks=peakfinder8` starts
+    /// from. Its threshold of 800 is for detectors of thousands of units a photon; here it is two
+    /// photons. A signal to noise of 8 instead of 5 calls more simulated frames what they are
+    /// (`hitgate spots --simulate 160 --seed 1000 --tune`).
     fn default() -> Self {
         Settings {
-            threshold: 3.0,
-            snr: 5.0,
+            threshold: 2.0,
+            snr: 8.0,
             min_pixels: 2,
             max_pixels: 200,
             local_radius: 3,

@@ -28,7 +28,7 @@ mod baseline;
 #[command(after_help = "\
 Examples:
   hitgate spots frame_00001.cbf.gz run.h5
-  hitgate spots run.h5 --list --snr 6                 # and where they are
+  hitgate spots run.h5 --list --snr 10                # and where they are
   hitgate spots --simulate 200 --seed 7777            # against the truth of simulated frames
   hitgate spots --simulate 200 --seed 1000 --tune     # which settings are the best
 

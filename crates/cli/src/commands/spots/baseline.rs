@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use hitgate_core::verdict::Class;
-use hitgate_import::metrics::{Confusion, Filtered, Scored, auc};
+use hitgate_import::metrics::{Confusion, Filtered, Scored, Share, auc};
 use hitgate_sim::{Detector, Simulator};
 use hitgate_spots::Settings;
 use rayon::prelude::*;
@@ -20,7 +20,7 @@ const REJECTIONS: [f64; 3] = [0.90, 0.95, 0.97];
 
 /// The grid of `--tune`.
 const THRESHOLDS: [f32; 4] = [2.0, 4.0, 6.0, 10.0];
-const SNRS: [f32; 6] = [5.0, 6.0, 7.0, 8.0, 10.0, 12.0];
+const SNRS: [f32; 6] = [5.0, 6.0, 8.0, 10.0, 12.0, 16.0];
 const MIN_PIXELS: [u32; 3] = [1, 2, 3];
 
 /// A simulated frame: what is true of it, and its spots by each of the settings.
@@ -214,34 +214,66 @@ fn print_tables(frames: &[Frame]) {
     }
 }
 
-/// How `--tune` orders settings: by the chance that a frame with spots has more than one without, and
-/// by the hits that are left where 0.97 of the misses are dropped.
+/// What `--tune` compares settings by.
 struct Tuned<'a> {
     settings: &'a Settings,
     auc: f64,
+    /// Frames whose count is of their class.
+    right: Share,
+    /// The fewest spots that a frame is kept with, where 0.97 of the misses are dropped.
     kept_from: u32,
     at_097: Filtered,
 }
 
-fn tell_best(args: &SimulatedArgs, frames: &[Frame], grid: &[Settings], json: bool) {
-    let mut tuned: Vec<_> = (0..)
-        .zip(grid)
-        .map(|(number, settings)| {
-            let counts = Counts::of(frames, None, number);
-            let (kept_from, at_097) = counts.rejecting(0.97);
-            Tuned {
-                settings,
-                auc: auc(&counts.scored()).unwrap_or(f64::NAN),
-                kept_from,
-                at_097,
-            }
+impl<'a> Tuned<'a> {
+    fn new(settings: &'a Settings, counts: &Counts) -> Self {
+        let scored = counts.scored();
+        let (kept_from, at_097) = counts.rejecting(0.97);
+        Tuned {
+            settings,
+            auc: auc(&scored).unwrap_or(f64::NAN),
+            right: Confusion::of(&scored).accuracy(),
+            kept_from,
+            at_097,
+        }
+    }
+
+    fn as_json(&self) -> Value {
+        json!({
+            "settings": settings_json(self.settings), "auc": self.auc, "three_classes": self.right,
+            "kept_from": self.kept_from, "at_rejection_0.97": self.at_097,
         })
-        .collect();
+    }
+
+    fn row(&self) -> String {
+        let of = |share: Share| format!("{}/{}", share.k, share.n);
+        format!(
+            "{:>9} {:>4} {:>10} {:>8.4} {:>13} {:>13} {:>18} {:>9}",
+            self.settings.threshold,
+            self.settings.snr,
+            self.settings.min_pixels,
+            self.auc,
+            of(self.right),
+            of(self.at_097.hits_kept),
+            of(self.at_097.wanted_kept),
+            self.kept_from,
+        )
+    }
+}
+
+/// Settings that `--tune` shows in its table.
+const SHOWN: usize = 12;
+
+fn tell_best(args: &SimulatedArgs, frames: &[Frame], grid: &[Settings], json: bool) {
+    let number = |(number, settings)| Tuned::new(settings, &Counts::of(frames, None, number));
+    let mut tuned: Vec<_> = (0..).zip(grid).map(number).collect();
     tuned.sort_by(|a, b| b.auc.total_cmp(&a.auc));
-    let wanted = |tuned: &&Tuned<'_>| (tuned.at_097.hits_kept.k, tuned.at_097.wanted_kept.k);
-    let best_at_097 = tuned.iter().rev().max_by_key(wanted);
+    // The first of equals is the one with the larger area.
+    let first = |key: fn(&Tuned<'_>) -> [u64; 2]| tuned.iter().rev().max_by_key(|tuned| key(tuned));
+    let by_hits = first(|tuned| [tuned.at_097.hits_kept.k, tuned.at_097.wanted_kept.k]);
+    let by_class = first(|tuned| [tuned.right.k, 0]);
     let measured = format!(
-        "{} frames of seed {}, mix {}, {}; each frame simulated once and counted with all {} settings",
+        "{} frames of seed {}, mix {}, {}; each simulated once and counted with all {} settings",
         frames.len(),
         args.seed,
         args.mix.name(),
@@ -249,48 +281,29 @@ fn tell_best(args: &SimulatedArgs, frames: &[Frame], grid: &[Settings], json: bo
         grid.len(),
     );
     if json {
-        let as_json = |tuned: &Tuned<'_>| {
-            json!({
-                "settings": settings_json(tuned.settings), "auc": tuned.auc,
-                "kept_from": tuned.kept_from, "at_rejection_0.97": tuned.at_097,
-            })
-        };
-        let all: Vec<_> = tuned.iter().map(as_json).collect();
-        say!(
-            "{}",
-            json!({
-                "measured": measured, "best_by_auc": tuned.first().map(as_json),
-                "best_at_rejection_0.97": best_at_097.map(as_json), "all": all,
-            })
-        );
-        return;
+        let all: Vec<_> = tuned.iter().map(Tuned::as_json).collect();
+        let best = json!({
+            "measured": measured,
+            "best_by_auc": tuned.first().map(Tuned::as_json),
+            "best_at_rejection_0.97": by_hits.map(Tuned::as_json),
+            "best_by_three_classes": by_class.map(Tuned::as_json),
+            "all": all,
+        });
+        return say!("{best}");
     }
-    say!("{measured}\n");
-    say!("threshold  snr  min pixels      AUC   where 0.97 of the misses are dropped");
-    let row = |tuned: &Tuned<'_>| {
-        let Settings {
-            threshold,
-            snr,
-            min_pixels,
-            ..
-        } = tuned.settings;
-        let Filtered {
-            hits_kept,
-            wanted_kept,
-            ..
-        } = tuned.at_097;
-        say!(
-            "{threshold:>9} {snr:>4} {min_pixels:>11} {:>8.4}   hits kept {:.3}, hits or maybes {:.3}, from {} spots on",
-            tuned.auc,
-            hits_kept.fraction(),
-            wanted_kept.fraction(),
-            tuned.kept_from,
-        );
-    };
-    tuned.iter().take(SHOWN).for_each(row);
-    say!("\nbest by the hits kept where 0.97 of the misses are dropped");
-    best_at_097.into_iter().for_each(row);
+    say!("{measured}");
+    say!(
+        "\nBest by the area under the ROC curve of the count; where 0.97 of the misses are dropped:"
+    );
+    say!(
+        "threshold  snr min-pixels      AUC  classes right     hits kept  hit or maybe kept  from"
+    );
+    tuned
+        .iter()
+        .take(SHOWN)
+        .for_each(|tuned| say!("{}", tuned.row()));
+    say!("\nBest by the hits kept where 0.97 of the misses are dropped:");
+    by_hits.iter().for_each(|tuned| say!("{}", tuned.row()));
+    say!("\nBest by the three classes:");
+    by_class.iter().for_each(|tuned| say!("{}", tuned.row()));
 }
-
-/// Settings that `--tune` shows in its table.
-const SHOWN: usize = 12;
