@@ -36,8 +36,11 @@ fn text(path: &Path) -> &str {
 }
 
 /// The float network that the model built in was made of.
-fn onnx() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mobilenet-v1-025-224/model.onnx")
+fn onnx() -> &'static Path {
+    Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../models/mobilenet-v1-025-224/model.onnx"
+    ))
 }
 
 /// Forty maps and their labels.
@@ -78,7 +81,7 @@ fn the_float_network_agrees_with_the_integers() {
         text(&maps),
         "--engine=tract",
         "--model",
-        text(&onnx()),
+        text(onnx()),
     ];
     let tract = confusion(&eval(&words));
     assert_eq!((native.iter().sum::<i64>(), tract.iter().sum()), (40, 40));
@@ -91,7 +94,7 @@ fn the_float_network_agrees_with_the_integers() {
         "--engine=tract",
         "--reduce=peaks",
         "--model",
-        text(&onnx()),
+        text(onnx()),
     ];
     assert_eq!(
         confusion(&eval(&words)),
@@ -119,7 +122,7 @@ fn frames_of_files_are_prepared_for_the_float_network_as_for_the_integers() {
         "--engine=tract",
         "--reduce=peaks",
         "--model",
-        text(&onnx()),
+        text(onnx()),
     ];
     let tract = eval(&words);
     assert_eq!(native["sets"][0]["frames"], 6);
@@ -131,7 +134,7 @@ fn what_an_onnx_file_does_not_say_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let network = onnx();
     let tract = |more: &[&str]| complaint(&[&["--engine=tract"], more].concat());
-    let model = ["--model", text(&network), "--simulate=2"];
+    let model = ["--model", text(network), "--simulate=2"];
 
     assert!(tract(&["--simulate=2"]).contains("give it with --model"));
     assert!(tract(&model).contains("give --reduce"));
@@ -163,7 +166,7 @@ fn maps_that_are_not_the_networks_are_refused() {
         "--engine=tract",
         "--reduce=peaks",
         "--model",
-        text(&onnx()),
+        text(onnx()),
     ];
     let said = complaint(&words);
     assert!(said.contains("cells of 1"), "{said}");
