@@ -26,6 +26,10 @@ pub enum EngineArg {
 }
 
 /// A network, ready to score maps and frames.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a command makes one, and lends it to all threads"
+)]
 pub enum Scorer<'m> {
     /// In integers.
     Native {

@@ -146,7 +146,7 @@ fn what_an_onnx_file_does_not_say_is_asked_for() {
 
     let missing = folder.path().join("none.onnx");
     let cut = folder.path().join("cut.onnx");
-    let bytes = std::fs::read(&network).unwrap();
+    let bytes = std::fs::read(network).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
     for bad in [&missing, &cut] {
         let said = tract(&["--simulate=2", "--reduce=peaks", "--model", text(bad)]);
