@@ -96,13 +96,13 @@ def loss_of(logits: torch.Tensor, classes: torch.Tensor, ordinal: float, smooth:
 
 
 def count_loss(log_rates: list[torch.Tensor], counts: list[torch.Tensor]) -> torch.Tensor:
-    """Of spots that are Poisson about the guess: for each grid the mean over its places, in units of what a guess of
+    """Of spots that are Poisson about the guess: for each grid the mean over its places, in units of about what a guess of
     the batch's own mean would cost."""
     total = 0.0
     for log_rate, count in zip(log_rates, counts):
         log_rate = log_rate.float().clamp(-12, 6)
         mean = count.mean().clamp_min(1e-4)
-        total = total + (log_rate.exp() - count * log_rate).mean() / (mean - mean * mean.log())
+        total = total + (log_rate.exp() - count * log_rate).mean() / (mean * (1 + mean.log().abs()))
     return total
 
 
