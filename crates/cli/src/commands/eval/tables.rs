@@ -228,12 +228,13 @@ pub fn print_details(all: &Figures) {
 
 /// A line for each frame on the wrong side of `threshold`.
 pub fn print_wrong(frames: &[Frame], threshold: f64) {
-    say!("\nwrong at t = {threshold:.4}");
-    for frame in frames {
-        if (frame.scored.keep() >= threshold) != frame.scored.wanted() {
-            say!("  {}", described(frame));
-        }
+    let is_wrong = |frame: &&Frame| (frame.scored.keep() >= threshold) != frame.scored.wanted();
+    let mut wrong = frames.iter().filter(is_wrong).peekable();
+    if wrong.peek().is_none() {
+        return say!("\nno frame is wrong at t = {threshold:.4}");
     }
+    say!("\nwrong at t = {threshold:.4}");
+    wrong.for_each(|frame| say!("  {}", described(frame)));
 }
 
 /// `8 %`, `0.1 %`.
