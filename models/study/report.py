@@ -75,7 +75,8 @@ The paper's explanation, that multiply-adds decide on a CPU and the number of la
 ## The same networks as ONNX in tract, by `hitgate eval --engine tract`
 {tables.in_tract(ours)}
 ## Rates
-Milliseconds a map (maps a second), f32, one CPU thread. The paper's MobileNet-V1 in TensorFlow 1.4 took {paper.SECONDS["CPU"]:g} s
+Milliseconds a map (maps a second) in f32; on the CPU one thread, by its CPU time, which other work on the machine
+hardly changes. The paper's MobileNet-V1 in TensorFlow 1.4 took {paper.SECONDS["CPU"]:g} s
 a frame on a CPU and {paper.SECONDS["GPU"]:g} s on a GPU.
 
 {tables.rate(ours)}{explained}

@@ -120,7 +120,15 @@ def in_tract(ours: list[Results]) -> str:
         cells = int(np.abs(run.test.confusion() - run.about["tract"]["confusion"]).sum()) // 2
         return f"{cells} maps in another cell" if cells else "the same"
 
-    return per_run(ours, {"three classes right by tract": accuracy, "confusion, against PyTorch's": moved})
+    return per_run(
+        ours,
+        {
+            "three classes right by tract": accuracy,
+            "confusion, against PyTorch's": moved,
+            "AUC by tract": lambda run: f"{run.about['tract']['auc']:.5f}",
+            "by PyTorch": lambda run: f"{run.test.auc():.5f}",
+        },
+    )
 
 
 def rate(ours: list[Results]) -> str:
