@@ -29,7 +29,15 @@ impl FrameMap {
         describe: &DescribeArgs,
         input: Input,
     ) -> Result<Self> {
-        let mut pictures = Pictures::open(path, describe)?;
+        FrameMap::of_pictures(&mut Pictures::open(path, describe)?, index, input)
+    }
+
+    /// Frame `index` of an open file.
+    ///
+    /// # Errors
+    /// As [`FrameMap::of_file`].
+    pub fn of_pictures(pictures: &mut Pictures, index: usize, input: Input) -> Result<Self> {
+        let path = pictures.file().to_owned();
         if index >= pictures.len() {
             bail!(
                 "{} has no frame {index}: it holds {}, counted from 0",

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::ValueParser;
 use hitgate_formats::geometry::{DISTANCE_MM, PIXEL_MM, WAVELENGTH_A};
 use hitgate_formats::sidecar::Sidecar;
-use hitgate_formats::{FormatError, FrameFile, Mask, Metadata};
+use hitgate_formats::{FormatError, FrameFile, GeometryFile, Mask};
 
 use crate::description::Description;
 use crate::module::{self, Module};
@@ -18,6 +18,9 @@ use crate::slots_file::SlotsFile;
 /// What the command line says of the frames in files, in place of what the files say.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DescribeArgs {
+    /// Geometry of CrystFEL (.geom) or DIALS (.expt): its panels are assembled into one frame
+    #[arg(long, value_name = "FILE", help_heading = GEOMETRY)]
+    pub geometry: Option<PathBuf>,
     /// Wavelength in ångström
     #[arg(long, value_name = "A", value_parser = within(WAVELENGTH_A, "ångström"), help_heading = GEOMETRY)]
     pub wavelength: Option<f64>,
@@ -124,12 +127,20 @@ impl Pictures {
     /// Opens a detector's file, or kept slots that `run --keep` wrote.
     pub fn open(path: &Path, describe: &DescribeArgs) -> Result<Self> {
         let mask = describe.mask.as_deref().map(Mask::read).transpose()?;
-        let given = describe.sidecar();
+        let mut given = describe.sidecar();
         let (content, modules) = if SlotsFile::is_one(path) {
             let slots = Content::Slots(SlotsFile::open(path)?);
             (slots, Description::read(path)?.modules)
         } else {
-            let file = FrameFile::open(path)?;
+            let file = match &describe.geometry {
+                None => FrameFile::open(path)?,
+                Some(geometry) => {
+                    let geometry = GeometryFile::read(geometry)?;
+                    let file = FrameFile::open_placed(path, &geometry)?;
+                    given = geometry.about.overridden_by(given);
+                    file
+                }
+            };
             refuse_partial(&file, &given)?;
             (Content::Detector(Box::new(file)), Vec::new())
         };
@@ -197,13 +208,8 @@ impl Pictures {
                     rows: image.rows,
                     pixel_type: module::pixel_type_name(pixel_type).into(),
                     about: file.known().clone().overridden_by(self.given.clone()),
-                    excluded: excluded(
-                        file.metadata(),
-                        self.mask.as_ref(),
-                        image.columns,
-                        image.rows,
-                    )
-                    .with_context(|| self.path.display().to_string())?,
+                    excluded: excluded(file, self.mask.as_ref(), image.columns, image.rows)
+                        .with_context(|| self.path.display().to_string())?,
                 };
                 let number = index as u64 + 1;
                 let frame = SlotFrame::fresh(&described, number, image.pixels.as_bytes())
@@ -243,15 +249,23 @@ fn refuse_partial(file: &FrameFile, given: &Sidecar) -> Result<()> {
     Ok(())
 }
 
-/// The excluded pixels of the file's own mask and of the one given.
+/// The excluded pixels of the file's own mask and of the one given, which is of the frame's shape, or
+/// of that of the data that the frame was assembled of.
 fn excluded(
-    metadata: &Metadata,
+    file: &FrameFile,
     given: Option<&Mask>,
     columns: u32,
     rows: u32,
 ) -> Result<Vec<[u32; 2]>> {
+    let placed = match (given, file.placement()) {
+        (Some(mask), Some(placement)) if (mask.columns, mask.rows) != (columns, rows) => {
+            placement.mask(Some(mask))
+        }
+        _ => None,
+    };
     let mut union = Mask::none(columns, rows);
-    for mask in [metadata.mask.as_ref(), given].into_iter().flatten() {
+    let given = placed.as_ref().or(given);
+    for mask in [file.metadata().mask.as_ref(), given].into_iter().flatten() {
         if (mask.columns, mask.rows) != (columns, rows) {
             bail!(
                 "the mask has {} x {} pixels, the frame {columns} x {rows}: give a mask of the frame's shape",

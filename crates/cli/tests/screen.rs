@@ -476,3 +476,159 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
     let (none, said) = screen(&["raw.npy", "--pedestal", maps, "--adu-per-photon", "4,0,1"]);
     assert!(none.is_none() && said.contains("ADU per photon"), "{said}");
 }
+
+/// A stack of two modules of a 2 x 1 tile and the geometry that puts them side by side.
+fn modules(folder: &Path) -> (PathBuf, PathBuf) {
+    let stack = folder.join("stack.npy");
+    // [2, 4, 6] of u16: module, row, column.
+    let header = "{'descr': '<u2', 'fortran_order': False, 'shape': (2, 4, 6), }";
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(format!("{header:<117}\n").bytes());
+    bytes.extend((1..=48u16).flat_map(u16::to_le_bytes));
+    std::fs::write(&stack, bytes).unwrap();
+    let geometry = folder.join("two.geom");
+    let panel = |n: u32, x: f64| {
+        format!(
+            "m{n}/dim1 = {n}\nm{n}/min_fs = 0\nm{n}/max_fs = 5\nm{n}/min_ss = 0\nm{n}/max_ss = 3\nm{n}/corner_x = {x}\nm{n}/corner_y = -2\n"
+        )
+    };
+    let text = format!(
+        "photon_energy = 9500 eV\nclen = 0.1\nres = 10000\nmax_adu = 40\n{}{}",
+        panel(0, -7.0),
+        panel(1, 1.0)
+    );
+    std::fs::write(&geometry, text).unwrap();
+    (stack, geometry)
+}
+
+#[test]
+fn modules_are_assembled_into_one_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stack, geometry) = modules(folder.path());
+    let output = hitgate()
+        .arg("screen")
+        .arg(&stack)
+        .arg("--geometry")
+        .arg(&geometry)
+        .assert()
+        .success();
+    let lines = lines(&output.get_output().stdout);
+    assert_eq!(lines.len(), 1, "two modules are one frame");
+    assert_eq!(lines[0]["geometry"], "flags");
+    let output = hitgate()
+        .arg("inspect")
+        .arg(&stack)
+        .arg("--geometry")
+        .arg(&geometry)
+        .assert()
+        .success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    for part in [
+        "1 frame",
+        "14 x 4 pixels, u16",
+        "of 2 panels in 6 x 8 pixels",
+        "corners up to 0.00 pixels off",
+        "distance 100.00 mm, beam at (7.00, 2.00), pixel 0.1000 mm",
+        "mask       8 pixels",
+        "saturation 40",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_geometry_that_does_not_fit_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stack, geometry) = modules(folder.path());
+    let said = |file: &Path, geometry: &Path, more: &[&str]| {
+        complaint(
+            hitgate()
+                .arg("screen")
+                .arg(file)
+                .arg("--geometry")
+                .arg(geometry)
+                .args(more),
+        )
+    };
+    let blank = bundled(BLANK);
+    let text = std::fs::read_to_string(&geometry).unwrap();
+    let wide = folder.path().join("wide.geom");
+    std::fs::write(&wide, text.replace("max_fs = 5", "max_fs = 6")).unwrap();
+    assert!(said(&stack, &wide, &[]).contains("the geometry places panels in 7 x 8"));
+    let broken = folder.path().join("broken.geom");
+    std::fs::write(&broken, text.replace("clen = 0.1", "clen = far")).unwrap();
+    let broken = said(&blank, &broken, &[]);
+    assert!(
+        broken.contains("broken.geom") && broken.contains("line 2"),
+        "{broken}"
+    );
+    let part = folder.path().join("part.geom");
+    std::fs::write(&part, text.replace("clen = 0.1", "clen = /LCLS/detector")).unwrap();
+    assert!(said(&stack, &part, &[]).contains("distance_mm is not known"));
+    let missing = folder.path().join("missing.geom");
+    assert!(said(&stack, &missing, &[]).contains("missing.geom: no such file"));
+    let raw = [
+        "--pedestal",
+        "a.npy,b.npy,c.npy",
+        "--adu-per-photon",
+        "1,1,1",
+    ];
+    let _ = said(&stack, &geometry, &raw);
+}
+
+#[test]
+fn annotated_frames_of_cxidb_76_are_evaluated_and_prepared() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../formats/tests/data/idh5.h5");
+    std::fs::copy(data, folder.path().join("r0027_2000.h5")).unwrap();
+    let truth = folder.path().join("expert_annotation.txt");
+    let text = "r0027_2000.h5 [1] MISS\nr0027_2000.h5 [2] HIT\nr0027_2000.h5 [3] MAYBE\n";
+    std::fs::write(&truth, text).unwrap();
+    let output = hitgate()
+        .args(["eval", "--json", "--truth"])
+        .arg(&truth)
+        .assert()
+        .success();
+    let sets: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let rows = sets["sets"][0]["confusion"].as_array().unwrap();
+    let frames = |row: &Value| {
+        row.as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_u64)
+            .sum::<u64>()
+    };
+    assert_eq!(rows.iter().map(frames).collect::<Vec<_>>(), [1, 1, 1]);
+    assert_eq!(sets["sets"][1]["set"], "r0027_2000");
+
+    let out = folder.path().join("maps");
+    hitgate()
+        .arg("dataset")
+        .arg(&out)
+        .arg("--truth")
+        .arg(&truth)
+        .assert()
+        .success();
+    let labels = std::fs::read(folder.path().join("maps.jsonl")).unwrap();
+    let labels = lines(&labels);
+    let told: Vec<_> = labels
+        .iter()
+        .map(|l| (l["class"].as_str().unwrap(), l["frame"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(told, [("miss", 0), ("hit", 1), ("maybe", 2)]);
+    let maps = std::fs::read(folder.path().join("maps.npy")).unwrap();
+    let header = String::from_utf8_lossy(&maps[..128]).into_owned();
+    assert!(header.contains("(3, 224, 448)"), "{header}");
+    let mut each = maps[128..].chunks(224 * 448);
+    assert!(each.len() == 3 && each.all(|map| map.iter().any(|&cell| cell > 0)));
+
+    std::fs::write(&truth, format!("{text}r0027_2000.h5 [4] HIT\n")).unwrap();
+    let said = complaint(
+        hitgate()
+            .arg("dataset")
+            .arg(&out)
+            .arg("--truth")
+            .arg(&truth),
+    );
+    assert!(said.contains("no frame 3"), "{said}");
+}

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::contents::Contents;
 use crate::image::Element;
 use crate::mask::split_dataset;
+use crate::panels::{GeometryFile, MaskRule, Placement};
 use crate::sidecar::Sidecar;
-use crate::{FormatError, Image, Metadata, cbf, hdf5, jungfrau, npy, smv, tiff};
+use crate::{FormatError, Image, Mask, Metadata, cbf, hdf5, jungfrau, npy, smv, tiff};
 
 /// What a file turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,14 @@ pub struct FrameFile {
     beside: Sidecar,
     metadata: Metadata,
     source: Source,
+    placed: Option<Placed>,
+}
+
+/// How the images of a file become frames.
+struct Placed {
+    placement: Placement,
+    /// Images that make one frame, one under another.
+    images: usize,
 }
 
 enum Source {
@@ -69,6 +78,72 @@ impl FrameFile {
     /// # Errors
     /// Each [`FormatError`] names the file, the cause and the remedy.
     pub fn open(path: &Path) -> Result<FrameFile, FormatError> {
+        FrameFile::open_images(path, false)
+    }
+
+    /// Opens a file whose panels a geometry file places: each frame is the one that they make
+    /// together, with gaps and bad regions in its mask. A frame of the file may be an image that
+    /// holds all panels, or several after another that hold a module each; in HDF5 also
+    /// frames x modules x rows x columns. What the geometry says wins over header and sidecar.
+    ///
+    /// # Errors
+    /// As [`FrameFile::open`], and [`FormatError::Shape`] where the panels are not in the images.
+    pub fn open_placed(path: &Path, geometry: &GeometryFile) -> Result<FrameFile, FormatError> {
+        let mut file = FrameFile::open_images(path, true)?;
+        let placement = geometry.placement.clone();
+        let first = file.read_image(0)?;
+        let [columns, rows] = placement.data;
+        let not_there = || {
+            FormatError::shape(
+                &file.path,
+                format!(
+                    "{} images of {} x {}, and the geometry places panels in {columns} x {rows}",
+                    file.frames, first.columns, first.rows
+                ),
+            )
+        };
+        let images = placement
+            .images_a_frame(first.columns, first.rows)
+            .filter(|&images| file.frames.is_multiple_of(images))
+            .ok_or_else(not_there)?;
+        let whole = |mask: &Mask| match images {
+            1 => mask.clone(),
+            images => mask.repeated(images as u32),
+        };
+        let own = match &geometry.mask {
+            Some(rule) => Some(file.mask_by(rule)?),
+            None => file.metadata.mask.as_ref().map(whole),
+        };
+        let mask = placement.mask(own.as_ref()).ok_or_else(|| {
+            FormatError::shape(
+                &file.path,
+                format!("the mask is smaller than the {columns} x {rows} pixels of the panels"),
+            )
+        })?;
+        file.known = file.known.overridden_by(geometry.about.clone());
+        file.metadata = file.known.clone().into_metadata(Some(mask));
+        file.frames /= images;
+        file.placed = Some(Placed { placement, images });
+        Ok(file)
+    }
+
+    /// The mask that a geometry file names, in the shape of the data.
+    fn mask_by(&self, rule: &MaskRule) -> Result<Mask, FormatError> {
+        let file = rule.file.as_deref().unwrap_or(&self.path);
+        let mut name = file.as_os_str().to_owned();
+        name.push(":");
+        name.push(&rule.dataset);
+        let mut values = FrameFile::open_images(name.as_ref(), true)?;
+        let images = (0..values.frames)
+            .map(|index| values.read_image(index))
+            .collect::<Result<Vec<_>, _>>()?;
+        let stacked = stack(images);
+        stacked
+            .map(|values| rule.mask(&values))
+            .ok_or_else(|| FormatError::shape(file, format!("{} is no mask", rule.dataset)))
+    }
+
+    fn open_images(path: &Path, stacks: bool) -> Result<FrameFile, FormatError> {
         let (path, dataset) = split_dataset(path);
         let mut contents = Contents::open(&path)?;
         let head = contents.head(&path)?;
@@ -83,7 +158,7 @@ impl FrameFile {
             let (layout, header) = cbf::open(&path, &bytes)?;
             (Kind::Cbf, 1, header, None, Source::Cbf(bytes, layout))
         } else if hdf5::recognise(&head) {
-            let (stack, header, mask) = hdf5::open(&path, contents, dataset.as_deref())?;
+            let (stack, header, mask) = hdf5::open(&path, contents, dataset.as_deref(), stacks)?;
             (Kind::Hdf5, stack.frames, header, mask, Source::Hdf5(stack))
         } else if tiff::recognise(&head) {
             let bytes = contents.into_bytes(&path)?;
@@ -116,6 +191,7 @@ impl FrameFile {
             beside,
             metadata,
             source,
+            placed: None,
         };
         if file.may_be_raw() && jungfrau::is_raw(&file.read(0)?) {
             file.kind = Kind::JungfrauRaw;
@@ -141,6 +217,11 @@ impl FrameFile {
     /// What the sidecar says; nothing where there is none.
     pub fn beside(&self) -> &Sidecar {
         &self.beside
+    }
+
+    /// Where its panels lie, if it was opened with their geometry.
+    pub fn placement(&self) -> Option<&Placement> {
+        self.placed.as_ref().map(|placed| &placed.placement)
     }
 
     /// What is known about all of them.
@@ -179,6 +260,23 @@ impl FrameFile {
                 frames: self.frames,
             });
         }
+        let Some(images) = self.placed.as_ref().map(|placed| placed.images) else {
+            return self.read_image(index);
+        };
+        let of_modules = (index * images..(index + 1) * images)
+            .map(|image| self.read_image(image))
+            .collect::<Result<Vec<_>, _>>()?;
+        match (stack(of_modules), &self.placed) {
+            (Some(data), Some(placed)) => Ok(placed.placement.assemble(&data)),
+            _ => Err(FormatError::shape(
+                &self.path,
+                format!("the modules of frame {index} differ"),
+            )),
+        }
+    }
+
+    /// Reads an image as the file has it, placed nowhere.
+    fn read_image(&mut self, index: usize) -> Result<Image, FormatError> {
         match &mut self.source {
             Source::Cbf(bytes, layout) => cbf::read(&self.path, bytes, layout),
             Source::Smv(bytes, layout) => Ok(smv::read(bytes, layout)),
@@ -206,4 +304,17 @@ impl FrameFile {
             && jungfrau::whole_modules(columns, rows)
             && !named_otherwise
     }
+}
+
+/// Images of one kind, one under another; `None` where there is none, or they differ.
+fn stack(images: Vec<Image>) -> Option<Image> {
+    images.into_iter().map(Some).reduce(|above, below| {
+        let (above, below) = (above?, below?);
+        (above.columns == below.columns).then_some(())?;
+        Some(Image {
+            columns: above.columns,
+            rows: above.rows.checked_add(below.rows)?,
+            pixels: above.pixels.followed_by(below.pixels)?,
+        })
+    })?
 }

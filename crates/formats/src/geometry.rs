@@ -11,6 +11,9 @@ pub const DISTANCE_MM: RangeInclusive<f64> = 10.0..=20_000.0;
 /// Sides of a pixel, in millimetres.
 pub const PIXEL_MM: RangeInclusive<f64> = 0.005..=1.0;
 
+/// hc in eV ångström (CODATA 2018).
+pub(crate) const HC_EV_A: f64 = 12_398.419_84;
+
 /// Geometry of one flat panel that the direct beam meets at a right angle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {

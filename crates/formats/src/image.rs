@@ -7,7 +7,7 @@ use hitgate_core::frame::PixelType;
 use crate::FormatError;
 
 /// More pixels than any detector has; a header that promises more is damaged.
-const MAX_PIXELS: u64 = 1 << 28;
+pub(crate) const MAX_PIXELS: u64 = 1 << 28;
 
 /// One frame: `rows` lines of `columns` pixels, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +120,32 @@ impl Pixels {
             Pixels::I16(values) => values.get(index).is_some_and(|&v| v != 0),
             Pixels::I32(values) => values.get(index).is_some_and(|&v| v != 0),
             Pixels::F32(values) => values.get(index).is_some_and(|&v| v != 0.0),
+        }
+    }
+
+    /// These pixels, then those of `more`; `None` where they are of another type.
+    pub(crate) fn followed_by(mut self, more: Pixels) -> Option<Pixels> {
+        match (&mut self, more) {
+            (Pixels::U8(values), Pixels::U8(more)) => values.extend(more),
+            (Pixels::U16(values), Pixels::U16(more)) => values.extend(more),
+            (Pixels::U32(values), Pixels::U32(more)) => values.extend(more),
+            (Pixels::I16(values), Pixels::I16(more)) => values.extend(more),
+            (Pixels::I32(values), Pixels::I32(more)) => values.extend(more),
+            (Pixels::F32(values), Pixels::F32(more)) => values.extend(more),
+            _ => return None,
+        }
+        Some(self)
+    }
+
+    /// Pixel `index` as bits, as masks hold them; pixels that are not there are 0.
+    pub(crate) fn word(&self, index: usize) -> u32 {
+        match self {
+            Pixels::U8(values) => values.get(index).map_or(0, |&v| v.into()),
+            Pixels::U16(values) => values.get(index).map_or(0, |&v| v.into()),
+            Pixels::U32(values) => values.get(index).map_or(0, |&v| v),
+            Pixels::I16(values) => values.get(index).map_or(0, |&v| v as u32),
+            Pixels::I32(values) => values.get(index).map_or(0, |&v| v as u32),
+            Pixels::F32(values) => values.get(index).map_or(0, |&v| v as u32),
         }
     }
 

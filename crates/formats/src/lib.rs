@@ -3,7 +3,9 @@
 //! [`FrameFile`] opens CBF (PILATUS and EIGER miniCBF, full imgCIF), HDF5/NeXus (bitshuffle-LZ4,
 //! single frames and stacks), TIFF, MarCCD, SMV and NPY, each also compressed with gzip, and knows
 //! them by their content. Frames come one at a time, in the file's own pixel type, with what the
-//! header or a [`sidecar`] says about them. [`mod@write`] makes miniCBF and NPY.
+//! header or a [`sidecar`] says about them; [`panels`] makes one frame of the modules of a detector.
+//! [`mod@write`] makes miniCBF and NPY. [`truth`] reads labels, [`indexing`] what CrystFEL and DIALS made
+//! of frames.
 //!
 //! ```no_run
 //! use hitgate_formats::FrameFile;
@@ -33,6 +35,7 @@ mod jungfrau;
 mod mask;
 mod metadata;
 mod npy;
+pub mod panels;
 mod pilatus;
 pub mod sidecar;
 mod smv;
@@ -46,4 +49,5 @@ pub use geometry::Geometry;
 pub use image::{Image, Pixels};
 pub use mask::Mask;
 pub use metadata::Metadata;
+pub use panels::GeometryFile;
 pub use sidecar::Sidecar;

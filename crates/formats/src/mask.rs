@@ -96,6 +96,25 @@ impl Mask {
             .is_some_and(|byte| byte >> (index % 8) & 1 == 1)
     }
 
+    /// This mask so many times, one under another.
+    pub(crate) fn repeated(&self, times: u32) -> Mask {
+        let pixels = self.columns as usize * self.rows as usize;
+        let mut mask = Mask::none(self.columns, self.rows * times);
+        for index in (0..pixels * times as usize).filter(|index| self.excludes(index % pixels)) {
+            mask.set(index, true);
+        }
+        mask
+    }
+
+    /// Excludes pixel `index`, or does not.
+    pub(crate) fn set(&mut self, index: usize, excluded: bool) {
+        let bit = 1 << (index % 8);
+        match excluded {
+            true => self.bits[index / 8] |= bit,
+            false => self.bits[index / 8] &= !bit,
+        }
+    }
+
     /// Number of excluded pixels.
     pub fn count(&self) -> usize {
         self.bits

@@ -77,7 +77,7 @@ impl Sidecar {
 
     /// Whether every number is one that an experiment may have; the message names the first that is
     /// not, with its unit.
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let within =
             |key: &str, value: Option<f64>, range: RangeInclusive<f64>, unit: &str| match value
                 .filter(|value| !range.contains(value))

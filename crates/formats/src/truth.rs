@@ -1,4 +1,5 @@
-//! What is in a frame, where somebody knows: the lines of a `truth.jsonl`.
+//! What is in a frame, where somebody knows: the lines of a `truth.jsonl`, or of the experts'
+//! annotations of CXIDB entry 76.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -56,12 +57,13 @@ pub struct Truth {
 
 const KEYS: &str = "file, index, class (hit, maybe, miss or few), spots, set";
 
-/// Reads a truth file: one JSON object a line, empty lines allowed. Each label comes with the number
+/// Reads a truth file: one JSON object a line, or one annotation as `r0027_2000.h5 [3] HIT`, which
+/// counts frames from 1 and whose set is the file's; empty lines are allowed. Each label comes with the number
 /// of its line, counted from 1.
 ///
 /// # Errors
-/// [`FormatError::Missing`], [`FormatError::Io`], [`FormatError::Json`] with the line, or
-/// [`FormatError::Contradiction`] with the two lines that give one frame two classes.
+/// [`FormatError::Missing`], [`FormatError::Io`], [`FormatError::Json`] or
+/// [`FormatError::Malformed`] with the line, or [`FormatError::Contradiction`] with the two lines that give one frame two classes.
 pub fn read(path: &Path) -> Result<Vec<(usize, Truth)>, FormatError> {
     let text = fs::read_to_string(path).map_err(|e| FormatError::reading(path, e))?;
     let mut said: HashMap<(String, usize), (usize, Class)> = HashMap::new();
@@ -70,11 +72,18 @@ pub fn read(path: &Path) -> Result<Vec<(usize, Truth)>, FormatError> {
         if line.trim().is_empty() {
             continue;
         }
-        let label: Truth = serde_json::from_str(line).map_err(|e| FormatError::Json {
-            file: path.to_path_buf(),
-            what: format!("line {number}: {e}"),
-            keys: KEYS,
-        })?;
+        let annotates = |(word, _)| line.trim_end().ends_with(word);
+        let label = match ANNOTATIONS.into_iter().any(annotates) {
+            true => annotation(line.trim()).ok_or_else(|| {
+                let what = format!("line {number}: `{line}` is not of the form `FILE [3] HIT`");
+                FormatError::malformed(path, what)
+            })?,
+            false => serde_json::from_str(line).map_err(|e| FormatError::Json {
+                file: path.to_path_buf(),
+                what: format!("line {number}: {e}"),
+                keys: KEYS,
+            })?,
+        };
         let frame = (label.file.clone(), label.index);
         let (before, class) = *said.entry(frame).or_insert((number, label.class));
         if class != label.class {
@@ -89,6 +98,29 @@ pub fn read(path: &Path) -> Result<Vec<(usize, Truth)>, FormatError> {
         labels.push((number, label));
     }
     Ok(labels)
+}
+
+const ANNOTATIONS: [(&str, Class); 3] = [
+    (" HIT", Class::Hit),
+    (" MAYBE", Class::Maybe),
+    (" MISS", Class::Miss),
+];
+
+/// `FILE [3] HIT`: the third frame.
+fn annotation(line: &str) -> Option<Truth> {
+    let (class, frame) = ANNOTATIONS
+        .into_iter()
+        .find_map(|(word, class)| Some((class, line.strip_suffix(word)?.trim_end())))?;
+    let (file, number) = frame.strip_suffix(']')?.rsplit_once(" [")?;
+    let number: usize = number.parse().ok()?;
+    let set = Path::new(file).file_stem()?.to_string_lossy();
+    Some(Truth {
+        file: file.trim_end().to_owned(),
+        index: number.checked_sub(1)?,
+        class,
+        spots: None,
+        set: set.into_owned(),
+    })
 }
 
 /// Writes a truth file.

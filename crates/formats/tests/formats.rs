@@ -4,11 +4,14 @@ mod common;
 
 use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use common::{COLUMNS, ROWS, counts, data, image, marccd, metadata, smv, tiff, values};
+use common::{COLUMNS, ROWS, counts, data, image, marccd, metadata, smv, tiff, value, values};
 use hitgate_formats::truth::{self, Class, Truth};
 use hitgate_formats::write::{NpyStack, write_cbf, write_npy};
-use hitgate_formats::{FormatError, FrameFile, Kind, Mask, Metadata, Pixels, Sidecar};
+use hitgate_formats::{
+    FormatError, FrameFile, GeometryFile, Kind, Mask, Metadata, Pixels, Sidecar,
+};
 use tempfile::tempdir;
 
 fn u16s(frame: u64) -> Vec<u16> {
@@ -668,4 +671,170 @@ fn what_is_wrong_is_said_in_one_sentence() {
     );
     let named = FrameFile::open(&data("make.py:images")).err().unwrap();
     assert!(matches!(named, FormatError::Shape { .. }), "{named}");
+}
+
+/// Modules of `columns` by `rows` pixels in a row with a column between them, the beam at the left
+/// upper corner of the first.
+fn row_of_modules(folder: &Path, modules: u32, columns: u32, rows: u32, more: &str) -> PathBuf {
+    let path = folder.join("row.geom");
+    let panels: String = (0..modules)
+        .map(|n| {
+            format!(
+                "m{n}/dim1 = {n}\nm{n}/min_fs = 0\nm{n}/max_fs = {}\nm{n}/min_ss = 0\nm{n}/max_ss = {}\nm{n}/corner_x = {}\nm{n}/corner_y = 0\n",
+                columns - 1,
+                rows - 1,
+                n * (columns + 1)
+            )
+        })
+        .collect();
+    std::fs::write(&path, format!("res = 10000\nclen = 0.2\n{more}{panels}")).unwrap();
+    path
+}
+
+#[test]
+fn images_of_modules_become_frames_and_take_their_mask_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let five = GeometryFile::read(&row_of_modules(folder.path(), 5, COLUMNS, ROWS, "")).unwrap();
+    let mut file = FrameFile::open_placed(&data("eiger_master.h5"), &five).unwrap();
+    assert_eq!(file.frames(), 1);
+    let frame = file.read(0).unwrap();
+    assert_eq!((frame.columns, frame.rows), (5 * COLUMNS + 4, ROWS));
+    let Pixels::U16(pixels) = &frame.pixels else {
+        panic!("the type of the file");
+    };
+    let at = |x: u32, y: u32| (y * frame.columns + x) as usize;
+    for (module, x, y) in [(0, 0, 0), (1, 5, 7), (4, 36, 23)] {
+        let place = at(module * (COLUMNS + 1) + x, y);
+        let of_module = value(module.into(), (y * COLUMNS + x).into());
+        assert_eq!(u64::from(pixels[place]), of_module);
+    }
+    // The wavelength is the file's, the rest the geometry's.
+    let known = file.metadata().geometry.unwrap();
+    assert_eq!((known.wavelength_a, known.distance_mm), (0.9763, 200.0));
+    assert_eq!((known.beam_center_px, known.pixel_mm), ([0.0, 0.0], 0.1));
+    let mask = file.metadata().mask.as_ref().unwrap();
+    assert_eq!(mask.count() as u32, 4 * ROWS + 5 * 2);
+    assert!(mask.excludes(at(37, 0)) && mask.excludes(at(2 * 38 + 4, 3)));
+    assert!(matches!(file.read(1), Err(FormatError::NoFrame { .. })));
+}
+
+#[test]
+fn four_dimensions_are_frames_of_modules() {
+    let folder = tempfile::tempdir().unwrap();
+    let two = GeometryFile::read(&row_of_modules(folder.path(), 2, 2, 2, "")).unwrap();
+    let cube = format!("{}:images/cube", data("kinds.h5").display());
+    let mut file = FrameFile::open_placed(cube.as_ref(), &two).unwrap();
+    assert_eq!(file.frames(), 2);
+    let frame = file.read(1).unwrap();
+    assert_eq!((frame.columns, frame.rows), (5, 2));
+    let Err(error) = FrameFile::open(cube.as_ref()) else {
+        panic!("modules need a geometry");
+    };
+    assert!(error.to_string().contains("--geometry"), "{error}");
+}
+
+#[test]
+fn a_mask_is_read_as_the_geometry_says() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(data("kinds.h5"), folder.path().join("bad.h5")).unwrap();
+    let of = |more: &str| {
+        let path = row_of_modules(folder.path(), 1, COLUMNS, ROWS, more);
+        let one = GeometryFile::read(&path).unwrap();
+        FrameFile::open_placed(&data("eiger_data_000001.h5"), &one).map(|file| {
+            let mask = file.metadata().mask.clone().unwrap();
+            (mask.count() as u32, mask.excludes(5))
+        })
+    };
+    let named = "mask_file = bad.h5\nmask = /images/mask\n";
+    assert_eq!(of("").unwrap(), (0, false));
+    assert_eq!(of(&format!("{named}mask_bad = 0x1\n")).unwrap(), (1, true));
+    let good = format!("{named}mask_good = 0x1\nmask_bad = 0x0\n");
+    assert_eq!(of(&good).unwrap(), (COLUMNS * ROWS - 1, false));
+    let missing = of("mask_file = bad.h5\nmask = /images/other\nmask_bad = 1\n");
+    assert!(matches!(missing, Err(FormatError::NoDataset { .. })));
+}
+
+#[test]
+fn panels_that_are_not_in_the_images_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (modules, columns, rows) in [
+        (2, COLUMNS, ROWS),
+        (1, COLUMNS + 1, ROWS),
+        (1, COLUMNS, ROWS + 1),
+    ] {
+        let path = row_of_modules(folder.path(), modules, columns, rows, "");
+        let geometry = GeometryFile::read(&path).unwrap();
+        let refused = FrameFile::open_placed(&data("eiger_data_000001.h5"), &geometry);
+        assert!(
+            matches!(refused, Err(FormatError::Shape { .. })),
+            "{modules} {columns} {rows}"
+        );
+    }
+}
+
+#[test]
+fn frames_of_cxidb_76_come_in_the_order_of_their_annotations() {
+    let mut file = FrameFile::open(&data("idh5.h5")).unwrap();
+    assert_eq!((file.kind(), file.frames()), (Kind::Hdf5, 3));
+    for index in 0..3 {
+        let counts = values(index as u64).map(|v| v as i32).collect();
+        assert_eq!(file.read(index).unwrap(), image(Pixels::I32(counts)));
+    }
+    let metadata = file.metadata();
+    let geometry = metadata.geometry.unwrap();
+    assert_eq!((geometry.wavelength_a, geometry.distance_mm), (1.3, 105.5));
+    let [x, y] = geometry.beam_center_px;
+    assert!(
+        (x - 18.5).abs() < 1e-9 && (y - 11.5).abs() < 1e-9,
+        "{x} {y}"
+    );
+    assert_eq!(
+        (geometry.pixel_mm, metadata.saturation),
+        (0.11, Some(10_000))
+    );
+    // Two areas of 24 rows and 18 columns, without their outermost pixels.
+    let mask = metadata.mask.as_ref().unwrap();
+    assert_eq!(mask.count() as u32, COLUMNS * ROWS - 2 * 22 * 16);
+    let at = |x: u32, y: u32| (y * COLUMNS + x) as usize;
+    assert!(mask.excludes(at(17, 5)) && mask.excludes(at(18, 5)) && mask.excludes(at(19, 5)));
+    assert!(!mask.excludes(at(16, 5)) && !mask.excludes(at(20, 1)) && mask.excludes(at(20, 0)));
+}
+
+#[test]
+fn annotations_of_experts_are_truths() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("expert_annotation.txt");
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        truth::read(&path)
+    };
+    let labels =
+        read("r0027_2000.h5 [1] MISS\nr0027_2000.h5 [3] HIT\n\nr0027_2000.h5 [2] MAYBE \n")
+            .unwrap();
+    let told: Vec<_> = labels
+        .iter()
+        .map(|(line, label)| (*line, label.index, label.class))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (1, 0, Class::Miss),
+            (2, 2, Class::Hit),
+            (4, 1, Class::Maybe)
+        ]
+    );
+    assert_eq!(
+        (&labels[0].1.file[..], &labels[0].1.set[..]),
+        ("r0027_2000.h5", "r0027_2000")
+    );
+    for wrong in ["r.h5 [0] HIT", "r.h5 3 HIT", "[3] HIT", "r.h5 [x] MISS"] {
+        let error = read(&format!("r.h5 [1] HIT\n{wrong}")).unwrap_err();
+        assert!(matches!(error, FormatError::Malformed { .. }), "{wrong}");
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+    let contradiction = read("r.h5 [1] HIT\nr.h5 [1] MISS\n");
+    assert!(matches!(
+        contradiction,
+        Err(FormatError::Contradiction { .. })
+    ));
 }

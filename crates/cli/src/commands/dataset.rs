@@ -1,38 +1,52 @@
 //! `hitgate dataset`: prepared maps with labels, for training.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use hitgate_core::prep::Reduce;
+use hitgate_core::verdict::Class;
 use hitgate_formats::FormatError;
+use hitgate_formats::truth::{self, Truth};
 use hitgate_formats::write::NpyStack;
 use hitgate_sim::{Detector, Scratch, Simulator};
 use rayon::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::frames::label;
+use crate::map::FrameMap;
+use crate::model;
+use crate::module::Input;
+use crate::open::{DescribeArgs, Pictures};
 use crate::progress::Progress;
 use crate::sets::SetArgs;
 use crate::simulation::{COUNT, FIRST, MixArg, ReduceArg, detector};
 
-/// Simulate prepared maps for training: OUT.npy and OUT.jsonl
+/// Prepare maps for training, of simulated or of labelled frames: OUT.npy and OUT.jsonl
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   hitgate dataset train --maps 30000 --seed 1 --mix training
   hitgate dataset validation --maps 4000 --seed 1000
   hitgate dataset without-eiger --maps 30000 --without eiger4m --without eiger16m
+  hitgate dataset real --truth frames/truth.jsonl           # labelled files
+  hitgate dataset L498 --truth L498/expert_annotation.txt   # CXIDB entry 76, r0027_2000.h5 beside it
 
 OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees; with two channels
 [N, side, 2 side], those of a cell side by side. OUT.jsonl has a line a map: index in OUT.npy,
 frame of the seed, class, spots, set, reduce, and `at`, the place of each spot in cells. Of --maps
 maps those of detectors that are left out are not written. No frame is stored on the way, and only
-the pixels that the window needs are simulated.")]
+the pixels that the window needs are simulated. Of a labelled frame `file` is told and `frame` is its
+index there; its spots have no places, and those of class `few` are left out.")]
 pub struct DatasetArgs {
     /// Where to write, without extension
     out: PathBuf,
+    /// Prepare the labelled frames of files in place of simulated ones: lines as in `hitgate eval`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["maps", "first", "seed", "mix", "detector", "only", "without"])]
+    truth: Option<PathBuf>,
     /// Maps to make
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=COUNT))]
     maps: u64,
@@ -64,21 +78,80 @@ const BATCH: u64 = 256;
 /// Runs the command.
 pub fn run(args: &DatasetArgs) -> Result<()> {
     args.sets.check(&Detector::ALL.map(Detector::name))?;
+    let mut dataset = Dataset::create(args)?;
+    let start = std::time::Instant::now();
+    let pixels = match &args.truth {
+        Some(truth) => labelled(truth, args, &mut dataset)?,
+        None => simulated(args, &mut dataset)?,
+    };
+    let [hits, maybes, misses] = dataset.counts;
+    let path = dataset.maps_path.display().to_string();
+    let written = dataset.finish()?;
+    let seconds = start.elapsed().as_secs_f64();
+    say!(
+        "{written} maps of {0} x {0} in {path}: {hits} hit, {maybes} maybe, {misses} miss; {1:.1} s, {2:.0} Mpx/s",
+        args.input,
+        seconds,
+        pixels as f64 / seconds / 1e6
+    );
+    Ok(())
+}
+
+/// Maps and their labels, side by side.
+struct Dataset {
+    maps_path: PathBuf,
+    labels_path: PathBuf,
+    maps: NpyStack,
+    labels: BufWriter<File>,
+    counts: [u64; 3],
+}
+
+impl Dataset {
+    fn create(args: &DatasetArgs) -> Result<Self> {
+        let channels = Reduce::from(args.reduce).channels();
+        let labels_path = with_ending(&args.out, "jsonl");
+        let maps_path = with_ending(&args.out, "npy");
+        let maps = NpyStack::create(&maps_path, args.input * channels, args.input)?;
+        let labels = File::create(&labels_path)
+            .map_err(|error| FormatError::writing(&labels_path, error))?;
+        Ok(Dataset {
+            maps_path,
+            labels_path,
+            maps,
+            labels: BufWriter::new(labels),
+            counts: [0; 3],
+        })
+    }
+
+    fn push(&mut self, class: Class, map: &[u8], label: &Value) -> Result<()> {
+        self.maps.push(map)?;
+        writeln!(self.labels, "{label}")
+            .map_err(|error| FormatError::writing(&self.labels_path, error))?;
+        self.counts[class as usize] += 1;
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    fn finish(mut self) -> Result<u64> {
+        let flushed = self.labels.flush();
+        flushed.map_err(|error| FormatError::writing(&self.labels_path, error))?;
+        Ok(self.maps.finish()?)
+    }
+}
+
+/// Simulates maps; returns how many pixels that took.
+fn simulated(args: &DatasetArgs, dataset: &mut Dataset) -> Result<u64> {
     let simulator = match args.detector {
         Some(detector) => Simulator::with_detector(args.seed, args.mix.into(), detector),
         None => Simulator::new(args.seed, args.mix.into()),
     };
     let reduce: Reduce = args.reduce.into();
-    let channels = reduce.channels();
-    let map_bytes = (args.input as usize).pow(2) * channels as usize;
-    let labels_path = with_ending(&args.out, "jsonl");
-    let maps_path = with_ending(&args.out, "npy");
-    let mut maps = NpyStack::create(&maps_path, args.input * channels, args.input)?;
-    let unwritable = |error| FormatError::writing(&labels_path, error);
-    let mut labels = BufWriter::new(File::create(&labels_path).map_err(unwritable)?);
+    let map_bytes = (args.input as usize).pow(2) * reduce.channels() as usize;
     let progress = Progress::start("simulating", args.maps);
-    let start = std::time::Instant::now();
-    let (mut counts, mut pixels) = ([0u64; 3], 0u64);
+    let mut pixels = 0;
     let end = args.first + args.maps;
     for first in (args.first..end).step_by(BATCH as usize) {
         let made: Vec<_> = (first..end.min(first + BATCH))
@@ -92,29 +165,56 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
             })
             .collect();
         for (frame, label, map) in made {
-            maps.push(&map)?;
             let line = json!({
-                "index": counts.iter().sum::<u64>(), "frame": frame, "class": label.truth.class.name(), "spots": label.truth.spots, "set": label.set,
+                "index": dataset.len(), "frame": frame, "class": label.truth.class.name(), "spots": label.truth.spots, "set": label.set,
                 "reduce": ReduceArg::name(reduce), "at": label.spots.iter().map(|at| at.map(tenths)).collect::<Vec<_>>(),
             });
-            writeln!(labels, "{line}").map_err(unwritable)?;
-            counts[label.truth.class as usize] += 1;
+            dataset.push(label.truth.class, &map, &line)?;
             pixels += label.pixels;
         }
     }
-    labels.flush().map_err(unwritable)?;
-    let written = maps.finish()?;
     progress.clear();
-    let [hits, maybes, misses] = counts;
-    let seconds = start.elapsed().as_secs_f64();
-    say!(
-        "{written} maps of {0} x {0} in {1}: {hits} hit, {maybes} maybe, {misses} miss; {2:.1} s, {3:.0} Mpx/s",
-        args.input,
-        maps_path.display(),
-        seconds,
-        pixels as f64 / seconds / 1e6
+    Ok(pixels)
+}
+
+/// Prepares the frames that a truth file labels, file by file; returns the pixels of their windows.
+fn labelled(path: &Path, args: &DatasetArgs, dataset: &mut Dataset) -> Result<u64> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut labels: BTreeMap<String, Vec<(Truth, Class)>> = BTreeMap::new();
+    for (_, line) in truth::read(path)? {
+        if let Some(class) = label(line.class) {
+            let of_file = labels.entry(line.file.clone()).or_default();
+            of_file.push((line, class));
+        }
+    }
+    let input = Input {
+        size: args.input,
+        reduce: args.reduce.into(),
+        ..model::input(&model::parse(model::EMBEDDED, None)?)
+    };
+    let progress = Progress::start(
+        "preparing",
+        labels.values().map(Vec::len).sum::<usize>() as u64,
     );
-    Ok(())
+    let mut pixels = 0;
+    for (file, lines) in labels {
+        let mut pictures = Pictures::open(&folder.join(&file), &DescribeArgs::default())?;
+        for (line, class) in lines {
+            let map = FrameMap::of_pictures(&mut pictures, line.index, input)?;
+            let label = json!({
+                "index": dataset.len(), "class": class.name(), "spots": line.spots, "set": line.set,
+                "reduce": ReduceArg::name(input.reduce), "file": file, "frame": line.index,
+            });
+            dataset.push(class, &map.levels, &label)?;
+            pixels += u64::from(map.window.side()).pow(2);
+            progress.advance();
+        }
+    }
+    progress.clear();
+    if dataset.len() == 0 {
+        bail!("no frame has a class of hit, maybe or miss: nothing to prepare");
+    }
+    Ok(pixels)
 }
 
 /// Rounded to a tenth of a cell.

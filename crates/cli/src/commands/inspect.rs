@@ -8,8 +8,8 @@ use clap::Args;
 use hitgate_core::accounts::Accounts;
 use hitgate_core::net::{Model, format};
 use hitgate_core::prep::Reduce;
-use hitgate_formats::FrameFile;
 use hitgate_formats::geometry::window;
+use hitgate_formats::{FrameFile, GeometryFile};
 use hitgate_host::{HostError, MonotonicClock, Ring};
 use hitgate_kernels::Level;
 use hitgate_ring::AttachError;
@@ -26,10 +26,14 @@ Examples:
   hitgate inspect model.hgm
   hitgate inspect /dev/shm/hitgate.ring    # also while it is in use
   hitgate inspect frame_00001.cbf.gz
+  hitgate inspect run.h5 --geometry detector.geom    # the frame that its panels make
   hitgate inspect kept.slots               # what `run --keep` wrote")]
 pub struct InspectArgs {
     /// A model (.hgm), a ring, a file of frames, or kept slots; FILE:DATASET names a dataset in an HDF5 file
     what: Option<PathBuf>,
+    /// Geometry of CrystFEL (.geom) or DIALS (.expt) that places the panels of a file of frames
+    #[arg(long, value_name = "FILE", requires = "what")]
+    geometry: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -40,8 +44,11 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     };
     // Frames are the last guess, and know FILE:DATASET and what to say of a missing file.
     let Ok(start) = start_of(path) else {
-        return show_frames(path);
+        return show_frames(path, None);
     };
+    if let Some(geometry) = &args.geometry {
+        return show_frames(path, Some(&GeometryFile::read(geometry)?));
+    }
     if start == format::MAGIC {
         return show_model(&model::bytes(Some(path))?, Some(path));
     }
@@ -53,7 +60,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         Err(HostError::Attach {
             cause: AttachError::NotARing,
             ..
-        }) => show_frames(path),
+        }) => show_frames(path, None),
         Err(error) => Err(error.into()),
     }
 }
@@ -209,8 +216,11 @@ fn show_slots(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn show_frames(path: &Path) -> Result<()> {
-    let mut file = FrameFile::open(path)?;
+fn show_frames(path: &Path, geometry: Option<&GeometryFile>) -> Result<()> {
+    let mut file = match geometry {
+        None => FrameFile::open(path)?,
+        Some(geometry) => FrameFile::open_placed(path, geometry)?,
+    };
     let frames = match file.frames() {
         1 => "1 frame".to_string(),
         n => format!("{n} frames"),
@@ -226,6 +236,14 @@ fn show_frames(path: &Path) -> Result<()> {
         image.columns,
         image.rows
     );
+    if let Some(placement) = file.placement() {
+        let [columns, rows] = placement.data;
+        say!(
+            "assembled  of {} panels in {columns} x {rows} pixels, moved by whole pixels: corners up to {:.2} pixels off",
+            placement.panels(),
+            placement.error_px
+        );
+    }
     let metadata = file.metadata();
     say!(
         "detector   {}",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
@@ -21,12 +21,13 @@ Examples:
   hitgate screen frame_00001.cbf.gz run.h5
   hitgate screen run.h5:/entry/data/data --format lst -o hits.lst   # for CrystFEL
   hitgate screen module.npy --distance 150 --wavelength 1.3 --beam-center 512,256 --pixel 0.075
+  hitgate screen run.h5 --geometry detector.geom          # modules 8 x 512 x 1024, assembled
   hitgate screen raw.npy --pedestal G0.npy,G1.npy,G2.npy --adu-per-photon 508,-17.9,-1.44
     # JUNGFRAU at 12.4 keV, of nominal gains 41, -1.44 and -0.116 ADU/keV
 
 Reads CBF, HDF5/NeXus (bitshuffle-LZ4 too), TIFF, MarCCD, SMV, NPY, each also as .gz, and what
-`hitgate run --keep` wrote. Geometry comes from flags, else from NAME.json beside the file, else from
-the file; without any the whole frame is looked at. The line says which: \"geometry\" is flags, sidecar,
+`hitgate run --keep` wrote. Geometry comes from flags, --geometry among them, else from NAME.json beside
+the file, else from the file; without any the whole frame is looked at. The line says which: \"geometry\" is flags, sidecar,
 file or none.
 Exits with 1 when a frame could not be read.")]
 pub struct ScreenArgs {
@@ -81,13 +82,19 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
 
 /// Runs the command.
 pub fn run(args: &ScreenArgs) -> Result<()> {
+    let raw = args.raw.read()?;
+    if raw.is_some() && args.describe.geometry.is_some() {
+        bail!(
+            "--pedestal corrects the words of the data, --geometry moves them: correct them first, and screen the counts"
+        );
+    }
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let screener = Screener {
         model: model::parse(&bytes, args.filter.model.as_deref())?,
         model_bytes: &bytes,
         describe: &args.describe,
         filter: &args.filter,
-        raw: args.raw.read()?,
+        raw,
     };
     args.lines.write(HEADER, |out| {
         let mut done = Done::default();

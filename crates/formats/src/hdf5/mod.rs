@@ -1,6 +1,8 @@
-//! HDF5: the NeXus layout of DECTRIS and areaDetector files, or any dataset by its name.
+//! HDF5: the NeXus layout of DECTRIS and areaDetector files, that of CXIDB entry 76, or any dataset by
+//! its name.
 
 mod bitshuffle;
+mod idh5;
 mod legacy;
 mod nexus;
 
@@ -48,7 +50,7 @@ pub(crate) struct Stack {
     pub(crate) frames: usize,
 }
 
-/// One dataset: frames x rows x columns, or rows x columns.
+/// One dataset: frames x rows x columns, rows x columns, or frames x modules x rows x columns.
 struct Part {
     dataset: Dataset,
     frames: usize,
@@ -73,11 +75,14 @@ fn end_of_file(head: &[u8]) -> Option<u64> {
     (usize::from(size) == size_of::<u64>()).then(|| u64::from_le_bytes(*end))
 }
 
-/// Opens the frames: those of `dataset` where one is named, else those that the layout shows.
+/// Opens the frames: those of `dataset` where one is named, else those that the layout shows. Where
+/// frames may be `stacks` of modules, four dimensions are frames x modules x rows x columns, and the
+/// modules of a frame are read one under another.
 pub(crate) fn open(
     path: &Path,
     mut contents: Contents,
     dataset: Option<&str>,
+    stacks: bool,
 ) -> Result<(Stack, Sidecar, Option<Mask>), FormatError> {
     let (there, head) = (contents.length(), contents.head(path)?);
     if let Some(end) = end_of_file(&head).filter(|&end| end > there) {
@@ -92,13 +97,18 @@ pub(crate) fn open(
         file = open_file(path, storage).map_err(|e| error(path, e))?;
         (name, parts) = find(path, &file, dataset)?;
     }
-    let stack = Stack::new(path, parts)?;
-    let mut found = nexus::describe(&file);
+    let stack = Stack::new(path, parts, stacks)?;
+    let is_idh5 = idh5::is_one(&file);
+    let mut found = match is_idh5 {
+        true => idh5::describe(&file),
+        false => nexus::describe(&file),
+    };
     found.mask_values = Some(mask_values(&found, stack.element));
     let fits = |mask: &Dataset| mask.shape() == [u64::from(stack.rows), u64::from(stack.columns)];
     // A dataset named by the user may be another image than the one that the mask belongs to.
     let mask = nexus::mask(&file, &name).filter(|mask| dataset.is_none() || fits(mask));
     let mask = match mask {
+        _ if is_idh5 => idh5::mask(path, &file, stack.columns, stack.rows)?,
         Some(dataset) => Some(read_mask(path, &dataset, &stack)?),
         None => None,
     };
@@ -122,12 +132,22 @@ fn mask_values(found: &Sidecar, element: Element) -> Vec<i64> {
 }
 
 impl Stack {
-    fn new(path: &Path, parts: Vec<Dataset>) -> Result<Stack, FormatError> {
+    fn new(path: &Path, parts: Vec<Dataset>, stacks: bool) -> Result<Stack, FormatError> {
         let mut stack: Option<Stack> = None;
         for dataset in parts {
             let (frames, rows, columns) = match *dataset.shape() {
                 [rows, columns] => (1, rows, columns),
                 [frames, rows, columns] => (frames, rows, columns),
+                [frames, modules, rows, columns] if stacks => {
+                    (frames, modules.saturating_mul(rows), columns)
+                }
+                [_, modules, rows, columns] => {
+                    let what = format!(
+                        "{} holds {modules} modules of {columns} x {rows} a frame, which --geometry places",
+                        dataset.name()
+                    );
+                    return Err(FormatError::shape(path, what));
+                }
                 ref other => {
                     return Err(FormatError::shape(
                         path,
@@ -193,7 +213,7 @@ impl Part {
             return self.truth_values(index);
         }
         let mut selection = SliceInfo::all(self.dataset.ndim());
-        if self.dataset.ndim() == 3 {
+        if self.dataset.ndim() >= 3 {
             selection.selections[0] = SliceInfoElem::Index(index as u64);
         }
         macro_rules! read {
@@ -359,6 +379,10 @@ fn find(
             Err(e) if is_absent(&e) => Err(missing(&format!("dataset {name}"))),
             Err(e) => Err(error(path, e)),
         };
+    }
+    if idh5::is_one(file) {
+        let images = idh5::images(file).map_err(|e| error(path, e))?;
+        return Ok(("/data".to_owned(), images));
     }
     let mut unreadable = None;
     for &name in DATA {

@@ -2,6 +2,7 @@
 
 use hdf5_reader::{Dataset, Datatype, Hdf5File};
 
+use crate::geometry::HC_EV_A;
 use crate::pilatus;
 use crate::sidecar::Sidecar;
 
@@ -16,8 +17,6 @@ const BEAMS: &[&str] = &[
     "/entry/instrument/monochromator",
     "/entry_1/instrument_1/source_1",
 ];
-/// hc in eV ångström (CODATA 2018).
-const HC_EV_A: f64 = 12_398.419_84;
 /// No pixel is a millimetre wide: a size from here on is in millimetres, whatever NeXus asks for.
 const WIDEST_PIXEL_M: f64 = 1e-3;
 
@@ -112,8 +111,8 @@ struct Quantity {
 
 impl Quantity {
     fn read(file: &Hdf5File, path: &str) -> Option<Quantity> {
+        let value = number_at(file, path)?;
         let dataset = file.dataset(path).ok()?;
-        let value = number(&dataset).filter(|value| value.is_finite())?;
         let unit = dataset
             .attribute("units")
             .and_then(|unit| unit.read_string())
@@ -138,54 +137,60 @@ impl Quantity {
     }
 }
 
-/// The first value of a small dataset of any numeric type.
+/// The first value of a small dataset.
 fn number(dataset: &Dataset) -> Option<f64> {
-    const SMALL: u64 = 64;
+    numbers(dataset)?.first().copied()
+}
+
+/// The first value of the small dataset of this name, where it is a finite number.
+pub(super) fn number_at(file: &Hdf5File, path: &str) -> Option<f64> {
+    number(&file.dataset(path).ok()?).filter(|value| value.is_finite())
+}
+
+/// The values of a small dataset of any numeric type: a number a frame, not frames.
+pub(super) fn numbers(dataset: &Dataset) -> Option<Vec<f64>> {
+    const SMALL: u64 = 1 << 16;
     if dataset.num_elements().ok()? > SMALL {
         return None;
     }
-    macro_rules! first {
-        ($type:ty) => {
-            dataset
-                .read_array::<$type>()
-                .ok()?
-                .first()
-                .copied()
-                .map(|value| value as f64)
-        };
+    macro_rules! all {
+        ($type:ty) => {{
+            let values = dataset.read_array::<$type>().ok()?;
+            Some(values.iter().map(|&value| value as f64).collect())
+        }};
     }
     match dataset.dtype() {
         Datatype::FixedPoint {
             size: 1,
             signed: true,
             ..
-        } => first!(i8),
+        } => all!(i8),
         Datatype::FixedPoint {
             size: 2,
             signed: true,
             ..
-        } => first!(i16),
+        } => all!(i16),
         Datatype::FixedPoint {
             size: 4,
             signed: true,
             ..
-        } => first!(i32),
+        } => all!(i32),
         Datatype::FixedPoint {
             size: 8,
             signed: true,
             ..
-        } => first!(i64),
-        Datatype::FixedPoint { size: 1, .. } => first!(u8),
-        Datatype::FixedPoint { size: 2, .. } => first!(u16),
-        Datatype::FixedPoint { size: 4, .. } => first!(u32),
-        Datatype::FixedPoint { size: 8, .. } => first!(u64),
-        Datatype::FloatingPoint { size: 4, .. } => first!(f32),
-        Datatype::FloatingPoint { size: 8, .. } => first!(f64),
+        } => all!(i64),
+        Datatype::FixedPoint { size: 1, .. } => all!(u8),
+        Datatype::FixedPoint { size: 2, .. } => all!(u16),
+        Datatype::FixedPoint { size: 4, .. } => all!(u32),
+        Datatype::FixedPoint { size: 8, .. } => all!(u64),
+        Datatype::FloatingPoint { size: 4, .. } => all!(f32),
+        Datatype::FloatingPoint { size: 8, .. } => all!(f64),
         _ => None,
     }
 }
 
-fn text(file: &Hdf5File, path: &str) -> Option<String> {
+pub(super) fn text(file: &Hdf5File, path: &str) -> Option<String> {
     let text = file
         .dataset(path)
         .ok()?

@@ -73,3 +73,19 @@ with h5py.File("kinds.h5", "w", libver=("earliest", "v110")) as file:
     mask = np.zeros((ROWS, COLUMNS), bool)
     mask[0, 5] = True
     group.create_dataset("mask", data=mask)
+
+# The layout of CXIDB entry 76: keys that h5py sorts, two active areas, millimetres and ångström.
+with h5py.File("idh5.h5", "w", libver=("earliest", "v110")) as file:
+    file["metadata/idh5_version"] = "idh5_v1.0"
+    file["metadata/BEAM_CENTER_X"] = 2.035
+    file["metadata/BEAM_CENTER_Y"] = 1.265
+    file["metadata/PIXEL_SIZE"] = 0.11
+    file["metadata/SIZE1"], file["metadata/SIZE2"] = COLUMNS, ROWS
+    file["metadata/MIN_TRUSTED_VALUE"], file["metadata/SATURATED_VALUE"] = -10, 10000
+    file["metadata/ACTIVE_AREAS"] = np.array([0, 0, 24, 18, 0, 19, 24, 37], np.int64)
+    for key, frames in (("r0027_chunk_b", [2]), ("r0027_chunk_a", [0, 1])):
+        group = file.create_group(f"data/{key}")
+        group["images"] = stack(3, np.int32)[frames]
+        group["distance"] = np.array([105.5 + f for f in frames])
+        group["wavelength"] = np.array([1.3 + f / 100 for f in frames])
+        group["timestamp"] = np.array([f"2015-01-01T00:00Z00.{f:03}" for f in frames], "S32")

@@ -30,6 +30,7 @@ use figures::Figures;
 Examples:
   hitgate eval --simulate 2000 --seed 7777        # fresh simulated frames
   hitgate eval --truth frames/truth.jsonl         # labelled files
+  hitgate eval --truth L498/expert_annotation.txt # CXIDB entry 76, r0027_2000.h5 beside it
   hitgate eval --maps validation.npy              # maps that `hitgate dataset` made
   hitgate eval --maps validation.npy --engine tract --model runs/w025/model.onnx
   hitgate eval --simulate 500 --baseline spots    # beside the classical spot counter
@@ -41,7 +42,8 @@ A rate is given as k/n with its exact one-sided 95 % bound. Frames of class `few
 A threshold that is set by what it keeps or drops is set on these very frames. Misses that pass limit
 what a run shrinks to: where 0.97 of them are dropped, one of 1 % hits shrinks at most 25-fold.")]
 pub struct EvalArgs {
-    /// Labels of files: a JSON object with file, index, class and set in a line for each frame
+    /// Labels of files beside it: a line for each frame, a JSON object with file, index, class and set,
+    /// or `FILE [3] HIT` of CXIDB entry 76, counted from 1
     #[arg(
         long,
         value_name = "FILE",
