@@ -154,9 +154,16 @@ impl Pictures {
         })
     }
 
-    /// The same file, whose frames may be raw words: the caller corrects them.
-    pub fn of_raw_words(self) -> Self {
-        Pictures { raw: true, ..self }
+    /// Opens a file, or says why it cannot be opened. Where its frames are `raw` words, the caller
+    /// corrects them.
+    pub fn open_or_say(path: &Path, describe: &DescribeArgs, raw: bool) -> Option<Self> {
+        match Pictures::open(path, describe) {
+            Ok(pictures) => Some(Pictures { raw, ..pictures }),
+            Err(error) => {
+                eprintln!("hitgate: {error:#}");
+                None
+            }
+        }
     }
 
     /// The file itself, without the dataset that was named.

@@ -21,6 +21,7 @@ pub struct RawArgs {
         value_name = "G0,G1,G2",
         value_delimiter = ',',
         requires = "adu_per_photon",
+        conflicts_with = "geometry",
         help_heading = "Raw words"
     )]
     pedestal: Option<Vec<PathBuf>>,

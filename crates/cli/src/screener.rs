@@ -102,13 +102,9 @@ impl Screener<'_> {
     /// # Errors
     /// Those of `emit`, and of the filter itself.
     pub fn file(&self, path: &Path, emit: &mut Emit<'_>) -> Result<usize> {
-        let mut pictures = match Pictures::open(path, self.describe) {
-            Ok(pictures) if self.raw.is_some() => pictures.of_raw_words(),
-            Ok(pictures) => pictures,
-            Err(error) => {
-                eprintln!("hitgate: {error:#}");
-                return Ok(1);
-            }
+        let raw = self.raw.is_some();
+        let Some(mut pictures) = Pictures::open_or_say(path, self.describe, raw) else {
+            return Ok(1);
         };
         let (mut index, mut failed) = (0, 0);
         while index < pictures.len() {

@@ -1,38 +1,19 @@
 //! `hitgate screen` and its neighbours as a user meets them: on whole files, and on broken ones.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use common::{bundled, complaint, lines};
 use serde_json::Value;
 
 fn hitgate() -> Command {
     Command::cargo_bin("hitgate").expect("the program is built")
 }
 
-fn bundled(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("demo")
-        .join(name)
-}
-
 const EIGER: &str = "eiger4m_dls.h5";
 const BLANK: &str = "blank_pilatus300k.cbf.gz";
-
-fn lines(output: &[u8]) -> Vec<Value> {
-    let text = std::str::from_utf8(output).expect("text");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
-        .collect()
-}
-
-/// What the command says when it fails: one sentence on standard error, nothing that panicked.
-fn complaint(command: &mut Command) -> String {
-    let output = command.output().expect("the program runs");
-    assert!(!output.status.success(), "{command:?} should fail");
-    let text = String::from_utf8(output.stderr).expect("text");
-    assert!(!text.contains("panicked"), "{text}");
-    text
-}
 
 #[test]
 fn a_line_a_frame_with_the_keys_of_the_contract() {
@@ -573,7 +554,11 @@ fn a_geometry_that_does_not_fit_is_refused() {
         "--adu-per-photon",
         "1,1,1",
     ];
-    let _ = said(&stack, &geometry, &raw);
+    let raw = said(&stack, &geometry, &raw);
+    assert!(
+        raw.contains("'--pedestal") && raw.contains("cannot be used with"),
+        "{raw}"
+    );
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `hitgate spots` as a user meets it: on files, and against simulated frames.
 
-use std::path::{Path, PathBuf};
+mod common;
 
 use assert_cmd::Command;
+use common::{bundled, complaint, lines};
 use serde_json::Value;
 
 fn spots() -> Command {
@@ -11,30 +12,9 @@ fn spots() -> Command {
     command
 }
 
-fn bundled(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("demo")
-        .join(name)
-}
-
 const EIGER: &str = "eiger4m_dls.h5";
 const CCD: &str = "snase_ccd_00001.img.gz";
 const BLANK: &str = "blank_pilatus300k.cbf.gz";
-
-fn lines(output: &[u8]) -> Vec<Value> {
-    let text = std::str::from_utf8(output).expect("text");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
-        .collect()
-}
-
-fn complaint(command: &mut Command) -> String {
-    let output = command.output().expect("the program runs");
-    assert!(!output.status.success(), "{command:?} should fail");
-    let text = String::from_utf8(output.stderr).expect("text");
-    assert!(!text.contains("panicked"), "{text}");
-    text
-}
 
 #[test]
 fn a_line_a_frame_with_its_spots_and_what_they_make_of_it() {

@@ -5,7 +5,7 @@
 //! 2 × 2, of 3 × 3 and of 5 × 5 counts, the largest sum of 3 × 3 without the largest of the nine, and
 //! the mean in 1/16; all of a block without a measurement 65535. OUT.jsonl has the labels.
 
-use hitgate_core::frame::PixelType;
+use hitgate_core::prep::{EXCLUDED, Reduce};
 use hitgate_sim::{Mix, Simulated, Simulator};
 use rayon::prelude::*;
 use std::fs::File;
@@ -67,9 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// The features of each block, by feature.
 fn reduced(frame: &Simulated, input: u32) -> Vec<Vec<u16>> {
-    let window = frame
-        .preparation(input, hitgate_core::prep::Reduce::Maximum)
-        .window;
+    let window = frame.preparation(input, Reduce::Maximum).window;
     let (columns, rows) = (frame.columns as i64, frame.rows as i64);
     let counts = counts(frame);
     let at = |x: i64, y: i64| {
@@ -128,31 +126,12 @@ fn reduced(frame: &Simulated, input: u32) -> Vec<Vec<u16>> {
 
 /// What each pixel counted; none where it is excluded.
 fn counts(frame: &Simulated) -> Vec<Option<u32>> {
-    let size = frame.pixel_type.size();
-    let excluded = |i: usize| {
-        frame
-            .mask
-            .get(i / 8)
-            .is_some_and(|byte| byte >> (i % 8) & 1 != 0)
-    };
+    let (columns, rows) = (frame.columns as usize, frame.rows as usize);
+    let mut counts = vec![0; columns * rows];
     frame
-        .payload
-        .chunks_exact(size)
-        .enumerate()
-        .map(|(i, bytes)| {
-            let number = match *bytes {
-                [a, b] if frame.pixel_type == PixelType::I16 => {
-                    i64::from(i16::from_le_bytes([a, b]))
-                }
-                [a, b] => i64::from(u16::from_le_bytes([a, b])),
-                [a, b, c, d] if frame.pixel_type == PixelType::I32 => {
-                    i64::from(i32::from_le_bytes([a, b, c, d]))
-                }
-                [a, b, c, d] => i64::from(u32::from_le_bytes([a, b, c, d])),
-                _ => 0,
-            };
-            let measured = !excluded(i) && !frame.mask_values.contains(&number);
-            measured.then(|| (number.max(0) as u32).min(frame.saturation).min(0xFFFF))
-        })
-        .collect()
+        .preparation(1, Reduce::Maximum)
+        .read_counts(&frame.as_frame(), 0..columns, 0..rows, &mut counts)
+        .expect("a simulated frame has its own shape");
+    let measured = |&count: &u32| (count != EXCLUDED).then(|| count.min(0xFFFF));
+    counts.iter().map(measured).collect()
 }

@@ -235,13 +235,9 @@ impl Files<'_> {
     /// # Errors
     /// Those of `emit`.
     fn count(&self, path: &Path, working: &mut Working, emit: &mut Emit<'_>) -> Result<usize> {
-        let mut pictures = match Pictures::open(path, self.describe) {
-            Ok(pictures) if self.raw.is_some() => pictures.of_raw_words(),
-            Ok(pictures) => pictures,
-            Err(error) => {
-                eprintln!("hitgate: {error:#}");
-                return Ok(1);
-            }
+        let raw = self.raw.is_some();
+        let Some(mut pictures) = Pictures::open_or_say(path, self.describe, raw) else {
+            return Ok(1);
         };
         let (mut index, mut failed) = (0, 0);
         while index < pictures.len() {

@@ -33,7 +33,7 @@ fn keys(file: &Hdf5File) -> Vec<String> {
 }
 
 /// Geometry in millimetres and ångström, and the highest trusted count. Distance and wavelength are
-/// those of the first frame: from shot to shot they vary by less than moves the water ring by a cell.
+/// those of the first frame, whatever they are from shot to shot.
 pub(super) fn describe(file: &Hdf5File) -> Sidecar {
     let metadata = |name: &str| nexus::number_at(file, &format!("/metadata/{name}"));
     let first = keys(file).into_iter().next().unwrap_or_default();

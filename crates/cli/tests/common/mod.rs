@@ -1,0 +1,30 @@
+//! What tests of the program share.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+/// A frame that the program brings along.
+pub fn bundled(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("demo")
+        .join(name)
+}
+
+/// Standard output, a JSON object a line.
+pub fn lines(output: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(output).expect("text");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
+}
+
+/// What the command says when it fails: one sentence on standard error, nothing that panicked.
+pub fn complaint(command: &mut Command) -> String {
+    let output = command.output().expect("the program runs");
+    assert!(!output.status.success(), "{command:?} should fail");
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
