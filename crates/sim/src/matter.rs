@@ -203,8 +203,8 @@ fn rings(
 fn add(draw: &mut Draw, recipe: &mut Recipe, rings: Vec<Ring>, grainy: f64) {
     if draw.chance(grainy) {
         recipe.grains = rings;
-        recipe.crest = if draw.chance(0.35) {
-            Crest::Spotty(draw.log_uniform(0.002, 0.05))
+        recipe.crest = if draw.chance(0.4) {
+            Crest::Spotty(draw.log_uniform(0.002, 0.4))
         } else {
             Crest::Uneven(draw.log_uniform(0.15, 1.6))
         };
@@ -249,7 +249,7 @@ fn salt(draw: &mut Draw, level: f64, geometry: &Geometry, recipe: &mut Recipe) {
     add(draw, recipe, found, 0.5);
 }
 
-/// A standard powder: many rings, each the same all around.
+/// A standard powder: many rings, each the same all around unless its grains are few.
 fn powder(draw: &mut Draw, level: f64, geometry: &Geometry, size: f64, recipe: &mut Recipe) {
     let strength = |draw: &mut Draw| draw.log_uniform(0.1, 1.0);
     let mut lines = Vec::new();
@@ -305,7 +305,7 @@ fn powder(draw: &mut Draw, level: f64, geometry: &Geometry, size: f64, recipe: &
             height,
         }));
     }
-    add(draw, recipe, found, 0.15);
+    add(draw, recipe, found, 0.4);
 }
 
 /// A straight line through the beam, or past it.

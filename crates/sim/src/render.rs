@@ -52,7 +52,6 @@ pub(crate) fn render(
             let bits = scene.noise_bits(key, left - 1 + i as i32);
             *out = poisson.count(mean, bits as u32, (bits >> 32) as u8) as f32;
         }
-        add_zingers(scene, y, left - 1, photons);
     };
     payload.clear();
     let blurred = instrument.response.blur > 0.0;
@@ -66,6 +65,7 @@ pub(crate) fn render(
             let [_, _, below] = &mut rows.photons;
             sample(y + 1, below, &mut rows.expected);
             blur(&rows.photons, instrument.response.blur, &mut rows.expected);
+            add_zingers(scene, y, left - 1, &mut rows.expected);
             digitise(
                 scene,
                 instrument,
@@ -78,6 +78,7 @@ pub(crate) fn render(
         } else {
             let [here, ..] = &mut rows.photons;
             sample(y, here, &mut rows.expected);
+            add_zingers(scene, y, left - 1, here);
             digitise(
                 scene,
                 instrument,
@@ -91,6 +92,7 @@ pub(crate) fn render(
     }
 }
 
+/// Particles deposit behind what spreads the light.
 fn add_zingers(scene: &Scene, y: i32, left: i32, photons: &mut [f32]) {
     let Ok(row) = u32::try_from(y) else { return };
     let first = scene.zingers.partition_point(|&(zy, ..)| zy < row);
@@ -102,7 +104,7 @@ fn add_zingers(scene: &Scene, y: i32, left: i32, photons: &mut [f32]) {
             .ok()
             .and_then(|at| photons.get_mut(at))
         {
-            *out += counts.trunc();
+            *out += counts;
         }
     }
 }
