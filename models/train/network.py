@@ -1,7 +1,10 @@
 """MobileNet-V1 as hitgate runs it: any width, any input size, one to four channels, three classes."""
 
+import copy
+
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CLASSES = ("hit", "maybe", "miss")
 STEM_CHANNELS = 32
@@ -68,6 +71,14 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 
     )
 
 
+def settled(part: nn.Module) -> nn.Module:
+    """A copy that does what `part` does once it is trained: batch norms folded into the convolutions before them."""
+    if isinstance(part[0], nn.Conv2d):
+        convolution, norm, _ = copy.deepcopy(part).eval()
+        return nn.Sequential(fuse_conv_bn_eval(convolution, norm), nn.ReLU(inplace=True)).requires_grad_(False)
+    return nn.Sequential(*map(settled, part))
+
+
 class MobileNetV1(nn.Module):
     """Maps f32 [n, channels, size, size] in 0..=1 to logits [n, 3], in the order of CLASSES.
 
@@ -81,9 +92,10 @@ class MobileNetV1(nn.Module):
     def __init__(self, width: float, channels: int = 1, size: int = 224):
         super().__init__()
         self.places = (-(-size // 32)) ** 2
+        self.fixed = None
         wide = scaled(STEM_CHANNELS, width)
         self.stem = conv(channels, wide, 3, stride=2)
-        self.blocks = nn.ModuleList()
+        self.blocks = nn.Sequential()
         for number, (outputs, stride) in enumerate(BLOCKS, 1):
             outputs = scaled(outputs, width)
             self.blocks.append(
@@ -95,14 +107,22 @@ class MobileNetV1(nn.Module):
         self.head = nn.Linear(wide, len(CLASSES))
         self.count = nn.Conv2d(wide, 1, 1)
 
+    def fix_beginning(self):
+        """From now on only what comes after the middle learns. The beginning holds nearly all cells, and most of the work."""
+        # In a tuple, which the module does not look into: the weights stay where they are.
+        self.fixed = (nn.Sequential(*map(settled, [self.stem, *self.blocks[:MIDDLE]])),)
+
+    def middle(self, maps):
+        """What the stem and the blocks up to the middle make of the maps."""
+        if self.fixed:
+            with torch.no_grad():
+                return self.fixed[0](maps)
+        return self.blocks[:MIDDLE](self.stem(maps))
+
     def ends(self, maps):
         """What the middle and the end of the network make of the maps."""
-        x = self.stem(maps)
-        for number, block in enumerate(self.blocks, 1):
-            x = block(x)
-            if number == MIDDLE:
-                middle = x
-        return middle, x
+        middle = self.middle(maps)
+        return middle, self.blocks[MIDDLE:](middle)
 
     def pooled(self, end):
         return end.sum((2, 3)) / self.places
