@@ -418,17 +418,19 @@ fn zingers(draw: &mut Draw, instrument: &Instrument) -> Vec<(u32, u32, f32)> {
 
 /// Charge that drifts to the four nearest pixels of the point `(x, y)`, more to the nearer.
 fn share(x: f64, y: f64, photons: f64, deposits: &mut Vec<(i64, i64, f32)>) {
-    let ((left, right), (top, bottom)) = (split(x), split(y));
-    for (column, along) in [left, right] {
-        for (row, across) in [top, bottom] {
+    for (column, along) in split(x) {
+        for (row, across) in split(y) {
             deposits.push((row, column, (photons * along * across) as f32));
         }
     }
 }
 
 /// The two pixels nearest to a coordinate, and how much of a charge there each of them gets.
-fn split(at: f64) -> ((i64, f64), (i64, f64)) {
+fn split(at: f64) -> [(i64, f64); 2] {
     let first = (at - 0.5).floor();
     let to_second = at - 0.5 - first;
-    ((first as i64, 1.0 - to_second), (first as i64 + 1, to_second))
+    [
+        (first as i64, 1.0 - to_second),
+        (first as i64 + 1, to_second),
+    ]
 }
