@@ -204,7 +204,8 @@ fn add(draw: &mut Draw, recipe: &mut Recipe, rings: Vec<Ring>, grainy: f64) {
     if draw.chance(grainy) {
         recipe.grains = rings;
         recipe.crest = if draw.chance(0.4) {
-            Crest::Spotty(draw.log_uniform(0.002, 0.4))
+            // Of fewer than about twenty a ring nobody could tell that they lie on rings.
+            Crest::Spotty(draw.log_uniform(0.02, 0.4))
         } else {
             Crest::Uneven(draw.log_uniform(0.15, 1.6))
         };

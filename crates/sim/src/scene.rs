@@ -3,7 +3,7 @@
 use crate::background::Background;
 use crate::crystal::{Crystal, Reflection};
 use crate::draw::{Draw, STRIDE, mix};
-use crate::instrument::Instrument;
+use crate::instrument::{Instrument, Setting};
 use crate::mix::{Matter, Plan};
 use crate::poisson::Poisson;
 use crate::spot::Stamp;
@@ -34,7 +34,7 @@ impl Scene {
     pub fn random(
         draw: &mut Draw,
         plan: Plan,
-        setting: crate::instrument::Setting,
+        setting: Setting,
         instrument: &Instrument,
     ) -> Self {
         let recipe = matter::recipe(draw, plan.matter, setting, instrument);
@@ -52,7 +52,7 @@ impl Scene {
             scale: 0.0,
             truth: Truth::of(0),
             spots: Vec::new(),
-            zingers: zingers(draw, instrument),
+            zingers: zingers(draw, setting, instrument),
             noise: draw.bits(),
         };
         if let Some(spots) = plan.spots {
@@ -373,13 +373,19 @@ fn share_of_ring(geometry: &Geometry, instrument: &Instrument) -> f64 {
 /// They deposit in the chip itself, behind the phosphor: no point spread, charge shared with the
 /// nearest pixels. A dark frame of 5 s of a 262 cm² CCD shows about ten. A counting pixel counts
 /// each once, however much it left there.
-fn zingers(draw: &mut Draw, instrument: &Instrument) -> Vec<(u32, u32, f32)> {
+fn zingers(draw: &mut Draw, setting: Setting, instrument: &Instrument) -> Vec<(u32, u32, f32)> {
     use crate::detector::Kind;
-    const PER_CM2_S: (f64, f64) = (0.005, 0.02);
+    const PER_CM2_S: (f64, f64) = (0.003, 0.012);
     let panel = &instrument.panel;
     let area_cm2 = f64::from(panel.columns) * f64::from(panel.rows) * panel.pixel_mm.powi(2) / 1e2;
     let (exposure_s, photons) = match panel.kind {
-        Kind::Ccd => (draw.log_uniform(0.02, 20.0), (3.0, 2000.0)),
+        Kind::Ccd => {
+            let longest = match setting {
+                Setting::Crystallography => 5.0,
+                Setting::SmallAngle | Setting::Powder => 30.0,
+            };
+            (draw.log_uniform(0.02, longest), (3.0, 2000.0))
+        }
         // Hardly any in a pulse; some in dark frames and in sums of many.
         Kind::Integrating => (draw.log_uniform(1e-4, 5.0), (3.0, 60.0)),
         _ => (draw.log_uniform(1e-3, 60.0), (1.0, 1.0)),
