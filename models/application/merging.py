@@ -62,6 +62,7 @@ def merged(lattices):
         extend_d_max_min=True,
         use_internal_variance=False,
         sigma_filtering=None,
+        assert_is_not_unique_set_under_symmetry=False,
     )
 
 
@@ -83,9 +84,12 @@ def main(work):
         sets = (here, here & kept, here & indexed, here & indexed & kept, here & found.keys())
         print(f"{low:>4} to {high:<4} " + "{:>7} {:>6} {:>8} {:>14} {:>11}".format(*map(len, sets)))
 
+    left = found.keys() & kept
+    print(f"\nreflections of {len(found)} integrated frames  |  of the {len(left)} kept among them")
+    if not left:
+        return
     every = merged([lattice for lattices in found.values() for lattice in lattices])
-    left = merged([lattice for name in found.keys() & kept for lattice in found[name]])
-    print(f"\nreflections of {len(found)} integrated frames  |  of the {len(found.keys() & kept)} kept among them")
+    left = merged([lattice for name in left for lattice in found[name]])
     print("      shell, A  compl.  mult.  I/sig  |  compl.  mult.  I/sig")
     for of_all, of_kept in zip(every.bins, left.bins):
         print(row(f"{of_all.d_max:.2f} to {of_all.d_min:.2f}", of_all, of_kept))

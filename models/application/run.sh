@@ -1,5 +1,5 @@
 #!/bin/sh
-# The application test: a simulated run, the filter's verdicts, an indexing program that is not ours, and what dropping costs.
+# The application test: a simulated run, the filter's verdicts, DIALS on the frames, and what dropping costs.
 # Run it again to go on. With another MODEL only verdicts and figures are made anew.
 #   HITGATE  the release binary (target/release/hitgate)   MODEL   the model to test (the built-in one)
 #   WORK     what is kept (runs/application; 7 GB)          PYTHON  interpreter of DIALS (libtbx.python)
@@ -17,6 +17,8 @@ for program in "$HITGATE" dials.stills_process "$PYTHON"; do
     command -v "$program" >/dev/null || { echo "run.sh: there is no $program; see $here/README.md" >&2; exit 1; }
 done
 mkdir -p "$WORK/frames" "$WORK/chunks" "$WORK/index"
+exec 9>"$WORK/lock"
+flock -n 9 || { echo "run.sh: another one is at work in $WORK" >&2; exit 1; }
 asked="$FRAMES frames, seed $SEED, $OTHERS others"
 [ -e "$WORK/asked" ] || echo "$asked" >"$WORK/asked"
 [ "$(cat "$WORK/asked")" = "$asked" ] || { echo "run.sh: $WORK holds a run of $(cat "$WORK/asked"): name another WORK" >&2; exit 1; }
@@ -29,7 +31,7 @@ if ! "$PYTHON" -c "import xfel_mono_sim_ext" 2>/dev/null; then
 fi
 
 # What is true of the run, and the frames to index, CHUNK a file.
-if [ ! -e "$WORK/truth.jsonl" ]; then
+if [ ! -e "$WORK/chunks/0000" ]; then
     "$HITGATE" simulate "$WORK" --labels --frames "$FRAMES" $run
     "$PYTHON" "$here/choose.py" "$WORK/truth.jsonl" "$OTHERS" | split -l "$CHUNK" -d -a 4 - "$WORK/chunks/"
 fi
@@ -52,6 +54,7 @@ for chunk in "$WORK"/chunks/*; do
 done
 rm -f "$WORK/frames/truth.jsonl"
 echo "indexed: $(ls "$WORK/index" | wc -l) of $(ls "$WORK/chunks" | wc -l) chunks of $CHUNK frames"
+[ -n "$(ls "$WORK/index")" ] || { echo "run.sh: nothing is indexed yet: run it again with a longer LIMIT" >&2; exit 3; }
 
 # The whole run, by its maps, which equal those of whole frames.
 if [ ! -e "$WORK/run.npy" ]; then
