@@ -310,6 +310,31 @@ fn simulated_frames_are_read_back_with_their_labels() {
 }
 
 #[test]
+fn labels_alone_are_those_of_the_frames_and_name_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str, more: &str| -> Vec<String> {
+        let out = folder.path().join(name);
+        let mut command = hitgate();
+        command.arg("simulate").arg(&out);
+        let words = "--frames 3 --first 5 --mix border --detector cspad-2x1 --format npy";
+        command.args(words.split(' ').chain(more.split_whitespace()));
+        command.assert().success();
+        let files = std::fs::read_dir(out).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    };
+    let frames = made("frames", "");
+    assert_eq!(made("labels", "--labels"), ["truth.jsonl"]);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name).join("truth.jsonl"));
+    let labels = read("labels").unwrap();
+    assert_eq!(labels, read("frames").unwrap());
+    for line in lines(labels.as_bytes()) {
+        let named = line["file"].as_str().unwrap();
+        assert!(frames.iter().any(|name| name == named), "{line}");
+    }
+}
+
+#[test]
 fn inspect_shows_models_and_frames() {
     hitgate().arg("inspect").assert().success();
     let output = hitgate()

@@ -4,6 +4,9 @@ use crate::cell::{Cell, Centring, Vector, dot};
 use crate::draw::{Draw, STRIDE, mix};
 use hitgate_formats::geometry::Geometry;
 
+/// Names the intensities of lysozyme.
+const LYSOZYME: u64 = 0x1AE1;
+
 /// A crystal in the beam.
 #[derive(Clone, Debug)]
 pub(crate) struct Crystal {
@@ -12,6 +15,9 @@ pub(crate) struct Crystal {
     centring: Centring,
     /// Names the intensities of this crystal.
     key: u64,
+    /// Whether reflections that the Laue class 4/mmm makes equal are equally strong; else each has an
+    /// intensity of its own.
+    tetragonal: bool,
     /// Strength relative to the other crystals on the frame.
     strength: f64,
     b_factor: f64,
@@ -85,6 +91,7 @@ impl Crystal {
             reciprocal: cell.reciprocal(&rotation),
             centring: cell.centring,
             key: draw.bits(),
+            tetragonal: false,
             strength: 1.0,
             b_factor: draw.log_uniform(8.0, 90.0),
             point_radius: (width * width - mosaic_width * mosaic_width)
@@ -110,6 +117,16 @@ impl Crystal {
             strength: draw.log_uniform(0.1, 1.0),
             key: draw.bits(),
             ..self.clone()
+        }
+    }
+
+    /// The crystal with the intensities that all crystals of lysozyme share, so that a run of them can be
+    /// merged.
+    pub fn of_lysozyme(self) -> Self {
+        Crystal {
+            key: LYSOZYME,
+            tetragonal: true,
+            ..self
         }
     }
 
@@ -193,7 +210,7 @@ impl Crystal {
         let across = self.mosaicity * radius_mm;
         let intensity = self.strength
             * partiality
-            * exponential(self.key, h, k, l)
+            * self.structure([h, k, l])
             * protein_scattering(q_length)
             * (-0.5 * self.b_factor * q_length * q_length).exp()
             * 0.5
@@ -207,6 +224,15 @@ impl Crystal {
             radial: (self.beam_variance * oblique + along * along) * per_mm * per_mm,
             tangential: (self.beam_variance + across * across) * per_mm * per_mm,
         })
+    }
+
+    /// Intensity of a reflection over the mean of its resolution.
+    fn structure(&self, [h, k, l]: [i32; 3]) -> f64 {
+        if !self.tetragonal {
+            return exponential(self.key, h, k, l);
+        }
+        let (h, k) = (h.abs(), k.abs());
+        exponential(self.key, h.max(k), h.min(k), l.abs())
     }
 
     /// Half-thickness of the reciprocal lattice point at `q`, 1/ångström; the rotation's share at
@@ -336,6 +362,28 @@ mod tests {
         fine.retain(|r| r.d > 3.4);
         assert!(coarse.len() > 50);
         assert_eq!(coarse, fine);
+    }
+
+    #[test]
+    fn lysozyme_is_as_strong_in_every_crystal_and_by_its_symmetry() {
+        let of = |stream, lysozyme: bool| {
+            let crystal = crystal(Draw::new(7, stream), 200.0);
+            if lysozyme {
+                crystal.of_lysozyme()
+            } else {
+                crystal
+            }
+        };
+        let equal = [[3, 5, -2], [5, 3, 2], [-3, 5, 2], [-5, -3, -2]];
+        let strong = of(0, true).structure(equal[0]);
+        assert!((0..3).all(|stream| {
+            equal
+                .iter()
+                .all(|&hkl| of(stream, true).structure(hkl) == strong)
+        }));
+        assert_ne!(of(0, true).structure([5, 2, 3]), strong);
+        let others = [of(0, false), of(1, false)].map(|crystal| crystal.structure(equal[0]));
+        assert_ne!(others[0], others[1]);
     }
 
     #[test]

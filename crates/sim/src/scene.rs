@@ -1,6 +1,7 @@
 //! One frame before its noise: where it is taken, what scatters, which spots count.
 
 use crate::background::Background;
+use crate::cell::Proteins;
 use crate::crystal::{Crystal, Reflection};
 use crate::draw::{Draw, STRIDE, mix};
 use crate::instrument::{Instrument, Setting};
@@ -83,6 +84,10 @@ impl Scene {
             [vec![first], siblings].concat()
         } else {
             vec![first]
+        };
+        let crystals = match plan.proteins {
+            Proteins::Lysozyme => crystals.into_iter().map(Crystal::of_lysozyme).collect(),
+            _ => crystals,
         };
         let (reflections, candidates) = self.candidates(&crystals, instrument);
         let brightest = candidates

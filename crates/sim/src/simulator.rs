@@ -135,6 +135,11 @@ impl Simulator {
         )
     }
 
+    /// What is true of frame `index`, without the work of taking it.
+    pub fn truth(&self, index: u64) -> Truth {
+        self.scene(index).0.truth
+    }
+
     /// Frame `index` as its detector would store it.
     pub fn frame(&self, index: u64) -> Simulated {
         let (scene, instrument) = self.scene(index);
@@ -390,6 +395,7 @@ mod tests {
             }
             assert_eq!((labelled.truth, labelled.set), (frame.truth, frame.set));
             assert_eq!(simulator.set(index), frame.set);
+            assert_eq!(simulator.truth(index), frame.truth);
             assert_eq!(frame.spots.len() as u32, frame.truth.spots);
             assert_eq!(labelled.spots.len(), frame.spots.len());
             let side = 0.0..=f64::from(INPUT);

@@ -46,6 +46,9 @@ pub struct SimulateArgs {
     /// File format
     #[arg(long, value_enum, default_value_t = Format::Cbf)]
     format: Format,
+    /// Write truth.jsonl alone, which names the frames, and none of them
+    #[arg(long)]
+    labels: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,51 +71,60 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
     let lines = (args.first..args.first + args.frames)
         .into_par_iter()
         .map(|index| {
-            let frame = simulator.frame(index);
-            let name = write(&args.folder, index, &frame, args.format)?;
+            let file = args.format.file(index);
+            let truth = if args.labels {
+                simulator.truth(index)
+            } else {
+                let frame = simulator.frame(index);
+                write(&args.folder.join(&file), &frame, args.format)?;
+                frame.truth
+            };
             progress.advance();
             Ok(Truth {
-                file: name,
+                file,
                 index: 0,
-                class: match frame.truth.class {
+                class: match truth.class {
                     Class::Hit => truth::Class::Hit,
                     Class::Maybe => truth::Class::Maybe,
                     Class::Miss => truth::Class::Miss,
                 },
-                spots: Some(frame.truth.spots),
-                set: frame.set.into(),
+                spots: Some(truth.spots),
+                set: simulator.set(index).into(),
             })
         })
         .collect::<Result<Vec<_>>>();
     progress.clear();
     let lines = lines?;
     truth::write(&args.folder.join("truth.jsonl"), &lines)?;
+    let what = if args.labels { "labels of " } else { "" };
     say!(
-        "{} frames and truth.jsonl in {}",
+        "{what}{} frames and truth.jsonl in {}",
         lines.len(),
         args.folder.display()
     );
     Ok(())
 }
 
-fn write(folder: &Path, index: u64, frame: &Simulated, format: Format) -> Result<String> {
+impl Format {
+    /// The name of the file of frame `index`.
+    fn file(self, index: u64) -> String {
+        let ending = match self {
+            Format::Cbf => "cbf",
+            Format::Npy => "npy",
+        };
+        format!("frame_{index:06}.{ending}")
+    }
+}
+
+fn write(path: &Path, frame: &Simulated, format: Format) -> Result<()> {
     let metadata = metadata(frame);
     let image = image(frame);
-    let (name, written) = match format {
-        Format::Cbf => {
-            let name = format!("frame_{index:06}.cbf");
-            let written = write_cbf(&folder.join(&name), &image, &metadata);
-            (name, written)
-        }
+    match format {
+        Format::Cbf => write_cbf(path, &image, &metadata)?,
         Format::Npy => {
-            let name = format!("frame_{index:06}.npy");
-            let path = folder.join(&name);
-            let sidecar = path.with_extension("json");
-            let written =
-                write_npy(&path, &image).and_then(|()| Sidecar::from(&metadata).write(&sidecar));
-            (name, written)
+            write_npy(path, &image)?;
+            Sidecar::from(&metadata).write(&path.with_extension("json"))?;
         }
-    };
-    written?;
-    Ok(name)
+    }
+    Ok(())
 }
