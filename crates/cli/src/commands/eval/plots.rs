@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use hitgate_core::verdict::Class;
-use hitgate_import::calibration::Reliability;
+use hitgate_import::calibration::{Bin, Reliability};
 use hitgate_import::metrics::{Confusion, Filtered};
 use hitgate_import::roc::RocPoint;
 use plotters::coord::Shift;
@@ -201,7 +201,7 @@ fn draw_reliability(area: &Area<'_>, all: &Figures, look: Look) -> Result<()> {
         .x_labels(look.ticks)
         .y_labels(look.ticks)
         .max_light_lines(2)
-        .x_desc("stated probability, mean of a bin")
+        .x_desc("stated probability (larger: more frames)")
         .y_desc("fraction that came true")
         .draw()?;
     let diagonal = [(0.0, 0.0), (1.0, 1.0)];
@@ -210,13 +210,18 @@ fn draw_reliability(area: &Area<'_>, all: &Figures, look: Look) -> Result<()> {
         ("hit or maybe", WANTED, &all.keep_reliability),
         ("the class called", COLOURS[0], &all.class_reliability),
     ];
+    let frames = all.scored.len() as f64;
     for (label, colour, reliability) in diagrams {
         let bins = reliability.bins.iter().filter(|bin| bin.weight > 0.0);
-        let points: Vec<_> = bins.map(|bin| (bin.confidence(), bin.accuracy())).collect();
+        let point = |bin: &Bin| (bin.confidence(), bin.accuracy());
+        let points = bins.clone().map(point);
         chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(4))?
+            .draw_series(LineSeries::new(points, colour.mix(0.5).stroke_width(1)))?
             .label(label)
             .legend(move |at| swatch(at, colour));
+        // A bin of one frame or two should not be taken for one of hundreds.
+        let size = |bin: &Bin| (1.5 + 8.0 * (bin.weight / frames).sqrt()) as i32;
+        chart.draw_series(bins.map(|bin| Circle::new(point(bin), size(bin), colour.filled())))?;
     }
     look.legend(&mut chart, SeriesLabelPosition::UpperLeft)
 }

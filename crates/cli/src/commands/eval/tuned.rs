@@ -46,7 +46,7 @@ fn print_areas(sets: &[Figures], place: usize) {
         say!(
             "{:<16} {}  {:<7} {:<7} {}",
             figures.set,
-            columns(counted.own.settings),
+            columns(counted.own.settings.filter(|_| order.is_some())),
             area(counted.auc),
             area(figures.auc),
             tally.enter(&figures.set, order)
@@ -82,8 +82,8 @@ fn print_kept(sets: &[Figures], of: &dyn Fn(&Figures) -> &Beside) {
         say!(
             "{:<16} {} {:>4}  {:<16} {:<16} {:<16} {:<16} {:<16} {}",
             figures.set,
-            columns(*settings),
-            kept.spots,
+            columns(settings.filter(|_| order.is_some())),
+            order.map_or("–".into(), |_| kept.spots.to_string()),
             counts(spots.misses_dropped),
             counts(spots.hits_kept),
             of_network(|network| network.hits_kept),
@@ -97,16 +97,18 @@ fn print_kept(sets: &[Figures], of: &dyn Fn(&Figures) -> &Beside) {
 
 const SETTINGS: &str = "  t snr px";
 
+/// The settings of the best figure; where there is none, no settings are better than others.
 fn columns(settings: Option<Settings>) -> String {
-    settings.map_or(String::new(), |settings| {
-        let Settings {
-            threshold,
-            snr,
-            min_pixels,
-            ..
-        } = settings;
-        format!("{threshold:>3} {snr:>3} {min_pixels:>2}")
-    })
+    let Some(Settings {
+        threshold,
+        snr,
+        min_pixels,
+        ..
+    }) = settings
+    else {
+        return format!("{:>3} {:>3} {:>2}", "–", "–", "–");
+    };
+    format!("{threshold:>3} {snr:>3} {min_pixels:>2}")
 }
 
 /// How the network compares with the counter, set by set.
