@@ -198,6 +198,7 @@ fn tables_end_in_a_line_a_set_and_drawings_have_words() {
     let table = text.lines().skip_while(|line| !line.starts_with("set "));
     let sets: Vec<_> = table
         .skip(1)
+        .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split(' ').next())
         .collect();
     assert!(sets.len() > 2 && sets[0] == "all", "{text}");

@@ -415,7 +415,11 @@ fn counting_by_many_settings_at_once_is_counting_by_each() {
     for i in 0..12 {
         let (x, y) = (15 + 15 * i, 20 + 13 * i);
         scene.spot(x, y, 20.0 * (i + 1) as f64);
+        // One pixel, and two.
         *scene.at(x as u32, 190) += 15.0 * (i + 1) as f64;
+        for column in [x, x + 1] {
+            *scene.at(column as u32, 5) += 15.0 * (i + 1) as f64;
+        }
     }
     let with = |threshold, snr, min_pixels, local_radius| Settings {
         threshold,
@@ -430,7 +434,7 @@ fn counting_by_many_settings_at_once_is_counting_by_each() {
         with(2.0, 4.0, 1, 3),
         with(2.0, 4.0, 3, 3),
         with(2.0, 4.0, 3, 5),
-        with(9.0, 4.0, 1, 3),
+        with(60.0, 4.0, 1, 3),
         with(2.0, 8.0, 1, 3),
         with(2.0, 4.0, 2, 3),
     ];
