@@ -59,20 +59,23 @@ impl FloatModel {
     /// Prepares and judges every frame of a file, as far as it can be judged; returns how many could
     /// not be read, having said why.
     pub fn file(&self, path: &Path, describe: &DescribeArgs, emit: &mut Emit<'_>) -> Result<usize> {
-        let mut pictures = match Pictures::open(path, describe) {
-            Ok(pictures) => pictures,
-            Err(error) => {
-                eprintln!("hitgate: {error:#}");
-                return Ok(1);
-            }
+        let Some(mut pictures) = Pictures::open_or_say(path, describe, false) else {
+            return Ok(1);
         };
         let mut failed = 0;
+        let mut before = None;
         for index in 0..pictures.len() {
             let map = pictures.read(index).and_then(|picture| {
                 let Some(place) = picture.module() else {
                     return Ok(None);
                 };
                 let prepared = pictures.modules[place].prepare(self.input)?;
+                // Of frames alike, one after another, it is said once.
+                if before.replace(place) != Some(place)
+                    && let Some(doubt) = prepared.doubt()
+                {
+                    eprintln!("hitgate: {}: {doubt}", path.display());
+                }
                 Ok(map(&prepared, &picture))
             });
             match map {

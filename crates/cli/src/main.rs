@@ -14,6 +14,7 @@ mod audit;
 mod cam;
 mod canvas;
 mod commands;
+mod counts;
 mod description;
 mod feeder;
 mod filter;

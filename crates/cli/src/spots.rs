@@ -110,10 +110,9 @@ impl CounterMemory {
         let beam = beam(frame.announced.as_ref(), frame.columns, frame.rows);
         let preparation = frame.preparation(INPUT.size, INPUT.reduce);
         let mut counter = self.counter(&preparation, &beam)?;
-        let mut spots = |settings| {
-            let counted = counter.count(&preparation, &frame.as_frame(), settings, &mut []);
-            counted.map_or(0, |counted| counted.spots)
-        };
-        Ok(settings.iter().map(&mut spots).collect())
+        let mut spots = vec![0; settings.len()];
+        let counted = counter.count_each(&preparation, &frame.as_frame(), settings, &mut spots);
+        // Without a valid pixel nothing was written.
+        Ok(counted.map_or(vec![0; settings.len()], |()| spots))
     }
 }

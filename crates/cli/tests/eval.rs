@@ -195,15 +195,34 @@ fn tables_end_in_a_line_a_set_and_drawings_have_words() {
     ] {
         assert!(text.contains(word), "{word}: {text}");
     }
+    let table = text.lines().skip_while(|line| !line.starts_with("set "));
+    let sets: Vec<_> = table
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(sets.len() > 2 && sets[0] == "all", "{text}");
     for (name, word) in [
-        ("roc.svg", "misses kept"),
-        ("reliability.svg", "came true"),
-        ("confusion.svg", "called maybe"),
-        ("scores.svg", "frames in a bin"),
+        ("roc", "misses kept"),
+        ("reliability", "came true"),
+        ("confusion", "called maybe"),
+        ("scores", "frames in a bin"),
     ] {
-        let drawing = std::fs::read_to_string(plots.join(name)).unwrap();
-        assert!(drawing.contains("<svg") && drawing.contains(word), "{name}");
-        assert!(drawing.trim_end().ends_with("</svg>"), "{name}");
+        let drawing = |name: String| {
+            let drawing = std::fs::read_to_string(plots.join(&name)).unwrap();
+            assert!(drawing.contains("<svg") && drawing.contains(word), "{name}");
+            assert!(drawing.trim_end().ends_with("</svg>"), "{name}");
+            drawing
+        };
+        let (whole, each) = (
+            drawing(format!("{name}.svg")),
+            drawing(format!("{name}-sets.svg")),
+        );
+        for set in &sets {
+            let caption = format!("{name}, {set}, ").to_lowercase();
+            assert!(each.to_lowercase().contains(&caption), "{name} of {set}");
+            assert_eq!(whole.to_lowercase().contains(&caption), *set == "all");
+        }
     }
     let page = picture(&plots.join("worst.png"));
     // Circles about spots are red.
@@ -213,6 +232,103 @@ fn tables_end_in_a_line_a_set_and_drawings_have_words() {
             .any(|[r, g, b]| *r > 200 && *g < 60 && *b < 60)
     );
     assert!(page.pixels.contains(&[0, 0, 0]));
+}
+
+#[test]
+fn a_tuned_counter_is_at_least_as_good_as_the_same_with_its_own_settings() {
+    let evaluate = |baseline: &str| {
+        json(&format!(
+            "eval --simulate 24 --seed 3 --without eiger2-16m --without pilatus6m --baseline {baseline} --json"
+        ))
+    };
+    let (spots, tuned) = (evaluate("spots"), evaluate("tuned"));
+    let counters = |report: &Value| -> Vec<Value> {
+        let sets = report["sets"].as_array().unwrap().iter();
+        sets.map(|set| set["counters"][0].clone()).collect()
+    };
+    let kept = |share: &Value| number(&share["k"]);
+    for (spots, tuned) in counters(&spots).iter().zip(&counters(&tuned)) {
+        if spots["auc"].is_null() {
+            assert!(tuned["auc"].is_null());
+            continue;
+        }
+        assert!(number(&tuned["auc"]) >= number(&spots["auc"]));
+        let places = |counter: &Value| {
+            let mut places = counter["rejecting"].as_array().unwrap().clone();
+            places.push(counter["at_the_networks_threshold"].clone());
+            places
+        };
+        for (spots, tuned) in places(spots).iter().zip(&places(tuned)) {
+            assert_eq!(spots["rejection"], tuned["rejection"]);
+            assert!(
+                kept(&tuned["counter"]["wanted_kept"]) >= kept(&spots["counter"]["wanted_kept"])
+            );
+            let counter = &tuned["counter"]["misses_dropped"];
+            let rejection = tuned["rejection"].as_f64().unwrap_or_default();
+            assert!(kept(counter) >= rejection * number(&counter["n"]));
+            let network = &tuned["network_dropping_as_many"]["misses_dropped"];
+            assert!(kept(network) >= kept(counter), "{network} {counter}");
+        }
+    }
+
+    let text = printed(words(
+        "eval --simulate 24 --seed 3 --without eiger2-16m --without pilatus6m --baseline tuned",
+    ));
+    let sets = tuned["sets"].as_array().unwrap().len() - 1;
+    for words in [
+        "Of 72 settings".to_string(),
+        "flatters".to_string(),
+        format!("of {sets} sets"),
+        "at least 0.97 of the misses".to_string(),
+    ] {
+        assert!(text.contains(&words), "{words}: {text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let truth = folder.path().join("truth.jsonl");
+    let line = |file: &Path| serde_json::json!({ "file": file, "class": "miss" }).to_string();
+    // Its beam is off the frame, which is looked at whole.
+    let doubtful = folder.path().join("doubtful.npy");
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    let header = "{'descr': '<u2', 'fortran_order': False, 'shape': (64, 64), }";
+    bytes.extend(format!("{header:<117}\n").bytes());
+    bytes.extend([1, 0].repeat(64 * 64));
+    std::fs::write(&doubtful, bytes).unwrap();
+    let about = serde_json::json!({
+        "wavelength_A": 1.0, "distance_mm": 100.0, "beam_center_px": [-500.0, 32.0], "pixel_mm": 0.1
+    });
+    std::fs::write(doubtful.with_extension("json"), about.to_string()).unwrap();
+    let empty = folder.path().join("empty.cbf");
+    std::fs::write(&empty, b"").unwrap();
+
+    let said = |file: &Path| {
+        std::fs::write(&truth, line(file)).unwrap();
+        let args = [
+            "eval",
+            "--baseline",
+            "tuned",
+            "--truth",
+            truth.to_str().unwrap(),
+        ];
+        let output = hitgate(args);
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let times = |said: &str, word: &str| said.lines().filter(|line| line.contains(word)).count();
+    let (judged, warned) = said(&doubtful);
+    assert!(judged, "{warned}");
+    assert_eq!(
+        times(&warned, "the beam does not meet the frame"),
+        1,
+        "{warned}"
+    );
+    let (judged, failed) = said(&empty);
+    assert!(!judged && times(&failed, "empty.cbf") == 1, "{failed}");
 }
 
 #[test]
@@ -233,8 +349,8 @@ fn files_are_pictured_and_counted_too() {
     let plots = folder.path().display().to_string();
     let report = eval(&format!("--baseline spots --worst 1 --plots {plots}"));
     let counted = &report["sets"][0]["counters"][0];
-    assert_eq!(counted["own"]["wanted_kept"]["k"], 1);
-    assert_eq!(counted["own"]["misses_dropped"]["k"], 1);
+    assert_eq!(counted["own"]["counter"]["wanted_kept"]["k"], 1);
+    assert_eq!(counted["own"]["counter"]["misses_dropped"]["k"], 1);
     assert!(picture(&folder.path().join("worst.png")).width > 4 * 224);
     let report = eval(&format!("--only {EIGER}"));
     assert_eq!(report["sets"][0]["frames"], 1);
@@ -284,7 +400,7 @@ fn mistakes_of_an_evaluation_are_answered_in_a_sentence() {
             "eval --simulate 2 --plots /dev/null/plots",
             "/dev/null/plots",
         ),
-        ("eval --simulate 2 --baseline dials", "spots"),
+        ("eval --simulate 2 --baseline dials", "spots, tuned"),
         ("eval --truth none.jsonl --oracle", "cannot be used with"),
     ] {
         let said = complaint(&words(line));

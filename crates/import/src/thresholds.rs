@@ -69,6 +69,13 @@ fn to_threshold(p: f64) -> u16 {
     (p * 65536.0).floor().clamp(0.0, 65535.0) as u16
 }
 
+/// The fewest of `n` that are the fraction `share` of them. Of `k as f64 / n as f64` that is `k`,
+/// however the quotient was rounded.
+pub fn fewest(share: f64, n: usize) -> usize {
+    const ROUNDING: f64 = 1e-9;
+    (share * n as f64 - ROUNDING).ceil().max(0.0) as usize
+}
+
 fn sorted_scores(frames: &[Scored], of: impl Fn(&Scored) -> bool) -> Vec<f64> {
     let mut scores: Vec<f64> = frames.iter().filter(|f| of(f)).map(Scored::keep).collect();
     scores.sort_by(f64::total_cmp);
@@ -77,14 +84,14 @@ fn sorted_scores(frames: &[Scored], of: impl Fn(&Scored) -> bool) -> Vec<f64> {
 
 fn largest_keeping(frames: &[Scored], recall: f64, of: impl Fn(&Scored) -> bool) -> Option<u16> {
     let scores = sorted_scores(frames, of);
-    let kept = ((recall * scores.len() as f64).ceil() as usize).max(1);
+    let kept = fewest(recall, scores.len()).max(1);
     let last_kept = scores.len().checked_sub(kept)?;
     Some(to_threshold(scores[last_kept]))
 }
 
 fn smallest_dropping(frames: &[Scored], rejection: f64) -> Option<u16> {
     let scores = sorted_scores(frames, |f| !f.wanted());
-    let dropped = (rejection * scores.len() as f64).ceil() as usize;
+    let dropped = fewest(rejection, scores.len());
     match dropped.checked_sub(1) {
         _ if scores.is_empty() => None,
         None => Some(0),
@@ -141,6 +148,17 @@ mod tests {
             let lower = Filtered::at(&frames, probability(point.threshold - 1));
             assert_eq!(lower.misses_dropped.k, dropped - 1);
         }
+    }
+
+    #[test]
+    fn a_share_of_frames_is_as_many_of_them() {
+        for n in 1..300 {
+            for k in 0..=n {
+                assert_eq!(fewest(k as f64 / n as f64, n), k, "{k}/{n}");
+            }
+        }
+        assert_eq!((fewest(0.97, 101), fewest(0.9, 0)), (98, 0));
+        assert_eq!((fewest(-0.1, 10), fewest(f64::NAN, 10)), (0, 0));
     }
 
     #[test]

@@ -116,9 +116,9 @@ fn ceil(x: f32) -> u32 {
     floor.saturating_add(u32::from((floor as f32) < x))
 }
 
-/// Finds the background of each ring and the bar above it. `of[i]` is the ring of the pixel with
-/// `counts[i]`; the last of `rings` is for pixels in no ring, and nothing stands out of it.
-pub(crate) fn find(counts: &[u32], of: &[u16], rings: &mut [Ring], settings: &Settings) {
+/// Finds the background of each ring. `of[i]` is the ring of the pixel with `counts[i]`; the last of
+/// `rings` is for pixels in no ring.
+pub(crate) fn find(counts: &[u32], of: &[u16], rings: &mut [Ring]) {
     let everything = Ring {
         limit: LARGEST,
         changed: Range {
@@ -140,6 +140,10 @@ pub(crate) fn find(counts: &[u32], of: &[u16], rings: &mut [Ring], settings: &Se
             break;
         }
     }
+}
+
+/// Puts the bar above the background of each ring. Nothing stands out of no ring.
+pub(crate) fn set_bars(rings: &mut [Ring], settings: &Settings) {
     for ring in rings.iter_mut() {
         ring.bar = ring.bar(settings);
     }
@@ -154,6 +158,11 @@ mod tests {
     use super::*;
     use std::vec;
     use std::vec::Vec;
+
+    fn find_with_bars(counts: &[u32], of: &[u16], rings: &mut [Ring], settings: &Settings) {
+        find(counts, of, rings);
+        set_bars(rings, settings);
+    }
 
     /// The definition in plain loops and floating point: mean, noise and bar of a ring's counts.
     fn by_definition(counts: &[u32], settings: &Settings) -> (f64, f64, u32) {
@@ -206,7 +215,7 @@ mod tests {
             ..Settings::default()
         };
         let mut rings = vec![Ring::default(); levels.len() + 1];
-        find(&counts, &of, &mut rings, &settings);
+        find_with_bars(&counts, &of, &mut rings, &settings);
         for (number, ring) in rings[..levels.len()].iter().enumerate() {
             let own: Vec<u32> = (counts.iter().zip(&of))
                 .filter(|&(_, &of)| usize::from(of) == number)
@@ -240,7 +249,7 @@ mod tests {
             threshold: 3.0,
             ..Settings::default()
         };
-        find(&counts, &[0; 1000], &mut rings, &settings);
+        find_with_bars(&counts, &[0; 1000], &mut rings, &settings);
         assert_eq!((rings[0].mean, rings[0].noise), (0.01, DARKEST));
         assert_eq!(rings[0].bar, 4, "three photons above the mean");
     }
@@ -248,7 +257,7 @@ mod tests {
     #[test]
     fn a_ring_without_a_valid_pixel_has_a_bar() {
         let mut rings = [Ring::default(); 2];
-        find(
+        find_with_bars(
             &[u32::MAX; 4],
             &[0, 0, 1, 1],
             &mut rings,
@@ -266,7 +275,7 @@ mod tests {
                 ..Settings::default()
             };
             let mut rings = [Ring::default(); 2];
-            find(&[5; 100], &[0; 100], &mut rings, &settings);
+            find_with_bars(&[5; 100], &[0; 100], &mut rings, &settings);
             assert!(rings[0].bar > 5, "{number}");
         }
     }

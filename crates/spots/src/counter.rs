@@ -128,38 +128,97 @@ impl<'m> Counter<'m> {
         settings: &Settings,
         list: &mut [Spot],
     ) -> Result<Counted, Fault> {
-        let Rings {
-            columns, rows, of, ..
-        } = &self.rings;
-        preparation.read_counts(frame, columns.clone(), rows.clone(), self.counts)?;
-        background::find(self.counts, of, self.background, settings);
-        let (_, rings) = self.background.split_last().ok_or(Fault::NoValidPixel)?;
-        if rings.iter().all(|ring| ring.pixels == 0) {
-            return Err(Fault::NoValidPixel);
+        self.find_background(preparation, frame)?;
+        let [left, top] = [&self.rings.columns, &self.rings.rows].map(|along| along.start as f32);
+        let mut counted = Counted::default();
+        self.each_spot(settings, |spot| {
+            if let Some(place) = list.get_mut(counted.listed as usize) {
+                *place = Spot {
+                    x: spot.x + left,
+                    y: spot.y + top,
+                    ..spot
+                };
+                counted.listed += 1;
+            }
+            counted.spots += 1;
+        });
+        Ok(counted)
+    }
+
+    /// Counts the spots of `frame` by each of `settings`, into the number of the same place in
+    /// `spots`. They are those of [`count`](Self::count), found sooner: the background is the same for
+    /// all, and neighbours that differ in the fewest pixels of a spot alone are counted together.
+    ///
+    /// # Errors
+    /// Those of [`count`](Self::count).
+    pub fn count_each(
+        &mut self,
+        preparation: &Preparation<'_>,
+        frame: &Frame<'_>,
+        settings: &[Settings],
+        mut spots: &mut [u32],
+    ) -> Result<(), Fault> {
+        self.find_background(preparation, frame)?;
+        for (round, together) in settings
+            .chunk_by(Settings::differ_in_size_alone)
+            .enumerate()
+        {
+            if round > 0 {
+                // The pixels that stood out before are marked.
+                self.read(preparation, frame)?;
+            }
+            let (counted, rest) = spots.split_at_mut(together.len().min(spots.len()));
+            spots = rest;
+            counted.fill(0);
+            let fewest = together.iter().map(|settings| settings.min_pixels).min();
+            let smallest = Settings {
+                min_pixels: fewest.unwrap_or_default(),
+                ..together[0]
+            };
+            self.each_spot(&smallest, |spot| {
+                for (settings, counted) in together.iter().zip(&mut *counted) {
+                    *counted += u32::from(spot.pixels >= settings.min_pixels);
+                }
+            });
         }
+        Ok(())
+    }
+
+    fn read(&mut self, preparation: &Preparation<'_>, frame: &Frame<'_>) -> Result<(), Fault> {
+        let Rings { columns, rows, .. } = &self.rings;
+        preparation.read_counts(frame, columns.clone(), rows.clone(), self.counts)
+    }
+
+    fn find_background(
+        &mut self,
+        preparation: &Preparation<'_>,
+        frame: &Frame<'_>,
+    ) -> Result<(), Fault> {
+        self.read(preparation, frame)?;
+        background::find(self.counts, self.rings.of, self.background);
+        let (_, rings) = self.background.split_last().ok_or(Fault::NoValidPixel)?;
+        match rings.iter().all(|ring| ring.pixels == 0) {
+            true => Err(Fault::NoValidPixel),
+            false => Ok(()),
+        }
+    }
+
+    /// Finds the spots, row by row, their places as in the box of the counts. Of counts that have been
+    /// read anew: what stands out of them is marked.
+    fn each_spot(&mut self, settings: &Settings, mut found: impl FnMut(Spot)) {
+        background::set_bars(self.background, settings);
         let mut area = Area {
             counts: self.counts,
-            of,
+            of: self.rings.of,
             rings: self.background,
-            width: columns.len(),
+            width: self.rings.columns.len(),
         };
-        let mut counted = Counted::default();
-        for at in 0..of.len() {
-            if !area.stands_out(at) {
-                continue;
-            }
-            if let Some(spot) = area.spot(at, settings) {
-                if let Some(place) = list.get_mut(counted.listed as usize) {
-                    *place = Spot {
-                        x: spot.x + columns.start as f32,
-                        y: spot.y + rows.start as f32,
-                        ..spot
-                    };
-                    counted.listed += 1;
-                }
-                counted.spots += 1;
+        for at in 0..self.rings.of.len() {
+            if area.stands_out(at)
+                && let Some(spot) = area.spot(at, settings)
+            {
+                found(spot);
             }
         }
-        Ok(counted)
     }
 }

@@ -32,3 +32,14 @@ impl Default for Settings {
         }
     }
 }
+
+impl Settings {
+    /// Whether they make the same pixels stand out, and spots of them but for the fewest pixels.
+    pub(crate) fn differ_in_size_alone(&self, other: &Settings) -> bool {
+        let sized = Settings {
+            min_pixels: self.min_pixels,
+            ..*other
+        };
+        *self == sized
+    }
+}

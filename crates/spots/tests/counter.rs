@@ -88,7 +88,11 @@ impl Scene {
         self.counts.iter().flat_map(bytes).collect()
     }
 
-    fn count_into(&self, settings: &Settings, list: &mut [Spot]) -> Result<Counted, Fault> {
+    /// What `work` makes of the scene with a counter for it.
+    fn counting<T>(
+        &self,
+        work: impl FnOnce(&mut Counter<'_>, &Preparation<'_>, &Frame<'_>) -> T,
+    ) -> T {
         let preparation = self.preparation();
         let needs = Counter::memory(&preparation, &self.beam);
         // What the memory holds does not matter.
@@ -107,14 +111,20 @@ impl Scene {
             pixel_type: self.pixel_type,
             payload: &payload,
         };
-        let first = counter.count(&preparation, &frame, settings, &mut []);
-        let counted = counter.count(&preparation, &frame, settings, list);
-        assert_eq!(
-            first.map(|first| first.spots),
-            counted.map(|counted| counted.spots),
-            "one frame leaves nothing to the next"
-        );
-        counted
+        work(&mut counter, &preparation, &frame)
+    }
+
+    fn count_into(&self, settings: &Settings, list: &mut [Spot]) -> Result<Counted, Fault> {
+        self.counting(|counter, preparation, frame| {
+            let first = counter.count(preparation, frame, settings, &mut []);
+            let counted = counter.count(preparation, frame, settings, list);
+            assert_eq!(
+                first.map(|first| first.spots),
+                counted.map(|counted| counted.spots),
+                "one frame leaves nothing to the next"
+            );
+            counted
+        })
     }
 
     fn spots(&self, settings: &Settings) -> Vec<Spot> {
@@ -397,4 +407,55 @@ fn what_cannot_be_counted_says_why() {
     };
     let counted = counter.count(&preparation, &frame, &SETTINGS, &mut []);
     assert_eq!(counted, Err(Fault::Shape));
+}
+
+#[test]
+fn counting_by_many_settings_at_once_is_counting_by_each() {
+    let mut scene = Scene::new(|x, _| 0.1 + x / 20.0);
+    for i in 0..12 {
+        let (x, y) = (15 + 15 * i, 20 + 13 * i);
+        scene.spot(x, y, 20.0 * (i + 1) as f64);
+        // One pixel, and two.
+        *scene.at(x as u32, 190) += 15.0 * (i + 1) as f64;
+        for column in [x, x + 1] {
+            *scene.at(column as u32, 5) += 15.0 * (i + 1) as f64;
+        }
+    }
+    let with = |threshold, snr, min_pixels, local_radius| Settings {
+        threshold,
+        snr,
+        min_pixels,
+        local_radius,
+        ..SETTINGS
+    };
+    // Neighbours of one bar in any order of sizes, other bars, and one that came before.
+    let settings = [
+        with(2.0, 4.0, 2, 3),
+        with(2.0, 4.0, 1, 3),
+        with(2.0, 4.0, 3, 3),
+        with(2.0, 4.0, 3, 5),
+        with(60.0, 4.0, 1, 3),
+        with(2.0, 8.0, 1, 3),
+        with(2.0, 4.0, 2, 3),
+    ];
+    let by_each = settings.map(|settings| scene.count_into(&settings, &mut []).unwrap().spots);
+    assert!(
+        by_each[1] > by_each[0] && by_each[0] > by_each[2],
+        "{by_each:?}"
+    );
+    assert!(
+        by_each[4] != by_each[1] && by_each[5] != by_each[1],
+        "{by_each:?}"
+    );
+    // What the places held does not matter; a place too few leaves the last settings out.
+    let mut at_once = [99; 7];
+    let mut short = [99; 6];
+    scene.counting(|counter, preparation, frame| {
+        for spots in [&mut at_once[..], &mut short] {
+            let counted = counter.count_each(preparation, frame, &settings, spots);
+            assert_eq!(counted, Ok(()));
+        }
+    });
+    assert_eq!(at_once, by_each);
+    assert_eq!(short, by_each[..6]);
 }

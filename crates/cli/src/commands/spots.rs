@@ -1,6 +1,7 @@
 //! `hitgate spots`: count Bragg spots, the classical baseline.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,7 @@ use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::Class;
 use hitgate_formats::Geometry;
 use hitgate_sim::Detector;
-use hitgate_spots::{Counted, Settings, Spot};
+use hitgate_spots::{Settings, Spot};
 use serde_json::{Value, json};
 
 use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
@@ -102,7 +103,8 @@ pub fn run(args: &SpotsArgs) -> Result<()> {
     let files = Files {
         describe: &args.describe,
         raw: args.raw.read()?,
-        settings: args.settings.settings(),
+        settings: &[args.settings.settings()],
+        silent: false,
     };
     let mut working = Working {
         memory: CounterMemory::default(),
@@ -130,9 +132,10 @@ struct Found<'a> {
     file: &'a Path,
     /// The frame in the file, from 0.
     index: usize,
-    counted: Counted,
-    /// As many as the list holds.
-    spots: &'a [Spot],
+    /// Spots by each of the settings.
+    counted: &'a [u32],
+    /// Those by the first of them, as many as the list holds.
+    list: &'a [Spot],
     /// The geometry that placed the water ring.
     geometry: Option<Geometry>,
     /// Where it is from: `flags`, `sidecar`, `file` or `none`.
@@ -145,11 +148,13 @@ fn line(args: &SpotsArgs, found: &Found<'_>) -> Option<String> {
         name,
         file,
         index,
-        counted: Counted { spots, listed },
+        counted,
+        list,
         geometry_from,
         ..
     } = found;
-    let class = Class::of_spots(*spots);
+    let spots = counted[0];
+    let class = Class::of_spots(spots);
     match args.lines.format {
         Format::Jsonl => {
             let mut line = json!({
@@ -157,9 +162,9 @@ fn line(args: &SpotsArgs, found: &Found<'_>) -> Option<String> {
                 "geometry": geometry_from,
             });
             if args.list {
-                let list = found.spots.iter().map(|spot| as_json(spot, found.geometry));
-                line["list"] = list.collect();
-                line["list_is_full"] = (listed < spots).into();
+                let spots_json = list.iter().map(|spot| as_json(spot, found.geometry));
+                line["list"] = spots_json.collect();
+                line["list_is_full"] = (list.len() < spots as usize).into();
             }
             Some(line.to_string())
         }
@@ -182,13 +187,14 @@ fn as_json(spot: &Spot, geometry: Option<Geometry>) -> Value {
     })
 }
 
-/// The spots of the frames of a file, by their number; without those that cannot be counted, of which
-/// it was said why.
-pub fn of_file(path: &Path, settings: Settings) -> Result<BTreeMap<usize, u32>> {
+/// The spots of the frames of a file by each of `settings`, by the frames' numbers; without those that
+/// cannot be counted. What is wrong with the file is left for its other reader to say.
+pub fn of_file(path: &Path, settings: &[Settings]) -> Result<BTreeMap<usize, Vec<u32>>> {
     let files = Files {
         describe: &DescribeArgs::default(),
         raw: None,
         settings,
+        silent: true,
     };
     let mut working = Working {
         memory: CounterMemory::default(),
@@ -196,7 +202,7 @@ pub fn of_file(path: &Path, settings: Settings) -> Result<BTreeMap<usize, u32>> 
     };
     let mut spots = BTreeMap::new();
     files.count(path, &mut working, &mut |found| {
-        spots.insert(found.index, found.counted.spots);
+        spots.insert(found.index, found.counted.to_vec());
         Ok(())
     })?;
     Ok(spots)
@@ -207,7 +213,10 @@ struct Files<'a> {
     describe: &'a DescribeArgs,
     /// What makes raw words photons, where the frames are such.
     raw: Option<RawMaps>,
-    settings: Settings,
+    /// A list is by the first of them.
+    settings: &'a [Settings],
+    /// Whether not to say what is wrong with a file.
+    silent: bool,
 }
 
 /// Memory that is kept from file to file.
@@ -230,13 +239,16 @@ type Emit<'e> = dyn FnMut(&Found<'_>) -> Result<()> + 'e;
 
 impl Files<'_> {
     /// Counts every frame of a file, as far as it can be counted; returns how many could not, having
-    /// said why.
+    /// said why unless it is to be silent.
     ///
     /// # Errors
     /// Those of `emit`.
     fn count(&self, path: &Path, working: &mut Working, emit: &mut Emit<'_>) -> Result<usize> {
-        let raw = self.raw.is_some();
-        let Some(mut pictures) = Pictures::open_or_say(path, self.describe, raw) else {
+        let opened = match self.silent {
+            true => Pictures::open(path, self.describe).ok(),
+            false => Pictures::open_or_say(path, self.describe, self.raw.is_some()),
+        };
+        let Some(mut pictures) = opened else {
             return Ok(1);
         };
         let (mut index, mut failed) = (0, 0);
@@ -249,7 +261,7 @@ impl Files<'_> {
             match setup {
                 Ok((setup, first)) => {
                     if let Some(doubt) = setup.prepared.doubt() {
-                        eprintln!("hitgate: {}: {doubt}", path.display());
+                        self.say(format_args!("{}: {doubt}", path.display()));
                     }
                     let from = (index, first);
                     let run = self.alike(path, &mut pictures, from, &setup, working, emit)?;
@@ -257,13 +269,19 @@ impl Files<'_> {
                     failed += run.failed;
                 }
                 Err(error) => {
-                    eprintln!("hitgate: {error:#}");
+                    self.say(error);
                     index += 1;
                     failed += 1;
                 }
             }
         }
         Ok(failed)
+    }
+
+    fn say(&self, what: impl Display) {
+        if !self.silent {
+            eprintln!("hitgate: {what:#}");
+        }
     }
 
     /// How a frame, and those that are of the same module, are counted.
@@ -304,29 +322,40 @@ impl Files<'_> {
             [] => 1.0,
             _ => PER_PHOTON as f32,
         };
-        let settings = Settings {
-            threshold: self.settings.threshold * unit,
-            ..self.settings
+        let in_units = |settings: &Settings| Settings {
+            threshold: settings.threshold * unit,
+            ..*settings
         };
+        let settings: Vec<Settings> = self.settings.iter().map(in_units).collect();
+        let mut each = vec![0; settings.len()];
         let mut run = Run::default();
         let mut next = Some(first);
         while let Some(picture) = next.take() {
             let index = start + run.frames;
-            let counted = Frame::parse(picture.frame.bytes())
+            let list = &mut working.list;
+            let listed = Frame::parse(picture.frame.bytes())
                 .map_err(|(fault, _)| fault)
-                .and_then(|frame| {
-                    counter.count(&preparation, &frame, &settings, &mut working.list)
+                .and_then(|frame| match list.is_empty() {
+                    true => {
+                        counter.count_each(&preparation, &frame, &settings, &mut each)?;
+                        Ok(0)
+                    }
+                    false => {
+                        let counted = counter.count(&preparation, &frame, &settings[0], list)?;
+                        each[0] = counted.spots;
+                        Ok(counted.listed)
+                    }
                 });
-            match counted {
-                Ok(counted) => {
-                    let spots = &mut working.list[..counted.listed as usize];
-                    spots.iter_mut().for_each(|spot| spot.counts /= unit);
+            match listed {
+                Ok(listed) => {
+                    let list = &mut list[..listed as usize];
+                    list.iter_mut().for_each(|spot| spot.counts /= unit);
                     emit(&Found {
                         name: &name,
                         file: pictures.file(),
                         index,
-                        counted,
-                        spots,
+                        counted: &each,
+                        list,
                         geometry,
                         geometry_from: match geometry {
                             Some(_) => pictures.geometry_from(),
@@ -335,7 +364,7 @@ impl Files<'_> {
                     })?;
                 }
                 Err(fault) => {
-                    eprintln!("hitgate: {name} //{index}: {fault}");
+                    self.say(format_args!("{name} //{index}: {fault}"));
                     run.failed += 1;
                 }
             }

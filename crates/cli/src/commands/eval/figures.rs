@@ -99,7 +99,10 @@ impl Figures {
         let target = |target| OperatingPoint::set(&scored, target).map(At::from);
         let deciding = At::threshold(&scored, threshold);
         let counted = counters.iter().enumerate().map(|(place, &counter)| {
-            let spots: Vec<u32> = frames.iter().map(|frame| frame.counted[place]).collect();
+            let spots: Vec<&[u32]> = frames
+                .iter()
+                .map(|frame| &frame.counted[place][..])
+                .collect();
             let dropping = deciding.filtered.misses_dropped.fraction();
             Counted::of(counter, &spots, &scored, dropping)
         });

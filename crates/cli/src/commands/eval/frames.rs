@@ -23,8 +23,8 @@ pub struct Frame {
     pub set: String,
     pub origin: Origin,
     pub scored: Scored,
-    /// Spots, by each counter that was asked for.
-    pub counted: Vec<u32>,
+    /// Spots, by each counter that was asked for and each of its settings.
+    pub counted: Vec<Vec<u32>>,
 }
 
 /// Where a frame is from.
@@ -94,10 +94,14 @@ pub fn of_files(
                         index,
                     },
                     scored: Scored { truth, p },
-                    // One that cannot be counted is kept, as one that cannot be judged.
-                    counted: counts
+                    counted: counters
                         .iter()
-                        .map(|spots| *spots.get(&index).unwrap_or(&u32::MAX))
+                        .zip(&counts)
+                        .map(|(counter, spots)| {
+                            // One that cannot be counted is kept, as one that cannot be judged.
+                            let kept = || vec![u32::MAX; counter.settings().len()];
+                            spots.get(&index).cloned().unwrap_or_else(kept)
+                        })
                         .collect(),
                 });
             }

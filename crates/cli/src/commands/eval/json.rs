@@ -4,8 +4,9 @@ use hitgate_import::calibration::Reliability;
 use hitgate_import::metrics::{Filtered, Share};
 use serde_json::{Value, json};
 
-use super::counters::{Counted, KeptFrom};
+use super::counters::{Beside, Counted};
 use super::figures::{At, Figures, Run};
+use crate::counts::{KeptFrom, settings_json};
 
 /// All frames, then each set.
 pub fn of(sets: &[Figures]) -> Value {
@@ -48,7 +49,7 @@ fn at(at: &At) -> Value {
 }
 
 fn kept_from(kept: &KeptFrom) -> Value {
-    let mut value = filtered(&kept.at.filtered);
+    let mut value = filtered(&kept.filtered);
     value["kept_from"] = kept.spots.into();
     value
 }
@@ -84,13 +85,26 @@ fn run(run: &Run) -> Value {
 }
 
 fn counter(counted: &Counted) -> Value {
+    let rejecting = counted.rejecting.iter().map(|(share, there)| {
+        let mut value = beside(there);
+        value["rejection"] = (*share).into();
+        value
+    });
     json!({
-        "counter": counted.name,
+        "counter": counted.counter.name(),
         "confusion": counted.confusion.0,
         "accuracy": share(counted.confusion.accuracy()),
         "auc": counted.auc,
-        "own": kept_from(&counted.own),
-        "network_at_that_rejection": counted.network.as_ref().map(at),
-        "at_the_networks_rejection": counted.at_network.as_ref().map(kept_from),
+        "own": beside(&counted.own),
+        "at_the_networks_threshold": beside(&counted.at_threshold),
+        "rejecting": rejecting.collect::<Vec<_>>(),
+    })
+}
+
+fn beside(beside: &Beside) -> Value {
+    json!({
+        "settings": beside.settings.as_ref().map(settings_json),
+        "counter": kept_from(&beside.kept),
+        "network_dropping_as_many": beside.network.as_ref().map(at),
     })
 }

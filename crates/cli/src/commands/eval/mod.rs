@@ -6,6 +6,7 @@ mod frames;
 mod json;
 mod plots;
 mod tables;
+mod tuned;
 mod worst;
 
 use std::path::PathBuf;
@@ -34,13 +35,18 @@ Examples:
   hitgate eval --maps validation.npy              # maps that `hitgate dataset` made
   hitgate eval --maps validation.npy --engine tract --model runs/w025/model.onnx
   hitgate eval --simulate 500 --baseline spots    # beside the classical spot counter
+  hitgate eval --simulate 500 --baseline tuned    # and beside the best of its settings, found by hindsight
   hitgate eval --simulate 500 --oracle            # and one that knows every spot's place
   hitgate eval --simulate 3000 --only eiger4m     # one detector
   hitgate eval --simulate 500 --plots figures --worst 12
 
 A rate is given as k/n with its exact one-sided 95 % bound. Frames of class `few` stay out.
 A threshold that is set by what it keeps or drops is set on these very frames. Misses that pass limit
-what a run shrinks to: where 0.97 of them are dropped, one of 1 % hits shrinks at most 25-fold.")]
+what a run shrinks to: where 0.97 of them are dropped, one of 1 % hits shrinks at most 25-fold.
+
+CXIDB entry 76 (the paper's data): HDF5 files of its layout, idh5_v1.0, are known by themselves, here and
+wherever frames are read; there is no --layout to give. Leave the experts' annotations (lines as
+`r0027_2000.h5 [3] HIT`) beside the files that they name, and give them as --truth.")]
 pub struct EvalArgs {
     /// Labels of files beside it: a line for each frame, a JSON object with file, index, class and set,
     /// or `FILE [3] HIT` of CXIDB entry 76, counted from 1
@@ -68,7 +74,8 @@ pub struct EvalArgs {
     /// Count the spots of each simulated frame at their true places, from its noisy pixels: the ceiling
     #[arg(long, conflicts_with_all = ["truth", "maps"])]
     oracle: bool,
-    /// Count the spots of each frame the classical way too, and compare
+    /// Count the spots of each frame the classical way too, and compare with the network where it drops
+    /// as many misses
     #[arg(long, value_name = "COUNTER", value_enum, conflicts_with = "maps")]
     baseline: Option<Counter>,
     /// Share of hits and maybes in a run whose purity and reduction to tell; may be given again
@@ -77,7 +84,8 @@ pub struct EvalArgs {
     /// Print the bins of the reliability diagrams and points of the ROC curve too
     #[arg(long)]
     details: bool,
-    /// Draw ROC curve, reliability, confusion matrix and scores by class into this folder (SVG)
+    /// Draw ROC curve, reliability, confusion matrix and scores by class into this folder (SVG): of all
+    /// frames, as roc.svg, and of each set, as roc-sets.svg
     #[arg(long, value_name = "FOLDER")]
     plots: Option<PathBuf>,
     /// Picture the N lowest of the hits and maybes and the N highest of the misses: worst.png among the plots
@@ -137,7 +145,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     }
     let sets = Figures::of_each_set(&frames, threshold, &args.priors, &counters);
     if let Some(folder) = &args.plots {
-        plots::write(folder, &sets[0], threshold)?;
+        plots::write(folder, &sets, threshold)?;
         if let Some(each) = args.worst {
             worst::write(
                 &folder.join("worst.png"),

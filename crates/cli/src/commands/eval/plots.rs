@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use hitgate_core::verdict::Class;
-use hitgate_import::calibration::Reliability;
+use hitgate_import::calibration::{Bin, Reliability};
 use hitgate_import::metrics::{Confusion, Filtered};
 use hitgate_import::roc::RocPoint;
 use plotters::coord::Shift;
@@ -15,12 +15,45 @@ use super::figures::Figures;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-const SIZE: (u32, u32) = (720, 560);
 const FONT: &str = "sans-serif";
-const TEXT: (&str, u32) = (FONT, 16);
-const TITLE: (&str, u32) = (FONT, 20);
-const MARGIN: u32 = 16;
-const LABELS: u32 = 56;
+
+/// How large a drawing is, and what is in it, in pixels.
+#[derive(Clone, Copy)]
+struct Look {
+    size: (u32, u32),
+    text: u32,
+    title: u32,
+    margin: u32,
+    /// Beside an axis, for its numbers and its name.
+    labels: u32,
+    /// Numbers on an axis, about.
+    ticks: usize,
+    legend: bool,
+}
+
+/// A drawing on a page of its own.
+const PAGE: Look = Look {
+    size: (720, 560),
+    text: 16,
+    title: 20,
+    margin: 16,
+    labels: 56,
+    ticks: 10,
+    legend: true,
+};
+/// One of many on a page; the first of them has the legend of all.
+const TILE: Look = Look {
+    size: (380, 300),
+    text: 12,
+    title: 14,
+    margin: 8,
+    labels: 36,
+    ticks: 5,
+    legend: false,
+};
+/// Tiles side by side.
+const COLUMNS: usize = 4;
+
 /// Hit, maybe, miss, in colours that the colour-blind tell apart (Okabe and Ito).
 const COLOURS: [RGBColor; 3] = [
     RGBColor(0, 114, 178),
@@ -33,24 +66,48 @@ const COUNTER: RGBColor = RGBColor(204, 121, 167);
 /// Bins of the histogram of scores.
 const SCORE_BINS: usize = 40;
 
-/// Draws the figures of all frames into `folder`: `roc.svg`, `reliability.svg`, `confusion.svg` and
-/// `scores.svg`.
-pub fn write(folder: &Path, all: &Figures, threshold: f64) -> Result<()> {
-    draw(&folder.join("roc.svg"), |area| draw_roc(area, all))?;
-    draw(&folder.join("reliability.svg"), |area| {
-        draw_reliability(area, all)
-    })?;
-    draw(&folder.join("confusion.svg"), |area| {
-        draw_confusion(area, all.confusion)
-    })?;
-    draw(&folder.join("scores.svg"), |area| {
-        draw_scores(area, all, threshold)
+/// Draws the figures into `folder`: of all frames `roc.svg`, `reliability.svg`, `confusion.svg` and
+/// `scores.svg`, and, where there are several sets, one beside the other in `roc-sets.svg` and so on.
+pub fn write(folder: &Path, sets: &[Figures], threshold: f64) -> Result<()> {
+    let scores =
+        |area: &Area<'_>, figures: &Figures, look| draw_scores(area, figures, look, threshold);
+    let kinds: [(&str, &Draw<'_>); 4] = [
+        ("roc", &draw_roc),
+        ("reliability", &draw_reliability),
+        ("confusion", &draw_confusion),
+        ("scores", &scores),
+    ];
+    for (name, figure) in kinds {
+        let path = folder.join(format!("{name}.svg"));
+        draw(&path, PAGE.size, |page| figure(page, &sets[0], PAGE))?;
+        // All frames, and the only set of them, would be the same twice.
+        if sets.len() > 2 {
+            draw_sets(&folder.join(format!("{name}-sets.svg")), sets, figure)?;
+        }
+    }
+    Ok(())
+}
+
+/// Draws one figure of frames.
+type Draw<'d> = dyn Fn(&Area<'_>, &Figures, Look) -> Result<()> + 'd;
+
+/// Draws the same figure of all frames and of each set.
+fn draw_sets(path: &Path, sets: &[Figures], figure: &Draw<'_>) -> Result<()> {
+    let rows = sets.len().div_ceil(COLUMNS);
+    let size = (TILE.size.0 * COLUMNS as u32, TILE.size.1 * rows as u32);
+    draw(path, size, |page| {
+        let tiles = page.split_evenly((rows, COLUMNS));
+        for (number, (tile, figures)) in tiles.iter().zip(sets).enumerate() {
+            let legend = number == 0;
+            figure(tile, figures, Look { legend, ..TILE })?;
+        }
+        Ok(())
     })
 }
 
-fn draw(path: &Path, figure: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
+fn draw(path: &Path, size: (u32, u32), figure: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
     let drawn = || -> Result<()> {
-        let area = SVGBackend::new(path, SIZE).into_drawing_area();
+        let area = SVGBackend::new(path, size).into_drawing_area();
         area.fill(&WHITE)?;
         figure(&area)?;
         Ok(area.present()?)
@@ -58,9 +115,15 @@ fn draw(path: &Path, figure: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()>
     drawn().map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
 }
 
+/// `ROC, eiger4m, 361 frames`, and what else there is to say.
+fn caption(kind: &str, figures: &Figures, more: &str) -> String {
+    let Figures { set, scored, .. } = figures;
+    format!("{kind}, {set}, {} frames{more}", scored.len())
+}
+
 /// Shares kept against the share of misses kept, whose axis is logarithmic: what a filter is for
 /// happens at its left end.
-fn draw_roc(area: &Area<'_>, all: &Figures) -> Result<()> {
+fn draw_roc(area: &Area<'_>, all: &Figures, look: Look) -> Result<()> {
     let Filtered {
         hits_kept,
         wanted_kept,
@@ -69,19 +132,15 @@ fn draw_roc(area: &Area<'_>, all: &Figures) -> Result<()> {
     let misses = misses_dropped.n.max(1) as f64;
     // Half a miss stands for none, which a logarithm has no place for.
     let x = |misses_kept: u64| (misses_kept as f64).max(0.5) / misses;
-    let title = match all.auc {
-        Some(auc) => format!("ROC, area {auc:.4}"),
-        None => "ROC".into(),
-    };
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, TITLE)
-        .margin(MARGIN)
-        .x_label_area_size(LABELS)
-        .y_label_area_size(LABELS)
+    let area_under = all.auc.map(|auc| format!(", area {auc:.4}"));
+    let mut chart = look
+        .chart(area, &caption("ROC", all, &area_under.unwrap_or_default()))
         .build_cartesian_2d((x(0)..1.0).log_scale(), 0.0..1.0)?;
     chart
         .configure_mesh()
-        .label_style(TEXT)
+        .label_style((FONT, look.text))
+        .x_labels(look.ticks)
+        .y_labels(look.ticks)
         .max_light_lines(2)
         .x_desc("misses kept")
         .y_desc("kept")
@@ -115,28 +174,34 @@ fn draw_roc(area: &Area<'_>, all: &Figures) -> Result<()> {
         .label("at the threshold")
         .legend(|(x, y)| Circle::new((x + 10, y), 5, WANTED.filled()));
     for counted in &all.counted {
-        let at = &counted.own.at.filtered;
+        let at = &counted.own.kept.filtered;
         let here = (x(dropped(at)), at.wanted_kept.fraction());
         chart
             .draw_series([Cross::new(here, 6, COUNTER.stroke_width(2))])?
-            .label(format!("{}: hits or maybes", counted.name))
+            .label(format!("{}: hits or maybes", counted.counter.name()))
             .legend(|(x, y)| Cross::new((x + 10, y), 6, COUNTER.stroke_width(2)));
     }
-    legend(&mut chart, SeriesLabelPosition::LowerRight)
+    look.legend(&mut chart, SeriesLabelPosition::LowerRight)
 }
 
-fn draw_reliability(area: &Area<'_>, all: &Figures) -> Result<()> {
-    let mut chart = ChartBuilder::on(area)
-        .caption("Reliability: what came true of what was stated", TITLE)
-        .margin(MARGIN)
-        .x_label_area_size(LABELS)
-        .y_label_area_size(LABELS)
+/// What came true of what was stated.
+fn draw_reliability(area: &Area<'_>, all: &Figures, look: Look) -> Result<()> {
+    let error = |of: &Reliability| of.error().map_or("–".into(), |error| format!("{error:.3}"));
+    let errors = format!(
+        ", ECE {} and {}",
+        error(&all.keep_reliability),
+        error(&all.class_reliability)
+    );
+    let mut chart = look
+        .chart(area, &caption("reliability", all, &errors))
         .build_cartesian_2d(0.0..1.0, 0.0..1.0)?;
     chart
         .configure_mesh()
-        .label_style(TEXT)
+        .label_style((FONT, look.text))
+        .x_labels(look.ticks)
+        .y_labels(look.ticks)
         .max_light_lines(2)
-        .x_desc("stated probability, mean of a bin")
+        .x_desc("stated probability (larger: more frames)")
         .y_desc("fraction that came true")
         .draw()?;
     let diagonal = [(0.0, 0.0), (1.0, 1.0)];
@@ -145,27 +210,36 @@ fn draw_reliability(area: &Area<'_>, all: &Figures) -> Result<()> {
         ("hit or maybe", WANTED, &all.keep_reliability),
         ("the class called", COLOURS[0], &all.class_reliability),
     ];
+    let frames = all.scored.len() as f64;
     for (label, colour, reliability) in diagrams {
         let bins = reliability.bins.iter().filter(|bin| bin.weight > 0.0);
-        let points: Vec<_> = bins.map(|bin| (bin.confidence(), bin.accuracy())).collect();
-        let error = reliability.error().unwrap_or(f64::NAN);
+        let point = |bin: &Bin| (bin.confidence(), bin.accuracy());
+        let points = bins.clone().map(point);
         chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(4))?
-            .label(format!("{label}, ECE {error:.3}"))
+            .draw_series(LineSeries::new(points, colour.mix(0.5).stroke_width(1)))?
+            .label(label)
             .legend(move |at| swatch(at, colour));
+        // A bin of one frame or two should not be taken for one of hundreds.
+        let size = |bin: &Bin| (1.5 + 8.0 * (bin.weight / frames).sqrt()) as i32;
+        chart.draw_series(bins.map(|bin| Circle::new(point(bin), size(bin), colour.filled())))?;
     }
-    legend(&mut chart, SeriesLabelPosition::UpperLeft)
+    look.legend(&mut chart, SeriesLabelPosition::UpperLeft)
 }
 
-fn draw_confusion(area: &Area<'_>, Confusion(rows): Confusion) -> Result<()> {
-    let area = area.titled("Frames by label and class called", TITLE)?;
+/// Frames by label and class called.
+fn draw_confusion(area: &Area<'_>, all: &Figures, look: Look) -> Result<()> {
+    let Confusion(rows) = all.confusion;
+    let right = format!(", {:.3} right", all.confusion.accuracy().fraction());
+    let title = caption("confusion", all, &right);
+    let area = area.titled(&title, (FONT, look.title))?;
     let (width, height) = area.dim_in_pixel();
-    let (left, top) = (140, 60);
+    let (left, top) = (6 * look.text as i32, 3 * look.text as i32);
+    let margin = look.margin as i32;
     let cell = (
-        (width as i32 - left - 40) / 3,
-        (height as i32 - top - 20) / 3,
+        (width as i32 - left - margin) / 3,
+        (height as i32 - top - margin) / 3,
     );
-    let centred = TextStyle::from((FONT, 18)).pos(Pos::new(HPos::Center, VPos::Center));
+    let centred = TextStyle::from((FONT, look.text)).pos(Pos::new(HPos::Center, VPos::Center));
     let centre = |column: i32, row: i32| {
         (
             left + cell.0 * column + cell.0 / 2,
@@ -177,7 +251,7 @@ fn draw_confusion(area: &Area<'_>, Confusion(rows): Confusion) -> Result<()> {
         area.draw_text(
             &format!("called {class}"),
             &centred,
-            (centre(at, 0).0, top - 24),
+            (centre(at, 0).0, top - look.text as i32),
         )?;
         area.draw_text(&class.to_string(), &centred, (left / 2, centre(0, at).1))?;
     }
@@ -193,7 +267,7 @@ fn draw_confusion(area: &Area<'_>, Confusion(rows): Confusion) -> Result<()> {
             ))?;
             area.draw(&Rectangle::new([corner, other], BLACK))?;
             let ink = if share > 0.6 { &WHITE } else { &BLACK };
-            let words = format!("{count}  ({:.1} %)", 100.0 * share);
+            let words = format!("{count} ({:.1} %)", 100.0 * share);
             area.draw_text(&words, &centred.color(ink), centre(column, row))?;
         }
     }
@@ -202,22 +276,21 @@ fn draw_confusion(area: &Area<'_>, Confusion(rows): Confusion) -> Result<()> {
 
 /// Frames of each label by their probability to be kept; a logarithmic axis shows the few on the
 /// wrong side.
-fn draw_scores(area: &Area<'_>, all: &Figures, threshold: f64) -> Result<()> {
+fn draw_scores(area: &Area<'_>, all: &Figures, look: Look, threshold: f64) -> Result<()> {
     let mut counts = [[0u32; SCORE_BINS]; 3];
     for frame in &all.scored {
         let bin = (frame.keep() * SCORE_BINS as f64) as usize;
         counts[frame.truth as usize][bin.min(SCORE_BINS - 1)] += 1;
     }
     let most = counts.iter().flatten().copied().max().unwrap_or(1);
-    let mut chart = ChartBuilder::on(area)
-        .caption("Scores by label", TITLE)
-        .margin(MARGIN)
-        .x_label_area_size(LABELS)
-        .y_label_area_size(LABELS)
+    let mut chart = look
+        .chart(area, &caption("scores", all, ""))
         .build_cartesian_2d(0.0..1.0, (0.5..2.0 * f64::from(most)).log_scale())?;
     chart
         .configure_mesh()
-        .label_style(TEXT)
+        .label_style((FONT, look.text))
+        .x_labels(look.ticks)
+        .y_labels(look.ticks)
         .max_light_lines(2)
         .x_desc("P(hit) + P(maybe)")
         .y_desc("frames in a bin")
@@ -243,7 +316,7 @@ fn draw_scores(area: &Area<'_>, all: &Figures, threshold: f64) -> Result<()> {
         .draw_series(LineSeries::new(line, BLACK))?
         .label("threshold")
         .legend(|at| swatch(at, BLACK));
-    legend(&mut chart, SeriesLabelPosition::UpperMiddle)
+    look.legend(&mut chart, SeriesLabelPosition::UpperMiddle)
 }
 
 /// A piece of a line in a legend.
@@ -251,16 +324,36 @@ fn swatch((x, y): (i32, i32), colour: RGBColor) -> PathElement<(i32, i32)> {
     PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2))
 }
 
-fn legend<'a, C: CoordTranslate>(
-    chart: &mut ChartContext<'a, SVGBackend<'a>, C>,
-    position: SeriesLabelPosition,
-) -> Result<()> {
-    chart
-        .configure_series_labels()
-        .position(position)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.4))
-        .label_font(TEXT)
-        .draw()?;
-    Ok(())
+impl Look {
+    /// A chart with a caption, and room for its axes.
+    fn chart<'a, 'b>(
+        &self,
+        area: &'a Area<'b>,
+        caption: &str,
+    ) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
+        let mut chart = ChartBuilder::on(area);
+        chart
+            .caption(caption, (FONT, self.title))
+            .margin(self.margin)
+            .x_label_area_size(self.labels)
+            .y_label_area_size(self.labels + self.text);
+        chart
+    }
+
+    fn legend<'a, C: CoordTranslate>(
+        &self,
+        chart: &mut ChartContext<'a, SVGBackend<'a>, C>,
+        position: SeriesLabelPosition,
+    ) -> Result<()> {
+        if self.legend {
+            chart
+                .configure_series_labels()
+                .position(position)
+                .background_style(WHITE.mix(0.85))
+                .border_style(BLACK.mix(0.4))
+                .label_font((FONT, self.text))
+                .draw()?;
+        }
+        Ok(())
+    }
 }

@@ -3,10 +3,13 @@
 use hitgate_core::verdict::Class;
 use hitgate_import::calibration::{BINS, Reliability};
 use hitgate_import::metrics::{Confusion, Filtered, Share};
+use hitgate_spots::Settings;
 
-use super::counters::KeptFrom;
+use super::counters::{Counted, Counter};
 use super::figures::{At, Figures, Run};
 use super::frames::{Frame, described};
+use super::tuned;
+use crate::counts::KeptFrom;
 use crate::report::{counts, share};
 
 /// The figures of all frames, then a line a set.
@@ -25,21 +28,39 @@ pub fn print(sets: &[Figures]) {
     print_thresholds(all);
     print_runs(&all.runs);
     for counted in &all.counted {
-        say!("\n{}, a counter of spots, on the same frames", counted.name);
-        print_confusion("counted", counted.confusion);
-        print_kept_from("what it calls a hit or a maybe", &counted.own);
-        if let Some(network) = &counted.network {
-            let label = "network, dropping as much";
-            print_filtered(label, &t(network), &network.filtered);
-        }
-        if let Some(kept) = &counted.at_network {
-            print_kept_from("it, dropping as the network", kept);
-        }
+        print_counted(counted);
     }
     print_sets(sets);
     for place in 0..all.counted.len() {
-        print_beside(sets, place);
+        match sets[0].counted[place].counter {
+            Counter::Tuned => tuned::print(sets, place),
+            Counter::Oracle | Counter::Spots => print_beside(sets, place),
+        }
     }
+}
+
+fn print_counted(counted: &Counted) {
+    say!(
+        "\n{}, a counter of spots, on the same frames",
+        counted.counter.name()
+    );
+    if let Some(Settings {
+        threshold,
+        snr,
+        min_pixels,
+        ..
+    }) = counted.own.settings
+    {
+        say!("settings: --threshold {threshold} --snr {snr} --min-pixels {min_pixels}");
+    }
+    print_confusion("counted", counted.confusion);
+    print_kept_from("what it calls a hit or a maybe", &counted.own.kept);
+    if let Some(network) = &counted.own.network {
+        let label = "network, dropping as much";
+        print_filtered(label, &t(network), &network.filtered);
+    }
+    let label = "it, dropping as the network";
+    print_kept_from(label, &counted.at_threshold.kept);
 }
 
 fn print_confusion(verb: &str, confusion: Confusion) {
@@ -78,7 +99,7 @@ fn t(at: &At) -> String {
 
 fn print_kept_from(label: &str, kept: &KeptFrom) {
     let from = format!("≥{}", kept.spots);
-    print_filtered(label, &from, &kept.at.filtered);
+    print_filtered(label, &from, &kept.filtered);
 }
 
 fn print_filtered(label: &str, threshold: &str, filtered: &Filtered) {
@@ -151,7 +172,7 @@ fn print_sets(sets: &[Figures]) {
 
 /// The counter at `place` by set, beside the network where it drops as many misses.
 fn print_beside(sets: &[Figures], place: usize) {
-    let name = sets[0].counted[place].name;
+    let name = sets[0].counted[place].counter.name();
     say!(
         "\n{name:<16} {:>6}  {:<16} {:<16} {:<16} network's hit or maybe",
         "frames",
@@ -161,7 +182,7 @@ fn print_beside(sets: &[Figures], place: usize) {
     );
     for figures in sets {
         let counted = &figures.counted[place];
-        let own = &counted.own.at.filtered;
+        let own = &counted.own.kept.filtered;
         say!(
             "{:<16} {:>6}  {:<16} {:<16} {:<16} {}",
             figures.set,
@@ -170,6 +191,7 @@ fn print_beside(sets: &[Figures], place: usize) {
             counts(counted.confusion.accuracy()),
             counts(own.wanted_kept),
             counted
+                .own
                 .network
                 .map_or("–".into(), |at| counts(at.filtered.wanted_kept)),
         );
