@@ -17,6 +17,7 @@ for program in "$HITGATE" dials.stills_process "$PYTHON"; do
     command -v "$program" >/dev/null || { echo "run.sh: there is no $program; see $here/README.md" >&2; exit 1; }
 done
 mkdir -p "$WORK/frames" "$WORK/chunks" "$WORK/index"
+WORK=$(cd "$WORK" && pwd)
 exec 9>"$WORK/lock"
 flock -n 9 || { echo "run.sh: another one is at work in $WORK" >&2; exit 1; }
 asked="$FRAMES frames, seed $SEED, $OTHERS others"
@@ -48,7 +49,7 @@ for chunk in "$WORK"/chunks/*; do
         [ -e "$file" ] || "$HITGATE" simulate "$WORK/frames" --first "$index" --frames 1 $run >/dev/null
         echo "$file" >>"$WORK/part/files"
     done <"$chunk"
-    xargs dials.stills_process "$here/stills.phil" output.output_dir="$WORK/part" <"$WORK/part/files" >"$WORK/part/log" 2>&1 ||
+    (cd "$WORK/part" && xargs dials.stills_process "$here/stills.phil" output.output_dir=. <files >log 2>&1) ||
         { tail "$WORK/part/log" >&2; exit 1; }
     mv "$WORK/part" "$done"
 done
