@@ -278,10 +278,19 @@ fn a_tuned_counter_is_at_least_as_good_as_the_same_with_its_own_settings() {
     for words in [
         "Of 72 settings".to_string(),
         "flatters".to_string(),
+        "settings: --threshold".to_string(),
         format!("of {sets} sets"),
         "at least 0.97 of the misses".to_string(),
     ] {
         assert!(text.contains(&words), "{words}: {text}");
+    }
+}
+
+#[test]
+fn the_help_says_how_files_of_cxidb_76_are_read() {
+    let help = printed(["eval", "--help"]);
+    for words in ["CXIDB entry 76", "idh5_v1.0", "--layout", "--truth"] {
+        assert!(help.contains(words), "{words}: {help}");
     }
 }
 

@@ -35,18 +35,19 @@ Examples:
   hitgate eval --maps validation.npy              # maps that `hitgate dataset` made
   hitgate eval --maps validation.npy --engine tract --model runs/w025/model.onnx
   hitgate eval --simulate 500 --baseline spots    # beside the classical spot counter
-  hitgate eval --simulate 500 --baseline tuned    # and beside the best of its settings, found by hindsight
+  hitgate eval --simulate 500 --baseline tuned    # beside its best settings, by hindsight
   hitgate eval --simulate 500 --oracle            # and one that knows every spot's place
   hitgate eval --simulate 3000 --only eiger4m     # one detector
   hitgate eval --simulate 500 --plots figures --worst 12
 
 A rate is given as k/n with its exact one-sided 95 % bound. Frames of class `few` stay out.
-A threshold that is set by what it keeps or drops is set on these very frames. Misses that pass limit
-what a run shrinks to: where 0.97 of them are dropped, one of 1 % hits shrinks at most 25-fold.
+A threshold that is set by what it keeps or drops is set on these very frames. Misses that pass
+limit what a run shrinks to: where 0.97 of them are dropped, one of 1 % hits shrinks at most
+25-fold.
 
-CXIDB entry 76 (the paper's data): HDF5 files of its layout, idh5_v1.0, are known by themselves, here and
-wherever frames are read; there is no --layout to give. Leave the experts' annotations (lines as
-`r0027_2000.h5 [3] HIT`) beside the files that they name, and give them as --truth.")]
+CXIDB entry 76, the paper's data: HDF5 files of its layout, idh5_v1.0, are known by themselves,
+here and wherever frames are read; there is no --layout to give. Leave the experts' annotations,
+lines as `r0027_2000.h5 [3] HIT`, beside the files that they name, and give them as --truth.")]
 pub struct EvalArgs {
     /// Labels of files beside it: a line for each frame, a JSON object with file, index, class and set,
     /// or `FILE [3] HIT` of CXIDB entry 76, counted from 1

@@ -59,8 +59,11 @@ fn print_counted(counted: &Counted) {
         let label = "network, dropping as much";
         print_filtered(label, &t(network), &network.filtered);
     }
-    let label = "it, dropping as the network";
-    print_kept_from(label, &counted.at_threshold.kept);
+    // A tuned counter has other settings there, which its tables tell.
+    if counted.counter != Counter::Tuned {
+        let label = "it, dropping as the network";
+        print_kept_from(label, &counted.at_threshold.kept);
+    }
 }
 
 fn print_confusion(verb: &str, confusion: Confusion) {
