@@ -1,6 +1,7 @@
 #!/bin/sh
 # The application test: a simulated run, the filter's verdicts, DIALS on the frames, and what dropping costs.
-# Run it again to go on. With another MODEL only verdicts and figures are made anew.
+# Run it again to go on. With another MODEL only verdicts and figures are made anew; after a change of the simulator name
+# another WORK.
 #   HITGATE  the release binary (target/release/hitgate)   MODEL   the model to test (the built-in one)
 #   WORK     what is kept (runs/application; 7 GB)          PYTHON  interpreter of DIALS (libtbx.python)
 #   FRAMES, SEED, OTHERS   frames of the run, its seed, how many frames with fewer than 4 spots are indexed too (2000, 16, 200)

@@ -314,7 +314,7 @@ def judged(going: train.Run, maps, batch: int = 16) -> tuple[np.ndarray, np.ndar
     parts = np.array_split(np.arange(len(maps)), -(-len(maps) // batch))
     logits = [model(train.as_input(maps.read(part), going.device)).float().cpu().numpy() for part in parts]
     hook.remove()
-    return np.concatenate(logits), np.concatenate(features)
+    return np.concatenate(logits) + going.bias(), np.concatenate(features)
 
 
 if __name__ == "__main__":

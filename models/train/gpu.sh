@@ -16,7 +16,7 @@ fi
 : "${MAPS:=400000}" "${VAL_MAPS:=8000}" "${SHARD:=4000}" "${WIDTH:=1.0}" "${INPUT:=224}" "${MINUTES:=20}"
 : "${BATCH:=256}" "${LIMIT:=540}"
 deadline=$(($(date +%s) + LIMIT))
-mkdir -p "$WORK/train" "$WORK/val" "$OUT"
+mkdir -p "$WORK/train" "$WORK/val" "$WORK/border" "$OUT"
 
 # shards FOLDER COUNT SEED MIX: files of SHARD maps; a file gets its name when it is whole.
 shards() {
@@ -31,13 +31,14 @@ shards() {
         n=$((n + 1))
     done
 }
-# Seed 1 is for training, 1000 for validation; `hitgate eval` takes another.
+# Seed 1 is for training, 1000 and 1001 for validation; `hitgate eval` takes others. Probabilities are fitted on both mixes.
 shards "$WORK/val" "$VAL_MAPS" 1000 natural
+shards "$WORK/border" $((VAL_MAPS / 2)) 1001 border
 shards "$WORK/train" "$MAPS" 1 training
 
 left=$((deadline - $(date +%s)))
 [ "$left" -gt 30 ] || { echo "simulated up to the limit of $LIMIT s: run again to go on"; exit 3; }
-timeout --signal=TERM "$left" "$PYTHON" "$here/train.py" --data "$WORK/train/[0-9]*[0-9].npy" --val "$WORK/val/[0-9]*[0-9].npy" \
+timeout --signal=TERM "$left" "$PYTHON" "$here/train.py" --data "$WORK/train/[0-9]*[0-9].npy" --val "$WORK/val/[0-9]*[0-9].npy" "$WORK/border/[0-9]*[0-9].npy" \
     --input "$INPUT" --width "$WIDTH" --minutes "$MINUTES" --batch "$BATCH" --readers 6 --out "$WORK/run" --resume \
     || [ $? -eq 124 ]
 cp "$WORK/run/model.onnx" "$WORK/run/temperature.json" "$WORK/run/history.jsonl" "$WORK/run/checkpoint.pt" "$OUT"

@@ -33,4 +33,4 @@ class Clock:
     def progress(self, step: int) -> float:
         if self.minutes is not None:
             return self.spent() / (60.0 * self.minutes)
-        return step / self.steps
+        return step / self.steps if self.steps else 1.0

@@ -4,6 +4,7 @@ import argparse
 import copy
 import itertools
 import json
+import math
 import os
 import signal
 import time
@@ -48,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
     add("--smooth", type=float, default=0.02, help="label smoothing")
     add("--average", type=float, default=0.999, help="decay of the averaged weights, which are what is exported")
     add("--report-every", type=int, default=25_600, metavar="MAPS", help="maps between two reports and checkpoints")
-    add("--start", type=Path, metavar="CHECKPOINT", help="begin with the averaged weights of another run")
+    add("--start", type=Path, nargs="+", metavar="CHECKPOINT",
+        help="begin with the averaged weights of another run, or the mean of several; --epochs 0 exports that")
     add("--fixed", action="store_true",
         help="leave the network up to its middle as --start has it: more than twice as fast")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.pt if there is one")
@@ -194,8 +196,6 @@ class Run:
         self.forward = torch.compile(forward) if args.compile else forward
         self.average = Average(self.model, args.average)
         self.peak = args.rate * (args.batch / 64) ** 0.5
-        if args.fixed:
-            self.model.fix_beginning()
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, args.decay), lr=self.peak)
         self.step, self.spent = 0, 0.0
         args.out.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,9 @@ class Run:
             self.restore()
         else:
             self.history.write_text("")
-        total = None if args.minutes else max(1, round(args.epochs * len(self.train) / args.batch))
+        if args.fixed:
+            self.model.fix_beginning()
+        total = None if args.minutes else math.ceil(args.epochs * len(self.train) / args.batch)
         self.clock = Clock(total, args.minutes, self.spent)
 
     def recipe(self) -> dict:
@@ -293,8 +295,15 @@ class Run:
         self.average.follow(self.model, self.step)
         return loss.detach()
 
-    def report(self, loss: float, speed: float):
+    def bias(self) -> np.ndarray:
+        """f32 [3]: what `model.onnx` adds to the logits of the averaged weights."""
+        last = json.loads(self.history.read_text().splitlines()[-1])
+        return np.float32(last["temperature"]) * np.array(last["bias"], np.float32)
+
+    def report(self, losses: list[torch.Tensor], since: float):
         """Judge the averaged weights on the validation maps and write everything that a later reader needs."""
+        loss = float(torch.stack(losses).mean()) if losses else 0.0
+        speed = len(losses) * self.args.batch / (time.monotonic() - since)
         logits = logits_of(self.average.model, self.val, self.device)
         classes = torch.from_numpy(self.val.classes)
         temperature, bias = fit_calibration(logits, classes)
@@ -342,12 +351,17 @@ class Run:
             done = self.clock.progress(self.step) >= 1.0
             if not done:
                 losses.append(self.learn(batch))
-            if losses and (done or stop or self.step % interval == 0):
-                speed = len(losses) * self.args.batch / (time.monotonic() - since)
-                self.report(float(torch.stack(losses).mean()), speed)
+            if done or stop or self.step % interval == 0:
+                self.report(losses, since)
                 losses, since = [], time.monotonic()
             if done or stop:
                 return
+
+
+def averaged(checkpoints: list[Path]) -> dict:
+    """The mean of the averaged weights of runs that began alike."""
+    states = [torch.load(path, map_location="cpu", weights_only=True)["average"] for path in checkpoints]
+    return {name: torch.stack([state[name].float() for state in states]).mean(0).to(first.dtype) for name, first in states[0].items()}
 
 
 def main():
@@ -356,7 +370,7 @@ def main():
     train, val = open_maps(args.data, args.input), open_maps(args.val, args.input)
     model = MobileNetV1(args.width, train.channels, args.input)
     if args.start:
-        model.load_state_dict(torch.load(args.start, map_location="cpu", weights_only=True)["average"])
+        model.load_state_dict(averaged(args.start))
     Run(args, Mixture(train, args.batch, args.mix, args.seed), val, model).go()
 
 

@@ -60,21 +60,13 @@ impl Geometry {
         let theta = 0.5 * (radius_mm / self.distance_mm).atan();
         self.wavelength_a / (2.0 * theta.sin())
     }
-
-    /// Pixels from the beam to the farthest corner of a panel.
-    fn farthest_px(&self, columns: u32, rows: u32) -> f64 {
-        let [x, y] = self.beam_center_px;
-        let along = |at: f64, len: u32| at.abs().max((f64::from(len) - at).abs());
-        along(x, columns).hypot(along(y, rows))
-    }
 }
 
 /// The window of `input` blocks a side that holds the water ring of resolution `d_water_a`
 /// (ångström) on a panel of `columns` by `rows` pixels.
 ///
 /// With `R = ceil(D tan(2 asin(λ / 2 d_water)) / pixel)` the window needs `2R + 1` pixels a side, and
-/// sees the disc of radius `R`: what lies beyond the ring is not counted. A ring around the whole
-/// panel, as at low angle, excludes nothing: the window is the panel, in smaller blocks.
+/// sees the disc of radius `R`: what lies beyond the ring is not counted.
 /// The whole panel about its centre where there is no usable geometry, or the beam is off the
 /// panel; `None` in the second place of the pair then says so.
 pub fn window(
@@ -84,21 +76,21 @@ pub fn window(
     d_water_a: f64,
     input: u32,
 ) -> (Window, Option<Geometry>) {
-    let whole = Window::whole(columns, rows, input);
     let placed = geometry
         .filter(|g| g.is_usable() && g.is_on_panel(columns, rows))
         .and_then(|g| {
             let radius = g.radius_px(d_water_a)?.ceil();
             // A ring beyond any detector: the geometry is a mistake.
             let radius = (radius < 1e6).then_some(radius as u32)?;
-            let [x, y] = g.beam_center_px.map(|at| at.floor() as i32);
-            let ring = Window::disc(x, y, radius, input);
-            let inside = f64::from(radius) >= g.farthest_px(columns, rows);
-            Some((if inside { whole } else { ring }, *g))
+            let [x, y] = g.beam_center_px;
+            Some((
+                Window::disc(x.floor() as i32, y.floor() as i32, radius, input),
+                *g,
+            ))
         });
     match placed {
         Some((window, geometry)) => (window, Some(geometry)),
-        None => (whole, None),
+        None => (Window::whole(columns, rows, input), None),
     }
 }
 
@@ -128,21 +120,6 @@ mod tests {
         assert!(side as f64 >= 2.0 * EIGER_4M.radius_px(3.4).unwrap());
         assert_eq!(i64::from(window.left), 1034 - side / 2);
         assert_eq!(i64::from(window.top), 1083 - side / 2);
-    }
-
-    #[test]
-    fn a_ring_around_the_panel_leaves_the_panel() {
-        let far = |distance_mm| Geometry {
-            distance_mm,
-            ..EIGER_4M
-        };
-        let of = |geometry: &Geometry| window(Some(geometry), 2070, 2167, 3.4, 224).0;
-        let whole = Window::whole(2070, 2167, 224);
-        // The farthest corner is 1498.9 pixels from the beam.
-        let at_radius = |radius: f64| far(radius * 0.075 / (2.0 * (0.5f64 / 3.4).asin()).tan());
-        assert_eq!(of(&at_radius(1499.5)), whole);
-        assert_eq!(of(&at_radius(1497.5)).radius, 1498);
-        assert_eq!(of(&far(1e6)), whole);
     }
 
     #[test]

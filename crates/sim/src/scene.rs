@@ -377,7 +377,7 @@ fn share_of_ring(geometry: &Geometry, instrument: &Instrument) -> f64 {
 ///
 /// They deposit in the chip itself, behind the phosphor: no point spread, charge shared with the
 /// nearest pixels. A dark frame of 5 s of a 262 cm² CCD shows about ten. A counting pixel counts
-/// each once, however much it left there.
+/// one for each step of a track, however much it left there.
 fn zingers(draw: &mut Draw, setting: Setting, instrument: &Instrument) -> Vec<(u32, u32, f32)> {
     use crate::detector::Kind;
     const PER_CM2_S: (f64, f64) = (0.003, 0.012);
