@@ -32,12 +32,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub fn random(
-        draw: &mut Draw,
-        plan: Plan,
-        setting: Setting,
-        instrument: &Instrument,
-    ) -> Self {
+    pub fn random(draw: &mut Draw, plan: Plan, setting: Setting, instrument: &Instrument) -> Self {
         let recipe = matter::recipe(draw, plan.matter, setting, instrument);
         let panel = &instrument.panel;
         let background = recipe.lay_out(
