@@ -65,6 +65,10 @@ kill -TERM $pid
 wait $pid
 (train parts --resume)
 
+echo "== the end alone, on that beginning; then the mean of both"
+(train fixed --fixed --start "$work/whole/checkpoint.pt")
+(train mean --epochs 0 --start "$work/whole/checkpoint.pt" "$work/fixed/checkpoint.pt")
+
 "$python" - "$work" "$side" <<'CHECK'
 import json, sys
 import onnx, torch
@@ -74,8 +78,13 @@ whole, parts = (torch.load(f"{folder}/{run}/checkpoint.pt", weights_only=True) f
 assert whole["step"] == parts["step"]
 for name, value in whole["average"].items():
     assert torch.equal(value, parts["average"][name]), f"{name} differs after a resume"
+whole, fixed, mean = (torch.load(f"{folder}/{run}/checkpoint.pt", weights_only=True)["average"] for run in ("whole", "fixed", "mean"))
+kept = [name for name in whole if name.startswith(("stem.", "blocks.0."))]
+assert kept and all(torch.equal(whole[name], fixed[name]) for name in kept), "the beginning moved"
+assert not torch.equal(whole["head.weight"], fixed["head.weight"]), "the end did not"
+assert torch.allclose(mean["head.weight"], (whole["head.weight"] + fixed["head.weight"]) / 2, atol=1e-6)
 onnx.checker.check_model(onnx.load(f"{folder}/whole/model.onnx"))
 last = json.loads(open(f"{folder}/whole/history.jsonl").read().splitlines()[-1])
 assert last["auc"] > 0.7, last
-print(f"resumed bit for bit after {whole['step']} steps; ONNX checks; toy AUC {last['auc']:.4f}")
+print(f"resumed bit for bit after {parts['step']} steps; ONNX checks; toy AUC {last['auc']:.4f}")
 CHECK

@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("--start", type=Path, nargs="+", metavar="CHECKPOINT",
         help="begin with the averaged weights of another run, or the mean of several; --epochs 0 exports that")
     add("--fixed", action="store_true",
-        help="leave the network up to its middle as --start has it: more than twice as fast")
+        help="leave the network up to its middle as --start has it: about twice as fast")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.pt if there is one")
     add("--threads", type=int, help="CPU threads; all cores by default")
     add("--readers", type=int, default=1, help="threads that read and turn maps")
@@ -302,7 +302,7 @@ class Run:
 
     def report(self, losses: list[torch.Tensor], since: float):
         """Judge the averaged weights on the validation maps and write everything that a later reader needs."""
-        loss = float(torch.stack(losses).mean()) if losses else 0.0
+        loss = round(float(torch.stack(losses).mean()), 5) if losses else None
         speed = len(losses) * self.args.batch / (time.monotonic() - since)
         logits = logits_of(self.average.model, self.val, self.device)
         classes = torch.from_numpy(self.val.classes)
@@ -313,7 +313,7 @@ class Run:
             "maps_seen": self.step * self.args.batch,
             "minutes": round(self.clock.spent() / 60, 2),
             "progress": round(self.clock.progress(self.step), 4),
-            "loss": round(loss, 5),
+            "loss": loss,
             "maps_per_second": round(speed, 1),
             "temperature": temperature,
             "bias": bias.tolist(),
@@ -328,7 +328,7 @@ class Run:
         self.save()
         print(
             f"{line['progress']:6.1%}  step {self.step:7d}  {line['minutes']:6.1f} min  {speed:7.1f} maps/s  "
-            f"loss {loss:.4f}  | val: accuracy {judged['accuracy']:.4f}  AUC {judged['auc']:.5f}  "
+            f"loss {loss or 'none'}  | val: accuracy {judged['accuracy']:.4f}  AUC {judged['auc']:.5f}  "
             f"with 90 % of misses dropped: hits kept {judged['hit_recall']:.4f}, "
             f"hits or maybes {judged['wanted_recall']:.4f}",
             flush=True,

@@ -440,3 +440,48 @@ fn split(at: f64) -> [(i64, f64); 2] {
         (first as i64 + 1, to_second),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detector::Detector;
+
+    fn zingers_of(detector: Detector, frame: u64) -> Vec<(u32, u32, f32)> {
+        let mut draw = Draw::new(5, frame);
+        let instrument = Instrument::random(&mut draw, detector, Setting::Crystallography);
+        zingers(&mut draw, Setting::Crystallography, &instrument)
+    }
+
+    #[test]
+    fn a_charge_is_shared_out_whole_among_the_nearest_pixels() {
+        for (x, y) in [(7.5, 3.5), (7.9, 3.1), (7.0, 4.0)] {
+            let mut deposits = Vec::new();
+            share(x, y, 100.0, &mut deposits);
+            let sum: f32 = deposits.iter().map(|&(.., photons)| photons).sum();
+            assert!((sum - 100.0).abs() < 1e-3, "{sum} at {x}, {y}");
+            assert!(deposits.iter().all(|&(row, column, photons)| {
+                let [dx, dy] = [x - column as f64 - 0.5, y - row as f64 - 0.5].map(f64::abs);
+                (0.0..=100.0).contains(&photons) && dx <= 1.0 && dy <= 1.0
+            }));
+        }
+        let mut middle = Vec::new();
+        share(7.5, 3.5, 100.0, &mut middle);
+        assert!(middle.contains(&(3, 7, 100.0)), "{middle:?}");
+    }
+
+    #[test]
+    fn particles_are_as_rare_as_in_dark_frames_and_counted_one_by_one() {
+        let frames = 0..200;
+        let none = frames
+            .clone()
+            .filter(|&frame| zingers_of(Detector::Ccd1024, frame).is_empty());
+        // About half a particle at 0.006 a second and cm², the middle of what is drawn.
+        let none = none.count();
+        assert!((80..140).contains(&none), "none on {none} of 200 frames");
+        let counted: Vec<_> = frames
+            .flat_map(|frame| zingers_of(Detector::Eiger16M, frame))
+            .collect();
+        assert!(counted.len() > 50, "{} pixels", counted.len());
+        assert!(counted.iter().all(|&(.., photons)| photons == 1.0));
+    }
+}
