@@ -49,7 +49,7 @@ impl ActivationMap {
         let logits = in_unit(plan.infer(arena, map)?);
         let last = plan.features(arena, map)?;
         let shape = last.shape();
-        let pixels = |y| last.row(y).chunks_exact(shape.channels);
+        let pixels = |y| (0..shape.width).map(move |x| last.pixel(x, y));
         Ok(ActivationMap {
             side: shape.height,
             cells: (0..shape.height)

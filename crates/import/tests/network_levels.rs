@@ -131,7 +131,7 @@ fn the_features_of_every_level_pool_to_what_the_head_sees() {
             let mut arena = Arena::new(&mut arena);
             let last = plan.features(&mut arena, &map).expect("a map that fits");
             let shape = last.shape();
-            let pixels = |y| last.row(y).chunks_exact(shape.channels);
+            let pixels = |y| (0..shape.width).map(move |x| last.pixel(x, y));
             let (wanted, padding) = (features.len(), shape.channels - features.len());
             let tensor = Tensor {
                 height: shape.height,

@@ -2,20 +2,21 @@
 
 use core::ops::Range;
 
-use crate::pack::{Packed, TAP_QUADS};
+use crate::pack::{Packed, repeated, step};
 use crate::{Map, Simd};
 
-/// More zeros than any register has channels: the taps that pad nine to twelve.
-const ZEROS: [u8; 64] = [0; 64];
+/// Bytes of the widest step.
+const WIDEST: usize = 64;
 
 /// Convolves `input` 3x3 into `dst` and requantizes: output rows `rows` of
-/// `input.shape().strided(stride, channels)`, one after another without a frame.
+/// `input.shape().strided(input.stride(), channels)`, one after another without a frame.
 ///
-/// `p` was packed by [`pack::depthwise`](crate::pack::depthwise).
+/// A row is a row of bytes, whichever pixels they belong to: [`step`] of them are made at a time, and
+/// `p` was packed accordingly by [`pack::depthwise`](crate::pack::depthwise) and
+/// [`pack::repeat`](crate::pack::repeat).
 pub fn depthwise<S: Simd>(
     s: S,
     input: Map<'_>,
-    stride: usize,
     rows: Range<usize>,
     p: &Packed<'_>,
     dst: &mut [u8],
@@ -24,58 +25,142 @@ pub fn depthwise<S: Simd>(
         #[inline(always)]
         || {
             let channels = input.shape().channels;
-            let width = input.shape().strided(stride, channels).width;
+            let width = input.shape().strided(input.stride(), channels).width;
+            let period = repeated(channels, S::N);
             for (y, dst) in rows.zip(dst.chunks_exact_mut(width * channels)) {
-                let window = Window {
-                    rows: core::array::from_fn(|ky| input.framed_row(y * stride + ky)),
-                    pixel: channels,
-                    step: stride * channels,
-                };
-                for channel in (0..channels).step_by(S::N) {
-                    row(s, &window, channel, p, dst);
+                let [a, b, c] = [0, 1, 2].map(|ky| input.taps(y * input.stride() + ky));
+                // The same tap of three rows makes a column.
+                let window = [0, 1, 2].map(|kx| Column([a[kx], b[kx], c[kx]]));
+                for first in (0..period).step_by(step(S::N)) {
+                    let weights = Weights::<S>::new(s, p, first);
+                    if input.stride() == 1 && period == channels {
+                        along(s, &window, &weights, first, period, dst);
+                    } else {
+                        across(s, &window, &weights, first, period, dst);
+                    }
                 }
             }
         },
     );
 }
 
-/// Three rows of a map, and how far apart in bytes their pixels and their windows are.
-struct Window<'a> {
-    rows: [&'a [u8]; 3],
-    pixel: usize,
-    step: usize,
+/// One tap of three rows, for all windows of a row one after another.
+#[derive(Clone, Copy)]
+struct Column<'a>([&'a [u8]; 3]);
+
+impl Column<'_> {
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, at: usize) -> [S::I8; 4] {
+        let [a, b, c] = self.0;
+        let end = at + step(S::N);
+        s.columns([&a[at..end], &b[at..end], &c[at..end]])
+    }
 }
 
-/// One register of channels along one output row.
-#[inline(always)]
-fn row<S: Simd>(s: S, window: &Window<'_>, channel: usize, p: &Packed<'_>, dst: &mut [u8]) {
-    let weights = &p.weights[channel * 4 * TAP_QUADS..][..S::N * 4 * TAP_QUADS];
-    let weights = [
-        s.weights(weights),
-        s.weights(&weights[4 * S::N..]),
-        s.weights(&weights[8 * S::N..]),
-    ];
-    let bias = s.bias(&p.bias[channel..]);
-    let scale = &p.scale[channel..][..S::N];
-    let zero = &ZEROS[..S::N];
-    let [a, b, c] = window.rows;
-    // Rows of one visible length share their bounds checks.
-    let (b, c) = (&b[..a.len()], &c[..a.len()]);
-    for (x, dst) in dst.chunks_exact_mut(window.pixel).enumerate() {
-        let left = x * window.step + channel;
-        let left = left..left + S::N;
-        let centre = left.start + window.pixel..left.end + window.pixel;
-        let right = centre.start + window.pixel..centre.end + window.pixel;
-        let first = s.taps([
-            &a[left.clone()],
-            &a[centre.clone()],
-            &a[right.clone()],
-            &b[left.clone()],
-        ]);
-        let second = s.taps([&b[centre.clone()], &b[right.clone()], &c[left], &c[centre]]);
-        let third = s.taps([&c[right], zero, zero, zero]);
-        let sum = s.dot4(s.dot4(bias, first, weights[0]), second, weights[1]);
-        let sum = s.dot4(sum, third, weights[2]);
-        s.requant(sum, scale, &mut dst[channel..][..S::N]);
+/// The numbers of one step.
+struct Weights<'p, S: Simd> {
+    columns: [[S::I8; 4]; 3],
+    bias: &'p [i32],
+    scale: &'p [f32],
+}
+
+impl<'p, S: Simd> Weights<'p, S> {
+    #[inline(always)]
+    fn new(s: S, p: &Packed<'p>, first: usize) -> Self {
+        let weights = &p.weights[12 * first..][..12 * step(S::N)];
+        let mut columns = [[s.weights(weights); 4]; 3];
+        for (i, to) in columns.as_flattened_mut().iter_mut().enumerate() {
+            *to = s.weights(&weights[i * 4 * S::N..]);
+        }
+        Weights {
+            columns,
+            bias: &p.bias[first..][..step(S::N)],
+            scale: &p.scale[first..][..step(S::N)],
+        }
     }
+
+    #[inline(always)]
+    fn convolve(&self, s: S, window: [[S::I8; 4]; 3], dst: &mut [u8]) {
+        let mut sums = [s.bias(self.bias); 4];
+        for (r, sum) in sums.iter_mut().enumerate() {
+            *sum = s.bias(&self.bias[r * S::N..]);
+            for kx in 0..3 {
+                *sum = s.dot4(*sum, window[kx][r], self.columns[kx][r]);
+            }
+        }
+        s.requant_columns(sums, self.scale, dst);
+    }
+}
+
+/// Every `period` bytes from `first` on, where that is the next pixel: two columns of a window are those
+/// of the next one.
+#[inline(always)]
+fn along<S: Simd>(
+    s: S,
+    window: &[Column<'_>; 3],
+    weights: &Weights<'_, S>,
+    first: usize,
+    period: usize,
+    dst: &mut [u8],
+) {
+    let mut left = window[0].at(s, first);
+    let mut centre = window[1].at(s, first);
+    for at in (first..dst.len()).step_by(period) {
+        let right = window[2].at(s, at);
+        weights.convolve(s, [left, centre, right], &mut dst[at..][..step(S::N)]);
+        (left, centre) = (centre, right);
+    }
+}
+
+/// Every `period` bytes from `first` on.
+#[inline(always)]
+fn across<S: Simd>(
+    s: S,
+    window: &[Column<'_>; 3],
+    weights: &Weights<'_, S>,
+    first: usize,
+    period: usize,
+    dst: &mut [u8],
+) {
+    for at in (first..dst.len()).step_by(period) {
+        let left = dst.len() - at;
+        if left >= step(S::N) {
+            let window = [
+                window[0].at(s, at),
+                window[1].at(s, at),
+                window[2].at(s, at),
+            ];
+            weights.convolve(s, window, &mut dst[at..][..step(S::N)]);
+        } else {
+            end(s, window, weights, &mut dst[at..], at);
+        }
+    }
+}
+
+/// The end of a row, less than a step: the last bytes of its taps, filled up with zeros.
+#[inline(never)]
+fn end<S: Simd>(
+    s: S,
+    window: &[Column<'_>; 3],
+    weights: &Weights<'_, S>,
+    dst: &mut [u8],
+    at: usize,
+) {
+    let taps = window.map(|Column(rows)| {
+        rows.map(|row| {
+            let mut filled = [0; WIDEST];
+            filled[..dst.len()].copy_from_slice(&row[at..][..dst.len()]);
+            filled
+        })
+    });
+    let mut out = [0; WIDEST];
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let column = |kx: usize| Column([&taps[kx][0], &taps[kx][1], &taps[kx][2]]);
+            let window = [column(0).at(s, 0), column(1).at(s, 0), column(2).at(s, 0)];
+            weights.convolve(s, window, &mut out[..step(S::N)]);
+        },
+    );
+    dst.copy_from_slice(&out[..dst.len()]);
 }

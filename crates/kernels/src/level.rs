@@ -67,6 +67,11 @@ impl Level {
         self.run(Lanes)
     }
 
+    /// Where a step of the depthwise convolution has channel `n`: [`Simd::place`].
+    pub fn place(self, n: usize) -> usize {
+        self.run(Place(n))
+    }
+
     /// Runs `op` with this level's instructions.
     pub fn run<O: Op>(self, op: O) -> O::Output {
         match self {
@@ -92,6 +97,14 @@ impl Op for Lanes {
     type Output = usize;
     fn run<S: Simd>(self, _: S) -> usize {
         S::N
+    }
+}
+
+struct Place(usize);
+impl Op for Place {
+    type Output = usize;
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::place(self.0)
     }
 }
 

@@ -31,81 +31,185 @@ impl Shape {
     }
 }
 
+/// How the pixels of a framed row follow one another: for windows that are one pixel apart as they
+/// are; for windows two apart the even ones first, then the odd ones. Either way the same tap of
+/// neighbouring windows lies in neighbouring pixels.
+#[derive(Clone, Copy)]
+struct Layout {
+    shape: Shape,
+    stride: usize,
+}
+
+impl Layout {
+    fn new(shape: Shape, stride: usize) -> Self {
+        assert!(stride == 1 || stride == 2, "windows {stride} pixels apart");
+        Layout { shape, stride }
+    }
+
+    /// Where in a framed row the first odd pixel lies, in bytes, if it is not beside the first even one.
+    fn odd(self) -> usize {
+        match self.stride {
+            1 => self.shape.channels,
+            _ => (self.shape.width + 2).div_ceil(2) * self.shape.channels,
+        }
+    }
+
+    /// How far apart in bytes two pixels are between which lies one.
+    fn next_but_one(self) -> usize {
+        match self.stride {
+            1 => 2 * self.shape.channels,
+            _ => self.shape.channels,
+        }
+    }
+
+    /// Where pixel `i` of a framed row lies, in bytes; 0 is the frame.
+    fn pixel(self, i: usize) -> usize {
+        i % 2 * self.odd() + i / 2 * self.next_but_one()
+    }
+}
+
 /// A map to read.
 #[derive(Clone, Copy)]
 pub struct Map<'a> {
-    shape: Shape,
+    layout: Layout,
     data: &'a [u8],
 }
 
 impl<'a> Map<'a> {
-    /// The map at the start of `data`, whose frame is zero and whose bytes are at most 127.
-    pub fn new(shape: Shape, data: &'a [u8]) -> Self {
+    /// The map at the start of `data`, laid out for windows `stride` pixels apart; its frame is zero and
+    /// its bytes are at most 127.
+    pub fn new(shape: Shape, stride: usize, data: &'a [u8]) -> Self {
         Map {
-            shape,
+            layout: Layout::new(shape, stride),
             data: &data[..shape.bytes()],
         }
     }
 
     /// Its size.
     pub fn shape(&self) -> Shape {
-        self.shape
+        self.layout.shape
+    }
+
+    /// Pixels between two windows.
+    pub fn stride(&self) -> usize {
+        self.layout.stride
     }
 
     /// Row `y` of the framed map: `0` is the frame above the first row of pixels.
     pub(crate) fn framed_row(&self, y: usize) -> &'a [u8] {
-        let bytes = self.shape.framed_row();
+        let bytes = self.shape().framed_row();
         &self.data[y * bytes..][..bytes]
     }
 
-    /// Row `y` of pixels, without its frame.
-    pub fn row(&self, y: usize) -> &'a [u8] {
-        &self.framed_row(y + 1)[self.shape.channels..][..self.shape.width * self.shape.channels]
+    /// Of row `y` of the framed map the first bytes of the left, the centre and the right tap of all
+    /// windows, one window after another.
+    #[inline]
+    pub(crate) fn taps(&self, y: usize) -> [&'a [u8]; 3] {
+        let row = self.framed_row(y);
+        [0, 1, 2].map(|i| &row[self.layout.pixel(i)..])
+    }
+
+    /// The channels of pixel `(x, y)`.
+    #[inline]
+    pub fn pixel(&self, x: usize, y: usize) -> &'a [u8] {
+        let row = self.framed_row(y + 1);
+        &row[self.layout.pixel(x + 1)..][..self.shape().channels]
     }
 }
 
 /// A map to write.
 pub struct MapMut<'a> {
-    shape: Shape,
+    layout: Layout,
     data: &'a mut [u8],
 }
 
 impl<'a> MapMut<'a> {
-    /// A map at the start of `data` with its frame zeroed; its pixels keep what `data` held.
-    pub fn new(shape: Shape, data: &'a mut [u8]) -> Self {
+    /// A map at the start of `data` with its frame zeroed, to be laid out for windows `stride` pixels
+    /// apart; its pixels keep what `data` held.
+    pub fn new(shape: Shape, stride: usize, data: &'a mut [u8]) -> Self {
+        let layout = Layout::new(shape, stride);
         let data = &mut data[..shape.bytes()];
         let row = shape.framed_row();
         data[..row].fill(0);
         data[(shape.height + 1) * row..].fill(0);
         for row in data.chunks_exact_mut(row) {
-            row[..shape.channels].fill(0);
-            row[(shape.width + 1) * shape.channels..].fill(0);
+            for i in [0, shape.width + 1] {
+                row[layout.pixel(i)..][..shape.channels].fill(0);
+            }
         }
-        MapMut { shape, data }
+        MapMut { layout, data }
     }
 
     /// Its size.
     pub fn shape(&self) -> Shape {
-        self.shape
+        self.layout.shape
     }
 
-    /// Copies `pixels`, which lie row after row without a frame, each limited to 127.
+    /// Copies `pixels`, which lie row after row without a frame, each byte limited to 127.
     pub fn fill(&mut self, pixels: &[u8]) {
-        let bytes = self.shape.width * self.shape.channels;
-        for y in 0..self.shape.height {
-            let from = &pixels[y * bytes..][..bytes];
-            for (to, from) in self.row(y).iter_mut().zip(from) {
+        let Shape {
+            height,
+            width,
+            channels,
+        } = self.shape();
+        let copy = |to: &mut [u8], from: &[u8]| {
+            for (to, from) in to.iter_mut().zip(from) {
                 *to = (*from).min(crate::ACTIVATION_MAX);
+            }
+        };
+        let framed = self.shape().framed_row();
+        let rows = self.data.chunks_exact_mut(framed).skip(1).take(height);
+        for (row, from) in rows.zip(pixels.chunks_exact(width * channels)) {
+            if self.layout.stride == 1 {
+                copy(&mut row[channels..][..width * channels], from);
+                continue;
+            }
+            for (x, from) in from.chunks_exact(channels).enumerate() {
+                copy(&mut row[self.layout.pixel(x + 1)..][..channels], from);
             }
         }
     }
 
-    /// Row `y` of pixels, without its frame.
-    pub fn row(&mut self, y: usize) -> &mut [u8] {
-        let Shape {
-            width, channels, ..
-        } = self.shape;
-        let start = (y + 1) * self.shape.framed_row() + channels;
-        &mut self.data[start..][..width * channels]
+    /// The pixels from row `first` on, one after another.
+    pub(crate) fn pixels(&mut self, first: usize) -> Pixels<'_> {
+        let row = (first + 1) * self.shape().framed_row();
+        Pixels {
+            layout: self.layout,
+            x: 0,
+            row,
+            next: row + self.layout.pixel(1),
+            next_but_one: row + self.layout.pixel(2),
+            data: self.data,
+        }
+    }
+}
+
+/// Pixels of a map to write, row after row.
+pub(crate) struct Pixels<'m> {
+    layout: Layout,
+    x: usize,
+    row: usize,
+    next: usize,
+    next_but_one: usize,
+    data: &'m mut [u8],
+}
+
+impl Pixels<'_> {
+    /// The next pixel. Behind the last one comes the frame.
+    #[inline(always)]
+    pub fn next(&mut self) -> &mut [u8] {
+        let shape = self.layout.shape;
+        let here = self.next;
+        self.x += 1;
+        if self.x == shape.width {
+            self.x = 0;
+            self.row += shape.framed_row();
+            self.next = self.row + self.layout.pixel(1);
+            self.next_but_one = self.row + self.layout.pixel(2);
+        } else {
+            self.next = self.next_but_one;
+            self.next_but_one = here + self.layout.next_but_one();
+        }
+        &mut self.data[here..][..shape.channels]
     }
 }

@@ -7,17 +7,14 @@
 /// Registers of output channels that one pass over the pixels makes.
 pub const PANEL: usize = 2;
 
-/// Quads of taps in a 3x3 window: nine taps and three that are zero.
-pub const TAP_QUADS: usize = 3;
-
 /// One layer's numbers, padded to whole registers.
 #[derive(Clone, Copy, Debug)]
 pub struct Packed<'p> {
     /// Weights as [`matrix`] or [`depthwise`] orders them.
     pub weights: &'p [i8],
-    /// One start value an output channel.
+    /// One start value an output channel; for a depthwise layer as [`repeat`] puts them.
     pub bias: &'p [i32],
-    /// One finite, positive factor an output channel.
+    /// One finite, positive factor an output channel; likewise.
     pub scale: &'p [f32],
 }
 
@@ -36,9 +33,24 @@ pub const fn matrix_len(inputs: usize, outputs: usize, lanes: usize) -> usize {
     4 * quads(inputs) * padded(outputs, lanes)
 }
 
-/// Bytes that [`depthwise`] fills.
+/// Channels that one step of [`depthwise`](crate::depthwise) makes: four registers.
+pub const fn step(lanes: usize) -> usize {
+    4 * lanes
+}
+
+/// Channels that [`depthwise`] packs: rows of pixels lie without gaps, and steps cut them anywhere, so the
+/// `channels` are repeated until they make whole steps.
+pub const fn repeated(channels: usize, lanes: usize) -> usize {
+    let (mut a, mut b) = (channels, step(lanes));
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    channels * (step(lanes) / a)
+}
+
+/// Bytes that [`depthwise`] fills: three columns of three taps and a zero a channel.
 pub const fn depthwise_len(channels: usize, lanes: usize) -> usize {
-    4 * TAP_QUADS * padded(channels, lanes)
+    12 * repeated(padded(channels, lanes), lanes)
 }
 
 /// Packs a matrix for [`pointwise`](crate::pointwise) or [`stem`](crate::stem): `weight(o, k)` is
@@ -68,24 +80,49 @@ pub fn matrix(
 }
 
 /// Packs 3x3 windows for [`depthwise`](crate::depthwise): `weight(c, tap)` is the weight of
-/// `tap = 3 ky + kx` for channel `c`.
+/// `tap = 3 ky + kx` for channel `c`. A step holds `[kx][place][ky]`.
 pub fn depthwise(
     channels: usize,
     lanes: usize,
+    place: impl Fn(usize) -> usize,
     weight: impl Fn(usize, usize) -> i8,
     dst: &mut [i8],
 ) {
-    let mut dst = dst.iter_mut();
-    for register in (0..padded(channels, lanes)).step_by(lanes) {
-        for quad in 0..TAP_QUADS {
-            for channel in register..register + lanes {
-                for tap in 4 * quad..4 * quad + 4 {
-                    let inside = channel < channels && tap < 9;
-                    if let Some(dst) = dst.next() {
-                        *dst = if inside { weight(channel, tap) } else { 0 };
-                    }
+    let padded = padded(channels, lanes);
+    let step = step(lanes);
+    for (first, dst) in (0..).step_by(step).zip(dst.chunks_exact_mut(12 * step)) {
+        for n in 0..step {
+            let channel = (first + n) % padded;
+            for kx in 0..3 {
+                let column = &mut dst[4 * (kx * step + place(n))..][..4];
+                for (ky, to) in column.iter_mut().enumerate() {
+                    let inside = channel < channels && ky < 3;
+                    *to = if inside {
+                        weight(channel, 3 * ky + kx)
+                    } else {
+                        0
+                    };
                 }
             }
+        }
+    }
+}
+
+/// Puts the numbers of all channels where [`depthwise`](crate::depthwise) reads them.
+pub fn repeat<T: Copy>(
+    lanes: usize,
+    place: impl Fn(usize) -> usize,
+    number: impl Fn(usize) -> T,
+    channels: usize,
+    dst: &mut [T],
+) {
+    let padded = padded(channels, lanes);
+    for (first, dst) in (0..)
+        .step_by(step(lanes))
+        .zip(dst.chunks_exact_mut(step(lanes)))
+    {
+        for n in 0..dst.len() {
+            dst[place(n)] = number((first + n) % padded);
         }
     }
 }

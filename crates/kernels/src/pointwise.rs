@@ -1,11 +1,8 @@
-//! The 1x1 convolution: a matrix times a row of pixels, in tiles of pixels by registers.
+//! The 1x1 convolution: a matrix times the pixels of a band, in tiles of pixels by registers.
 
+use crate::map::Pixels;
 use crate::pack::{PANEL, Packed};
 use crate::{MapMut, Simd};
-
-/// Pixels of a tile. Four by two registers are eight sums, two weights and an activation: they fit the
-/// sixteen registers of AVX2.
-const PIXELS: usize = 4;
 
 /// Convolves `src` into rows `first..` of `out` and requantizes.
 ///
@@ -40,7 +37,6 @@ struct Panel<'p> {
     bias: &'p [i32],
     scale: &'p [f32],
     channel: usize,
-    channels: usize,
 }
 
 #[inline(always)]
@@ -53,30 +49,40 @@ fn panel<S: Simd, const R: usize>(
     out: &mut MapMut<'_>,
     first: usize,
 ) {
-    let shape = out.shape();
     let panel = Panel {
         weights: &p.weights[channel * inputs..][..R * S::N * inputs],
         bias: &p.bias[channel..][..R * S::N],
         scale: &p.scale[channel..][..R * S::N],
         channel,
-        channels: shape.channels,
     };
-    for (y, row) in src.chunks_exact(shape.width * inputs).enumerate() {
-        let dst = out.row(first + y);
-        let mut pixels = row.chunks_exact(PIXELS * inputs);
-        let mut x = 0;
-        for src in &mut pixels {
-            tile::<S, PIXELS, R>(s, src, &panel, &mut dst[x * shape.channels..]);
-            x += PIXELS;
-        }
-        let (src, dst) = (pixels.remainder(), &mut dst[x * shape.channels..]);
-        match shape.width - x {
-            3 => tile::<S, 3, R>(s, src, &panel, dst),
-            2 => tile::<S, 2, R>(s, src, &panel, dst),
-            1 => tile::<S, 1, R>(s, src, &panel, dst),
-            _ => {}
-        }
+    let mut dst = out.pixels(first);
+    // Sums of a tile fill the registers: what is left of them holds its weights and one activation.
+    let src = match S::REGISTERS {
+        32.. => tiles::<S, 14, R>(s, src, inputs, &panel, &mut dst),
+        _ => tiles::<S, 4, R>(s, src, inputs, &panel, &mut dst),
+    };
+    let src = match S::REGISTERS {
+        32.. => tiles::<S, 7, R>(s, src, inputs, &panel, &mut dst),
+        _ => src,
+    };
+    let src = tiles::<S, 2, R>(s, src, inputs, &panel, &mut dst);
+    tiles::<S, 1, R>(s, src, inputs, &panel, &mut dst);
+}
+
+/// As many tiles of `P` pixels as there are in `src`; returns what is left.
+#[inline(always)]
+fn tiles<'s, S: Simd, const P: usize, const R: usize>(
+    s: S,
+    src: &'s [u8],
+    inputs: usize,
+    panel: &Panel<'_>,
+    dst: &mut Pixels<'_>,
+) -> &'s [u8] {
+    let mut tiles = src.chunks_exact(P * inputs);
+    for src in &mut tiles {
+        tile::<S, P, R>(s, src, panel, dst);
     }
+    tiles.remainder()
 }
 
 /// `P` pixels by `R` registers, all of whose sums stay in registers.
@@ -85,7 +91,7 @@ fn tile<S: Simd, const P: usize, const R: usize>(
     s: S,
     src: &[u8],
     panel: &Panel<'_>,
-    dst: &mut [u8],
+    dst: &mut Pixels<'_>,
 ) {
     let quads = src.as_chunks::<4>().0;
     let n = quads.len() / P;
@@ -110,10 +116,10 @@ fn tile<S: Simd, const P: usize, const R: usize>(
             }
         }
     }
-    for p in 0..P {
-        let pixel = &mut dst[p * panel.channels + panel.channel..][..R * S::N];
+    for sums in sums {
+        let pixel = &mut dst.next()[panel.channel..][..R * S::N];
         for r in 0..R {
-            s.requant(sums[p][r], &panel.scale[r * S::N..], &mut pixel[r * S::N..]);
+            s.requant(sums[r], &panel.scale[r * S::N..], &mut pixel[r * S::N..]);
         }
     }
 }

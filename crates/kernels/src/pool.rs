@@ -20,8 +20,7 @@ pub fn pool<S: Simd>(s: S, input: Map<'_>, scale: &[f32], dst: &mut [u8]) {
             for channel in (0..channels).step_by(S::N) {
                 let mut sum = s.bias(&[0; 64]);
                 for y in 0..input.shape().height {
-                    let row = input.row(y);
-                    let pixel = |x: usize| &row[x * channels + channel..][..S::N];
+                    let pixel = |x: usize| &input.pixel(x, y)[channel..][..S::N];
                     let width = input.shape().width;
                     let whole = width - width % 4;
                     for x in (0..whole).step_by(4) {

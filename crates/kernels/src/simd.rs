@@ -7,6 +7,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// Channels that one register of accumulators holds.
     const N: usize;
+    /// Registers that the CPU has.
+    const REGISTERS: usize;
     /// `N` accumulators.
     type I32: Copy;
     /// Four activations or four weights for each of `N` channels.
@@ -22,11 +24,40 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn quad(self, a: [u8; 4]) -> Self::I8;
     /// Four taps of `N` channels each: channel `n` gets `t[0][n], t[1][n], t[2][n], t[3][n]`.
     fn taps(self, t: [&[u8]; 4]) -> Self::I8;
+    /// Three taps of `4 N` channels and a zero each, in four registers: channel `n` gets
+    /// `t[0][n], t[1][n], t[2][n], 0` as number `Self::place(n)`.
+    #[inline(always)]
+    fn columns(self, t: [&[u8]; 3]) -> [Self::I8; 4] {
+        let [a, b, c] = t;
+        let mut columns = [self.taps([a, b, c, &ZEROS]); 4];
+        for (r, column) in columns.iter_mut().enumerate() {
+            let from = r * Self::N;
+            *column = self.taps([&a[from..], &b[from..], &c[from..], &ZEROS]);
+        }
+        columns
+    }
+    /// Where [`columns`](Self::columns) puts channel `n < 4 N`; the registers follow one another.
+    #[inline(always)]
+    fn place(n: usize) -> usize {
+        n
+    }
     /// `acc[n] += Σ a[n][i] · w[n][i]` over its four `i`; exact while every `a <= 127`.
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32;
     /// `dst[n] = round_half_even(clamp(acc[n] · scale[n], 0, 127))`, each step in f32.
     fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]);
+    /// [`requant`](Self::requant) of four registers whose numbers, and those of `scale`, lie at their
+    /// [`place`](Self::place)s.
+    #[inline(always)]
+    fn requant_columns(self, acc: [Self::I32; 4], scale: &[f32], dst: &mut [u8]) {
+        for (r, acc) in acc.into_iter().enumerate() {
+            let lanes = r * Self::N..(r + 1) * Self::N;
+            self.requant(acc, &scale[lanes.clone()], &mut dst[lanes]);
+        }
+    }
 }
+
+/// As many zeros as the widest register has channels.
+const ZEROS: [u8; 16] = [0; 16];
 
 /// Work that is written once for every level; [`Level::run`](crate::Level::run) calls it.
 pub trait Op {

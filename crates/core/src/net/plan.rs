@@ -87,7 +87,7 @@ impl<'p> Plan<'p> {
             let padded = pack::padded(inputs, lanes);
             let packed = Block {
                 stride: block.stride(),
-                depthwise: room.depthwise(block.depthwise(), lanes)?,
+                depthwise: room.depthwise(block.depthwise(), level)?,
                 pointwise: room.matrix(block.pointwise(), padded, lanes, |out, k| {
                     if k < inputs {
                         out * inputs + k
@@ -219,17 +219,26 @@ impl<'i> Work<'i> {
     fn convolve<S: Simd>(self, s: S) -> (Map<'i>, &'i mut [u8]) {
         let plan = self.plan;
         let [input, band, features, mut from, mut to] = self.buffers;
-        MapMut::new(plan.input, input).fill(self.map);
-        let mut out = MapMut::new(plan.stem_out, from);
-        stem(s, Map::new(plan.input, input), &plan.stem, band, &mut out);
+        MapMut::new(plan.input, 1, input).fill(self.map);
+        let mut strides = plan.blocks.iter().map(|block| block.stride).chain([1]);
+        let mut stride = strides.next().unwrap_or(1);
+        let mut out = MapMut::new(plan.stem_out, stride, from);
+        stem(
+            s,
+            Map::new(plan.input, 1, input),
+            &plan.stem,
+            band,
+            &mut out,
+        );
 
         let mut shape = plan.stem_out;
-        for block in &plan.blocks {
-            block.run(s, Map::new(shape, from), band, MapMut::new(block.out, to));
-            shape = block.out;
+        for (block, next) in plan.blocks.iter().zip(strides) {
+            let out = MapMut::new(block.out, next, to);
+            block.run(s, Map::new(shape, stride, from), band, out);
+            (shape, stride) = (block.out, next);
             (from, to) = (to, from);
         }
-        (Map::new(shape, from), features)
+        (Map::new(shape, stride, from), features)
     }
 }
 
@@ -240,7 +249,7 @@ impl Block<'_> {
         for first in (0..self.out.height).step_by(self.band) {
             let rows = first..(first + self.band).min(self.out.height);
             let between = &mut band[..rows.len() * row];
-            depthwise(s, input, self.stride, rows, &self.depthwise, between);
+            depthwise(s, input, rows, &self.depthwise, between);
             pointwise(s, between, channels, &self.pointwise, &mut out, first);
         }
     }
@@ -266,6 +275,7 @@ impl Walk {
     fn new(model: &Model<'_>, lanes: usize) -> Self {
         let room = |bytes: usize| bytes.next_multiple_of(ALIGN) as u64;
         let numbers = |channels: usize| 2 * room(4 * channels);
+        let repeated = |channels: usize| numbers(pack::repeated(channels, lanes));
         let size = model.input().size as usize;
         let input = Shape {
             height: size,
@@ -285,7 +295,7 @@ impl Walk {
             let out = from.strided(block.stride(), channels);
             let row = out.width * from.channels;
             let rows = (BAND / row).clamp(1, out.height);
-            packed += room(pack::depthwise_len(from.channels, lanes)) + numbers(from.channels);
+            packed += room(pack::depthwise_len(from.channels, lanes)) + repeated(from.channels);
             packed += room(pack::matrix_len(from.channels, channels, lanes)) + numbers(channels);
             band = band.max(rows * row);
             let map = &mut maps[(i + 1) % 2];
@@ -366,11 +376,34 @@ impl<'p> Room<'p> {
         self.numbers(weights, layer, lanes)
     }
 
-    fn depthwise(&mut self, layer: Convolution<'_>, lanes: usize) -> Result<Packed<'p>, PlanError> {
+    fn depthwise(&mut self, layer: Convolution<'_>, level: Level) -> Result<Packed<'p>, PlanError> {
+        let (channels, lanes) = (layer.channels(), level.lanes());
+        let place = |n| level.place(n);
         let weight = |channel, tap| layer.weights().get(9 * channel + tap).copied().unwrap_or(0);
-        let weights = self.take_slice(pack::depthwise_len(layer.channels(), lanes))?;
-        pack::depthwise(layer.channels(), lanes, weight, weights);
-        self.numbers(weights, layer, lanes)
+        let weights = self.take_slice(pack::depthwise_len(channels, lanes))?;
+        pack::depthwise(channels, lanes, place, weight, weights);
+        let padded = pack::repeated(pack::padded(channels, lanes), lanes);
+        let bias = self.take_slice(padded)?;
+        pack::repeat(
+            lanes,
+            place,
+            |c| layer.biases().nth(c).unwrap_or(0),
+            channels,
+            bias,
+        );
+        let scale = self.take_slice(padded)?;
+        pack::repeat(
+            lanes,
+            place,
+            |c| layer.scales().nth(c).unwrap_or(1.0),
+            channels,
+            scale,
+        );
+        Ok(Packed {
+            weights,
+            bias,
+            scale,
+        })
     }
 
     fn numbers(

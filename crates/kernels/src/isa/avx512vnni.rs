@@ -21,6 +21,7 @@ const N: usize = 16;
 impl Simd for Avx512Vnni {
     const NAME: &'static str = "avx512vnni";
     const N: usize = N;
+    const REGISTERS: usize = 32;
     type I32 = __m512i;
     type I8 = __m512i;
 
@@ -76,6 +77,26 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn columns(self, t: [&[u8]; 3]) -> [__m512i; 4] {
+        let [a, b, c] = [load(t[0]), load(t[1]), load(t[2])];
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe {
+            let zero = _mm512_setzero_si512();
+            let (ab, c0) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, zero));
+            let (low, next) = (_mm512_unpacklo_epi16(ab, c0), _mm512_unpackhi_epi16(ab, c0));
+            let (ab, c0) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, zero));
+            let (high, last) = (_mm512_unpacklo_epi16(ab, c0), _mm512_unpackhi_epi16(ab, c0));
+            [low, next, high, last]
+        }
+    }
+
+    /// Unpacking stays within 128 bits: each register has four channels of every sixteen.
+    #[inline(always)]
+    fn place(n: usize) -> usize {
+        n % 16 / 4 * N + n / 16 * 4 + n % 4
+    }
+
+    #[inline(always)]
     fn dot4(self, acc: __m512i, a: __m512i, w: __m512i) -> __m512i {
         // SAFETY: `self` proves AVX-512 VNNI.
         unsafe { _mm512_dpbusd_epi32(acc, a, w) }
@@ -93,4 +114,38 @@ impl Simd for Avx512Vnni {
             _mm_storeu_si128(dst.as_mut_ptr().cast(), bytes);
         }
     }
+
+    #[inline(always)]
+    fn requant_columns(self, acc: [__m512i; 4], scale: &[f32], dst: &mut [u8]) {
+        let dst = &mut dst[..4 * N];
+        let [a, b, c, d] = acc;
+        let (a, b) = (rounded(a, scale), rounded(b, &scale[N..]));
+        let (c, d) = (rounded(c, &scale[2 * N..]), rounded(d, &scale[3 * N..]));
+        // The lower clamp is the saturation of the packs: whatever is negative, the conversion's
+        // out-of-range value included, becomes 0. Packing undoes what unpacking did.
+        // SAFETY: `self` proves AVX-512 BW; `dst` holds the 64 bytes written.
+        unsafe {
+            let packed = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+            _mm512_storeu_si512(dst.as_mut_ptr().cast(), packed);
+        }
+    }
+}
+
+/// `acc · scale`, at most the largest activation, as integers.
+#[inline(always)]
+fn rounded(acc: __m512i, scale: &[f32]) -> __m512i {
+    let scale = &scale[..N];
+    // SAFETY: only methods of the token call this: AVX-512 F is proved; `scale` holds the 64 bytes read.
+    unsafe {
+        let x = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(scale.as_ptr()));
+        _mm512_cvtps_epi32(_mm512_min_ps(x, _mm512_set1_ps(f32::from(ACTIVATION_MAX))))
+    }
+}
+
+/// The first 64 bytes.
+#[inline(always)]
+fn load(bytes: &[u8]) -> __m512i {
+    let bytes = &bytes[..4 * N];
+    // SAFETY: only methods of the token call this: AVX-512 F is proved; `bytes` holds the 64 bytes read.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }

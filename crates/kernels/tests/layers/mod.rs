@@ -33,6 +33,13 @@ impl On {
         }
     }
 
+    fn place(self, n: usize) -> usize {
+        match self {
+            On::Level(level) => level.place(n),
+            On::Wide => wide::Wide::place(n),
+        }
+    }
+
     fn lanes(self) -> usize {
         match self {
             On::Level(level) => level.lanes(),
@@ -212,15 +219,16 @@ fn padded<T: Copy>(numbers: &[T], len: usize, filler: T) -> Vec<T> {
     numbers
 }
 
-/// The tensor as a framed map whose pixels are padded to whole registers.
-fn framed(tensor: &Tensor, channels: usize) -> (Shape, Vec<u8>) {
+/// The tensor as a framed map for windows `stride` pixels apart, whose pixels are padded to whole
+/// registers.
+fn framed(tensor: &Tensor, channels: usize, stride: usize) -> (Shape, Vec<u8>) {
     let shape = Shape {
         height: tensor.height,
         width: tensor.width,
         channels,
     };
     let mut bytes = vec![0xAA; shape.bytes()];
-    let mut map = MapMut::new(shape, &mut bytes);
+    let mut map = MapMut::new(shape, stride, &mut bytes);
     let pixels: Vec<u8> = tensor
         .data
         .chunks_exact(tensor.channels)
@@ -235,9 +243,9 @@ fn dirty(shape: Shape) -> Vec<u8> {
     vec![0xAA; shape.bytes()]
 }
 
-/// Asserts that `bytes` is exactly `want`, framed and padded.
+/// Asserts that `bytes` is exactly `want`, framed and padded, laid out for windows `case.stride` apart.
 fn assert_map(want: &Tensor, channels: usize, bytes: &[u8], case: Case, on: On) {
-    let (_, framed) = framed(want, channels);
+    let (_, framed) = framed(want, channels, case.stride);
     assert!(framed == bytes, "{}: {case:?}", on.name());
 }
 
@@ -270,27 +278,28 @@ pub fn stem(on: On, case: Case) {
         scale: &scale,
     };
 
-    let (shape, bytes) = framed(&input, channels);
+    let (shape, bytes) = framed(&input, channels, 1);
     let out_shape = shape.strided(2, outputs);
     let mut out = dirty(out_shape);
     on.run(Stem(
-        Map::new(shape, &bytes),
+        Map::new(shape, 1, &bytes),
         layer,
-        MapMut::new(out_shape, &mut out),
+        MapMut::new(out_shape, case.stride, &mut out),
     ));
     assert_map(&want, outputs, &out, case, on);
 }
 
-struct Depthwise<'a>(Map<'a>, usize, Packed<'a>, &'a mut [u8]);
+struct Depthwise<'a>(Map<'a>, Packed<'a>, &'a mut [u8]);
 impl Op for Depthwise<'_> {
     type Output = ();
     fn run<S: Simd>(self, s: S) {
-        let shape = self.0.shape().strided(self.1, self.0.shape().channels);
+        let input = self.0.shape();
+        let shape = input.strided(self.0.stride(), input.channels);
         // Two bands, so that a band that does not start at row 0 is tested too.
         let (split, row) = (shape.height / 2, shape.width * shape.channels);
-        let (top, bottom) = self.3.split_at_mut(split * row);
-        hitgate_kernels::depthwise(s, self.0, self.1, 0..split, &self.2, top);
-        hitgate_kernels::depthwise(s, self.0, self.1, split..shape.height, &self.2, bottom);
+        let (top, bottom) = self.2.split_at_mut(split * row);
+        hitgate_kernels::depthwise(s, self.0, 0..split, &self.1, top);
+        hitgate_kernels::depthwise(s, self.0, split..shape.height, &self.1, bottom);
     }
 }
 
@@ -304,22 +313,24 @@ pub fn depthwise(on: On, case: Case) {
 
     let width = pack::padded(channels, lanes);
     let mut packed = vec![0; pack::depthwise_len(channels, lanes)];
-    pack::depthwise(channels, lanes, |c, tap| weights[c * 9 + tap], &mut packed);
+    let place = |n| on.place(n);
+    let weight = |c, tap| weights[c * 9 + tap];
+    pack::depthwise(channels, lanes, place, weight, &mut packed);
     let (bias, scale) = (padded(&bias, width, 0), padded(&scale, width, 1.0));
+    let repeated = pack::repeated(width, lanes);
+    let (mut biases, mut scales) = (vec![7; repeated], vec![7.0; repeated]);
+    pack::repeat(lanes, place, |c| bias[c], channels, &mut biases);
+    pack::repeat(lanes, place, |c| scale[c], channels, &mut scales);
     let layer = Packed {
         weights: &packed,
-        bias: &bias,
-        scale: &scale,
+        bias: &biases,
+        scale: &scales,
     };
 
-    let (shape, bytes) = framed(&input, width);
+    let (shape, bytes) = framed(&input, width, case.stride);
     let mut out = vec![0xAA; want.height * want.width * width];
-    on.run(Depthwise(
-        Map::new(shape, &bytes),
-        case.stride,
-        layer,
-        &mut out,
-    ));
+    let map = Map::new(shape, case.stride, &bytes);
+    on.run(Depthwise(map, layer, &mut out));
     let want: Vec<u8> = want
         .data
         .chunks_exact(channels)
@@ -386,7 +397,7 @@ pub fn pointwise(on: On, case: Case) {
         &pixels,
         inputs,
         layer,
-        MapMut::new(shape, &mut out),
+        MapMut::new(shape, case.stride, &mut out),
     ));
     assert_map(&want, outputs, &out, case, on);
 }
@@ -415,13 +426,18 @@ pub fn pool_and_dense(on: On, case: Case) {
     let want = oracle::pool(&input, &scale);
 
     let width = pack::padded(channels, on.lanes());
-    let (shape, bytes) = framed(&input, width);
+    let (shape, bytes) = framed(&input, width, 1);
     let rows: Vec<i8> = weights
         .chunks_exact(channels)
         .flat_map(|row| padded(row, width, 0))
         .collect();
     let scale = padded(&scale, width, 1.0);
-    let (features, logits) = on.run(PoolAndDense(Map::new(shape, &bytes), &scale, &rows, bias));
+    let (features, logits) = on.run(PoolAndDense(
+        Map::new(shape, 1, &bytes),
+        &scale,
+        &rows,
+        bias,
+    ));
     assert_eq!(features, padded(&want, width, 0), "{}: {case:?}", on.name());
     let want = oracle::dense(&want, &weights, &bias);
     assert_eq!(logits.map(i64::from), want, "{}: {case:?}", on.name());

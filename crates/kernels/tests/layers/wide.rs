@@ -13,6 +13,7 @@ pub struct Wide;
 impl Simd for Wide {
     const NAME: &'static str = "sixteen channels in plain loops";
     const N: usize = N;
+    const REGISTERS: usize = 16;
     type I32 = [i32; N];
     type I8 = [[i8; 4]; N];
 
@@ -34,6 +35,30 @@ impl Simd for Wide {
 
     fn taps(self, t: [&[u8]; 4]) -> Self::I8 {
         std::array::from_fn(|n| t.map(|t| t[n] as i8))
+    }
+
+    /// As AVX-512 unpacks: four channels of every sixteen in each register.
+    fn place(n: usize) -> usize {
+        n % 16 / 4 * N + n / 16 * 4 + n % 4
+    }
+
+    fn columns(self, t: [&[u8]; 3]) -> [Self::I8; 4] {
+        let mut columns = [[[0; 4]; N]; 4];
+        for n in 0..4 * N {
+            let place = Self::place(n);
+            columns[place / N][place % N] = [t[0][n] as i8, t[1][n] as i8, t[2][n] as i8, 0];
+        }
+        columns
+    }
+
+    fn requant_columns(self, acc: [Self::I32; 4], scale: &[f32], dst: &mut [u8]) {
+        let mut placed = [0; 4 * N];
+        for (r, acc) in acc.into_iter().enumerate() {
+            self.requant(acc, &scale[r * N..], &mut placed[r * N..]);
+        }
+        for (n, dst) in dst[..4 * N].iter_mut().enumerate() {
+            *dst = placed[Self::place(n)];
+        }
     }
 
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
