@@ -42,7 +42,7 @@ pub use pack::Packed;
 pub use pointwise::pointwise;
 pub use pool::pool;
 pub use simd::{Op, Simd};
-pub use stem::{patch_len, stem};
+pub use stem::{stem, stem_input, stem_inputs};
 
 /// The largest activation: seven bits, so that one byte is the same number as u8 and as i8.
 pub const ACTIVATION_MAX: u8 = 127;

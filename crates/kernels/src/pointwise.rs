@@ -19,54 +19,91 @@ pub fn pointwise<S: Simd>(
     s.vectorize(
         #[inline(always)]
         || {
-            let outputs = out.shape().channels;
-            let whole = outputs - outputs % (PANEL * S::N);
-            for channel in (0..whole).step_by(PANEL * S::N) {
-                panel::<S, PANEL>(s, src, inputs, p, channel, out, first);
-            }
-            for channel in (whole..outputs).step_by(S::N) {
-                panel::<S, 1>(s, src, inputs, p, channel, out, first);
+            for (channel, registers) in panels::<S>(out.shape().channels) {
+                let panel = Panel::new::<S>(p, inputs, channel, registers);
+                let mut dst = out.pixels(first);
+                match registers {
+                    PANEL => band::<S, PANEL>(s, src, inputs, &panel, &mut dst),
+                    _ => band::<S, 1>(s, src, inputs, &panel, &mut dst),
+                }
             }
         },
     );
 }
 
-/// One layer's numbers for `R` registers of channels, and where those lie in a pixel.
-struct Panel<'p> {
-    weights: &'p [i8],
+/// The first channel and the registers of each panel of `outputs`.
+pub(crate) fn panels<S: Simd>(outputs: usize) -> impl Iterator<Item = (usize, usize)> {
+    let registers = move |channel: usize| ((outputs - channel) / S::N).min(PANEL);
+    (0..outputs)
+        .step_by(PANEL * S::N)
+        .map(move |channel| (channel, registers(channel)))
+}
+
+/// One layer's numbers for a panel of channels, and where those lie in a pixel.
+pub(crate) struct Panel<'p> {
+    pub weights: &'p [i8],
     bias: &'p [i32],
     scale: &'p [f32],
     channel: usize,
 }
 
+impl<'p> Panel<'p> {
+    pub fn new<S: Simd>(p: &Packed<'p>, inputs: usize, channel: usize, registers: usize) -> Self {
+        let channels = registers * S::N;
+        Panel {
+            weights: &p.weights[channel * inputs..][..channels * inputs],
+            bias: &p.bias[channel..][..channels],
+            scale: &p.scale[channel..][..channels],
+            channel,
+        }
+    }
+
+    /// The sums of `P` pixels before the first product.
+    #[inline(always)]
+    pub fn start<S: Simd, const P: usize, const R: usize>(&self, s: S) -> [[S::I32; R]; P] {
+        let mut bias = [s.bias(self.bias); R];
+        for (r, bias) in bias.iter_mut().enumerate() {
+            *bias = s.bias(&self.bias[r * S::N..]);
+        }
+        [bias; P]
+    }
+
+    /// Requantizes the sums of the next `P` pixels.
+    #[inline(always)]
+    pub fn finish<S: Simd, const P: usize, const R: usize>(
+        &self,
+        s: S,
+        sums: [[S::I32; R]; P],
+        dst: &mut Pixels<'_>,
+    ) {
+        for sums in sums {
+            let pixel = &mut dst.next()[self.channel..][..R * S::N];
+            for (r, sum) in sums.into_iter().enumerate() {
+                s.requant(sum, &self.scale[r * S::N..], &mut pixel[r * S::N..]);
+            }
+        }
+    }
+}
+
 #[inline(always)]
-fn panel<S: Simd, const R: usize>(
+fn band<S: Simd, const R: usize>(
     s: S,
     src: &[u8],
     inputs: usize,
-    p: &Packed<'_>,
-    channel: usize,
-    out: &mut MapMut<'_>,
-    first: usize,
+    panel: &Panel<'_>,
+    dst: &mut Pixels<'_>,
 ) {
-    let panel = Panel {
-        weights: &p.weights[channel * inputs..][..R * S::N * inputs],
-        bias: &p.bias[channel..][..R * S::N],
-        scale: &p.scale[channel..][..R * S::N],
-        channel,
-    };
-    let mut dst = out.pixels(first);
     // Sums of a tile fill the registers: what is left of them holds its weights and one activation.
     let src = match S::REGISTERS {
-        32.. => tiles::<S, 14, R>(s, src, inputs, &panel, &mut dst),
-        _ => tiles::<S, 4, R>(s, src, inputs, &panel, &mut dst),
+        32.. => tiles::<S, 14, R>(s, src, inputs, panel, dst),
+        _ => tiles::<S, 4, R>(s, src, inputs, panel, dst),
     };
     let src = match S::REGISTERS {
-        32.. => tiles::<S, 7, R>(s, src, inputs, &panel, &mut dst),
+        32.. => tiles::<S, 7, R>(s, src, inputs, panel, dst),
         _ => src,
     };
-    let src = tiles::<S, 2, R>(s, src, inputs, &panel, &mut dst);
-    tiles::<S, 1, R>(s, src, inputs, &panel, &mut dst);
+    let src = tiles::<S, 2, R>(s, src, inputs, panel, dst);
+    tiles::<S, 1, R>(s, src, inputs, panel, dst);
 }
 
 /// As many tiles of `P` pixels as there are in `src`; returns what is left.
@@ -99,27 +136,18 @@ fn tile<S: Simd, const P: usize, const R: usize>(
         #[inline(always)]
         |p| &quads[p * n..][..n],
     );
-    let bias: [S::I32; R] = core::array::from_fn(
-        #[inline(always)]
-        |r| s.bias(&panel.bias[r * S::N..]),
-    );
-    let mut sums = [bias; P];
+    let mut sums = panel.start::<S, P, R>(s);
     for (k, weights) in (0..n).zip(panel.weights.chunks_exact(R * 4 * S::N)) {
-        let weights: [S::I8; R] = core::array::from_fn(
-            #[inline(always)]
-            |r| s.weights(&weights[r * 4 * S::N..]),
-        );
+        let mut registers = [s.weights(weights); R];
+        for (r, register) in registers.iter_mut().enumerate() {
+            *register = s.weights(&weights[r * 4 * S::N..]);
+        }
         for p in 0..P {
             let quad = s.quad(pixels[p][k]);
             for r in 0..R {
-                sums[p][r] = s.dot4(sums[p][r], quad, weights[r]);
+                sums[p][r] = s.dot4(sums[p][r], quad, registers[r]);
             }
         }
     }
-    for sums in sums {
-        let pixel = &mut dst.next()[panel.channel..][..R * S::N];
-        for r in 0..R {
-            s.requant(sums[r], &panel.scale[r * S::N..], &mut pixel[r * S::N..]);
-        }
-    }
+    panel.finish(s, sums, dst);
 }

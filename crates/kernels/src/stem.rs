@@ -1,49 +1,124 @@
 //! The first layer: a full 3x3 convolution, two pixels apart, of one to four channels.
 
-use crate::pack::{Packed, quads};
-use crate::{Map, MapMut, Simd, pointwise};
+use crate::map::Pixels;
+use crate::pack::{PANEL, Packed};
+use crate::pointwise::{Panel, panels};
+use crate::{Map, MapMut, Simd};
 
-/// Bytes of one gathered window of `channels` input channels: `9 channels`, in whole quads.
-pub const fn patch_len(channels: usize) -> usize {
-    4 * quads(9 * channels)
+/// Quads that hold one row of a window of `channels` input channels: `3 channels` bytes and zeros.
+const fn row_quads(channels: usize) -> usize {
+    (3 * channels).div_ceil(4)
 }
 
-/// Convolves `input` 3x3, stride 2, into `out` and requantizes.
+/// Inputs of the matrix that [`stem`] takes for `channels` input channels.
+pub const fn stem_inputs(channels: usize) -> usize {
+    3 * 4 * row_quads(channels)
+}
+
+/// The tap `3 ky + kx` and the channel that input `k` of that matrix stands for; none for a filling zero.
+pub const fn stem_input(channels: usize, k: usize) -> Option<(usize, usize)> {
+    let row = 4 * row_quads(channels);
+    let (ky, byte) = (k / row, k % row);
+    if byte < 3 * channels {
+        Some((3 * ky + byte / channels, byte % channels))
+    } else {
+        None
+    }
+}
+
+/// Convolves `input` 3x3, stride 2, into `out` and requantizes. `input` is laid out for windows one
+/// pixel apart: three neighbouring pixels of a row lie together.
 ///
-/// `p` holds a matrix packed by [`pack::matrix`](crate::pack::matrix) whose input `k` is channel
-/// `k % channels` of tap `k / channels`. `patches` is room for one row: `out.shape().width` times
-/// [`patch_len`].
-pub fn stem<S: Simd>(
+/// `p` holds a matrix packed by [`pack::matrix`](crate::pack::matrix) whose inputs are those that
+/// [`stem_input`] names.
+pub fn stem<S: Simd>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mut MapMut<'_>) {
+    match input.shape().channels {
+        1 => layer::<S, 1>(s, input, p, out),
+        2 => layer::<S, 2>(s, input, p, out),
+        3 => layer::<S, 3>(s, input, p, out),
+        _ => layer::<S, 4>(s, input, p, out),
+    }
+}
+
+fn layer<S: Simd, const C: usize>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mut MapMut<'_>) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let outputs = out.shape().channels;
+            for (channel, registers) in panels::<S>(outputs) {
+                let panel = Panel::new::<S>(p, stem_inputs(C), channel, registers);
+                match registers {
+                    PANEL => rows::<S, PANEL, C>(s, input, &panel, out),
+                    _ => rows::<S, 1, C>(s, input, &panel, out),
+                }
+            }
+        },
+    );
+}
+
+#[inline(always)]
+fn rows<S: Simd, const R: usize, const C: usize>(
     s: S,
     input: Map<'_>,
-    p: &Packed<'_>,
-    patches: &mut [u8],
+    panel: &Panel<'_>,
     out: &mut MapMut<'_>,
 ) {
-    let channels = input.shape().channels;
-    let patch = patch_len(channels);
-    let patches = &mut patches[..out.shape().width * patch];
-    for y in 0..out.shape().height {
-        match channels {
-            1 => gather::<3>(input, y, patches),
-            2 => gather::<6>(input, y, patches),
-            3 => gather::<9>(input, y, patches),
-            _ => gather::<12>(input, y, patches),
+    let shape = out.shape();
+    for y in 0..shape.height {
+        let window = [0, 1, 2].map(|ky| input.framed_row(2 * y + ky));
+        let mut dst = out.pixels(y);
+        let mut x = 0;
+        // The zeros that fill a quad up may lie behind the last pixel of a row.
+        let whole = (window[0].len() + 2 * C - 4 * row_quads(C)) / (2 * C);
+        let whole = whole.min(shape.width);
+        while x + 7 <= whole {
+            tile::<S, 7, R, C>(s, window, x, panel, &mut dst);
+            x += 7;
         }
-        pointwise(s, patches, patch, p, out, y);
+        while x < whole {
+            tile::<S, 1, R, C>(s, window, x, panel, &mut dst);
+            x += 1;
+        }
+        if x < shape.width {
+            let mut filled = [[0; 4 * row_quads(4)]; 3];
+            for (filled, row) in filled.iter_mut().zip(window) {
+                filled[..3 * C].copy_from_slice(&row[2 * C * x..][..3 * C]);
+            }
+            let [a, b, c] = &filled;
+            tile::<S, 1, R, C>(s, [a, b, c], 0, panel, &mut dst);
+        }
     }
 }
 
-/// Copies the windows of output row `y` one after another; `RUN` bytes of three neighbouring pixels
-/// are contiguous, so a window is three copies.
-fn gather<const RUN: usize>(input: Map<'_>, y: usize, patches: &mut [u8]) {
-    let step = 2 * RUN / 3;
-    let rows = [0, 1, 2].map(|ky| input.framed_row(2 * y + ky));
-    for (x, patch) in patches.chunks_exact_mut(patch_len(RUN / 3)).enumerate() {
-        let (window, padding) = patch.split_at_mut(3 * RUN);
-        for (to, row) in window.as_chunks_mut::<RUN>().0.iter_mut().zip(rows) {
-            to.copy_from_slice(&row[x * step..][..RUN]);
+/// `P` pixels from pixel `x` of a row on, by `R` registers.
+#[inline(always)]
+fn tile<S: Simd, const P: usize, const R: usize, const C: usize>(
+    s: S,
+    window: [&[u8]; 3],
+    x: usize,
+    panel: &Panel<'_>,
+    dst: &mut Pixels<'_>,
+) {
+    let mut sums = panel.start::<S, P, R>(s);
+    let mut weights = panel.weights.chunks_exact(R * 4 * S::N);
+    for row in window {
+        let row = &row[2 * C * x..][..2 * C * (P - 1) + 4 * row_quads(C)];
+        for quad in 0..row_quads(C) {
+            let Some(weights) = weights.next() else {
+                return;
+            };
+            let mut registers = [s.weights(weights); R];
+            for (r, register) in registers.iter_mut().enumerate() {
+                *register = s.weights(&weights[r * 4 * S::N..]);
+            }
+            for (p, sums) in sums.iter_mut().enumerate() {
+                let at = 2 * C * p + 4 * quad;
+                let quad = s.quad([row[at], row[at + 1], row[at + 2], row[at + 3]]);
+                for (sum, weights) in sums.iter_mut().zip(registers) {
+                    *sum = s.dot4(*sum, quad, weights);
+                }
+            }
         }
-        padding.fill(0);
     }
+    panel.finish(s, sums, dst);
 }

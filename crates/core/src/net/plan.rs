@@ -5,8 +5,8 @@ use core::fmt;
 use bytemuck::Pod;
 use heapless::Vec;
 use hitgate_kernels::{
-    Level, Map, MapMut, Op, Packed, Shape, Simd, dense, depthwise, pack, patch_len, pointwise,
-    pool, stem,
+    Level, Map, MapMut, Op, Packed, Shape, Simd, dense, depthwise, pack, pointwise, pool, stem,
+    stem_input, stem_inputs,
 };
 
 use super::arena::{Arena, aligned};
@@ -78,8 +78,8 @@ impl<'p> Plan<'p> {
         };
         let walk = Walk::new(model, lanes);
         let inputs = model.input().channels as usize;
-        let stem = room.matrix(model.stem(), 9 * inputs, lanes, |out, k| {
-            (out * inputs + k % inputs) * 9 + k / inputs
+        let stem = room.matrix(model.stem(), stem_inputs(inputs), lanes, |out, k| {
+            stem_input(inputs, k).map(|(tap, channel)| (out * inputs + channel) * 9 + tap)
         })?;
         let mut blocks = Vec::new();
         for (block, shape) in model.blocks().iter().zip(&walk.blocks) {
@@ -89,11 +89,7 @@ impl<'p> Plan<'p> {
                 stride: block.stride(),
                 depthwise: room.depthwise(block.depthwise(), level)?,
                 pointwise: room.matrix(block.pointwise(), padded, lanes, |out, k| {
-                    if k < inputs {
-                        out * inputs + k
-                    } else {
-                        usize::MAX
-                    }
+                    (k < inputs).then_some(out * inputs + k)
                 })?,
                 out: shape.out,
                 band: shape.band,
@@ -223,13 +219,7 @@ impl<'i> Work<'i> {
         let mut strides = plan.blocks.iter().map(|block| block.stride).chain([1]);
         let mut stride = strides.next().unwrap_or(1);
         let mut out = MapMut::new(plan.stem_out, stride, from);
-        stem(
-            s,
-            Map::new(plan.input, 1, input),
-            &plan.stem,
-            band,
-            &mut out,
-        );
+        stem(s, Map::new(plan.input, 1, input), &plan.stem, &mut out);
 
         let mut shape = plan.stem_out;
         for (block, next) in plan.blocks.iter().zip(strides) {
@@ -282,11 +272,11 @@ impl Walk {
             width: size,
             channels: model.input().channels as usize,
         };
-        let window = 9 * input.channels;
+        let window = stem_inputs(input.channels);
         let stem = input.strided(2, pack::padded(model.stem().channels(), lanes));
         let mut packed =
             room(pack::matrix_len(window, stem.channels, lanes)) + numbers(stem.channels);
-        let mut band = stem.width * patch_len(input.channels);
+        let mut band = 0;
         let mut maps = [bytes(stem), 0];
         let mut from = stem;
         let mut blocks = Vec::new();
@@ -360,16 +350,18 @@ impl<'p> Room<'p> {
         Ok(slice)
     }
 
-    /// A convolution whose input `k` of output `out` has the weight at `index(out, k)`; an index
-    /// behind the last weight stands for zero.
+    /// A convolution whose input `k` of output `out` has the weight at `index(out, k)`, or is zero.
     fn matrix(
         &mut self,
         layer: Convolution<'_>,
         inputs: usize,
         lanes: usize,
-        index: impl Fn(usize, usize) -> usize,
+        index: impl Fn(usize, usize) -> Option<usize>,
     ) -> Result<Packed<'p>, PlanError> {
-        let weight = |out, k| layer.weights().get(index(out, k)).copied().unwrap_or(0);
+        let weight = |out, k| {
+            let weight = index(out, k).and_then(|at| layer.weights().get(at));
+            weight.copied().unwrap_or(0)
+        };
         let outputs = layer.channels();
         let weights = self.take_slice(pack::matrix_len(inputs, outputs, lanes))?;
         pack::matrix(inputs, outputs, lanes, weight, weights);

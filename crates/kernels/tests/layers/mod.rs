@@ -4,7 +4,7 @@ mod wide;
 
 use std::ops::RangeInclusive;
 
-use hitgate_kernels::{Level, Map, MapMut, Op, Packed, Shape, Simd, pack, patch_len};
+use hitgate_kernels::{Level, Map, MapMut, Op, Packed, Shape, Simd, pack, stem_input, stem_inputs};
 use hitgate_testkit::oracle::{self, Tensor};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -253,8 +253,7 @@ struct Stem<'a>(Map<'a>, Packed<'a>, MapMut<'a>);
 impl Op for Stem<'_> {
     type Output = ();
     fn run<S: Simd>(mut self, s: S) {
-        let mut patches = vec![0xAA; self.2.shape().width * patch_len(self.0.shape().channels)];
-        hitgate_kernels::stem(s, self.0, &self.1, &mut patches, &mut self.2);
+        hitgate_kernels::stem(s, self.0, &self.1, &mut self.2);
     }
 }
 
@@ -268,9 +267,11 @@ pub fn stem(on: On, case: Case) {
     let want = oracle::convolution(&input, &weights, &bias, &scale, 2);
 
     let outputs = pack::padded(case.outputs, lanes);
-    let mut packed = vec![0; pack::matrix_len(9 * channels, case.outputs, lanes)];
-    let weight = |o, k| weights[(o * channels + k % channels) * 9 + k / channels];
-    pack::matrix(9 * channels, case.outputs, lanes, weight, &mut packed);
+    let inputs = stem_inputs(channels);
+    let mut packed = vec![0; pack::matrix_len(inputs, case.outputs, lanes)];
+    let weight =
+        |o, k| stem_input(channels, k).map_or(0, |(tap, c)| weights[(o * channels + c) * 9 + tap]);
+    pack::matrix(inputs, case.outputs, lanes, weight, &mut packed);
     let (bias, scale) = (padded(&bias, outputs, 0), padded(&scale, outputs, 1.0));
     let layer = Packed {
         weights: &packed,
