@@ -3,10 +3,11 @@
 use core::ops::Range;
 
 use crate::pack::{Packed, repeated, step};
+use crate::simd::WIDEST;
 use crate::{Map, Simd};
 
 /// Bytes of the widest step.
-const WIDEST: usize = 64;
+const WIDEST_STEP: usize = step(WIDEST);
 
 /// Convolves `input` 3x3 into `dst` and requantizes: output rows `rows` of
 /// `input.shape().strided(input.stride(), channels)`, one after another without a frame.
@@ -148,12 +149,12 @@ fn end<S: Simd>(
 ) {
     let taps = window.map(|Column(rows)| {
         rows.map(|row| {
-            let mut filled = [0; WIDEST];
+            let mut filled = [0; WIDEST_STEP];
             filled[..dst.len()].copy_from_slice(&row[at..][..dst.len()]);
             filled
         })
     });
-    let mut out = [0; WIDEST];
+    let mut out = [0; WIDEST_STEP];
     s.vectorize(
         #[inline(always)]
         || {

@@ -2,7 +2,7 @@
 //!
 //! Outputs are taken [`PANEL`] registers at a time: such a *panel* stays in the first cache while all
 //! pixels of a band pass. For each four inputs a panel holds `[register][lane][4]`, so that the
-//! innermost loop reads memory straight on. An odd register at the end makes a panel of one.
+//! innermost loop reads memory straight on. What is left at the end makes panels of one.
 
 /// Registers of output channels that one pass over the pixels makes.
 pub const PANEL: usize = 2;
@@ -28,6 +28,16 @@ pub const fn quads(inputs: usize) -> usize {
     inputs.div_ceil(4)
 }
 
+/// The first channel and the registers of each panel; a register that outputs fill in part is one of
+/// its own.
+pub(crate) fn panels(outputs: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> {
+    let whole = outputs - outputs % (PANEL * lanes);
+    let panels = (0..whole)
+        .step_by(PANEL * lanes)
+        .map(|first| (first, PANEL));
+    panels.chain((whole..outputs).step_by(lanes).map(|first| (first, 1)))
+}
+
 /// Bytes that [`matrix`] fills.
 pub const fn matrix_len(inputs: usize, outputs: usize, lanes: usize) -> usize {
     4 * quads(inputs) * padded(outputs, lanes)
@@ -50,7 +60,7 @@ pub const fn repeated(channels: usize, lanes: usize) -> usize {
 
 /// Bytes that [`depthwise`] fills: three columns of three taps and a zero a channel.
 pub const fn depthwise_len(channels: usize, lanes: usize) -> usize {
-    12 * repeated(padded(channels, lanes), lanes)
+    12 * repeated(channels, lanes)
 }
 
 /// Packs a matrix for [`pointwise`](crate::pointwise) or [`stem`](crate::stem): `weight(o, k)` is
@@ -62,10 +72,9 @@ pub fn matrix(
     weight: impl Fn(usize, usize) -> i8,
     dst: &mut [i8],
 ) {
-    let registers = padded(outputs, lanes) / lanes;
     let mut dst = dst.iter_mut();
-    for panel in (0..registers).step_by(PANEL) {
-        let panel = panel * lanes..(panel + PANEL).min(registers) * lanes;
+    for (first, registers) in panels(outputs, lanes) {
+        let panel = first..first + registers * lanes;
         for quad in 0..quads(inputs) {
             for output in panel.clone() {
                 for input in 4 * quad..4 * quad + 4 {
@@ -88,11 +97,10 @@ pub fn depthwise(
     weight: impl Fn(usize, usize) -> i8,
     dst: &mut [i8],
 ) {
-    let padded = padded(channels, lanes);
     let step = step(lanes);
     for (first, dst) in (0..).step_by(step).zip(dst.chunks_exact_mut(12 * step)) {
         for n in 0..step {
-            let channel = (first + n) % padded;
+            let channel = (first + n) % channels;
             for kx in 0..3 {
                 let column = &mut dst[4 * (kx * step + place(n))..][..4];
                 for (ky, to) in column.iter_mut().enumerate() {
@@ -116,13 +124,12 @@ pub fn repeat<T: Copy>(
     channels: usize,
     dst: &mut [T],
 ) {
-    let padded = padded(channels, lanes);
     for (first, dst) in (0..)
         .step_by(step(lanes))
         .zip(dst.chunks_exact_mut(step(lanes)))
     {
         for n in 0..dst.len() {
-            dst[place(n)] = number((first + n) % padded);
+            dst[place(n)] = number((first + n) % channels);
         }
     }
 }

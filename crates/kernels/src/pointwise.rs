@@ -1,13 +1,15 @@
 //! The 1x1 convolution: a matrix times the pixels of a band, in tiles of pixels by registers.
 
 use crate::map::Pixels;
-use crate::pack::{PANEL, Packed};
+use crate::pack::{PANEL, Packed, panels};
+use crate::simd::WIDEST;
 use crate::{MapMut, Simd};
 
 /// Convolves `src` into rows `first..` of `out` and requantizes.
 ///
 /// `src` holds whole rows of `out.shape().width` pixels, `inputs` bytes each without a frame;
-/// `inputs` is a multiple of 4, as [`pack::matrix`](crate::pack::matrix) packed them.
+/// `inputs` is a multiple of 4, as [`pack::matrix`](crate::pack::matrix) packed them. The channels of
+/// `out` are a multiple of 8; registers reach beyond them where they are no multiple of [`Simd::N`].
 pub fn pointwise<S: Simd>(
     s: S,
     src: &[u8],
@@ -19,24 +21,20 @@ pub fn pointwise<S: Simd>(
     s.vectorize(
         #[inline(always)]
         || {
-            for (channel, registers) in panels::<S>(out.shape().channels) {
+            for (channel, registers) in panels(out.shape().channels, S::N) {
                 let panel = Panel::new::<S>(p, inputs, channel, registers);
                 let mut dst = out.pixels(first);
-                match registers {
-                    PANEL => band::<S, PANEL>(s, src, inputs, &panel, &mut dst),
-                    _ => band::<S, 1>(s, src, inputs, &panel, &mut dst),
+                // Sums of a tile fill the registers: what is left of them holds its weights and one
+                // activation.
+                match (registers, S::REGISTERS) {
+                    (PANEL, 32..) => band::<S, PANEL, 14>(s, src, inputs, &panel, &mut dst),
+                    (PANEL, _) => band::<S, PANEL, 4>(s, src, inputs, &panel, &mut dst),
+                    (_, 32..) => band::<S, 1, 16>(s, src, inputs, &panel, &mut dst),
+                    (_, _) => band::<S, 1, 8>(s, src, inputs, &panel, &mut dst),
                 }
             }
         },
     );
-}
-
-/// The first channel and the registers of each panel of `outputs`.
-pub(crate) fn panels<S: Simd>(outputs: usize) -> impl Iterator<Item = (usize, usize)> {
-    let registers = move |channel: usize| ((outputs - channel) / S::N).min(PANEL);
-    (0..outputs)
-        .step_by(PANEL * S::N)
-        .map(move |channel| (channel, registers(channel)))
 }
 
 /// One layer's numbers for a panel of channels, and where those lie in a pixel.
@@ -76,30 +74,63 @@ impl<'p> Panel<'p> {
         sums: [[S::I32; R]; P],
         dst: &mut Pixels<'_>,
     ) {
-        for sums in sums {
-            let pixel = &mut dst.next()[self.channel..][..R * S::N];
-            for (r, sum) in sums.into_iter().enumerate() {
-                s.requant(sum, &self.scale[r * S::N..], &mut pixel[r * S::N..]);
+        if R == 1 && P % 4 == 0 {
+            const { assert!(P <= 16 || P == 28) };
+            // Written out: a loop over indices that is not unrolled would keep the sums in memory.
+            macro_rules! fours {
+                ($($p:literal)*) => {$(
+                    if $p < P {
+                        let [a, b, c, d] = [$p, $p + 1, $p + 2, $p + 3];
+                        self.four(s, [sums[a][0], sums[b][0], sums[c][0], sums[d][0]], dst);
+                    }
+                )*};
             }
+            fours!(0 4 8 12 16 20 24);
+            return;
+        }
+        for sums in sums {
+            let pixel = &mut dst.next()[self.channel..];
+            for (r, sum) in sums.into_iter().enumerate() {
+                let mut bytes = [0; WIDEST];
+                s.requant(sum, &self.scale[r * S::N..], &mut bytes);
+                store::<S>(&bytes, &mut pixel[r * S::N..]);
+            }
+        }
+    }
+
+    /// Requantizes one register of four pixels.
+    #[inline(always)]
+    fn four<S: Simd>(&self, s: S, sums: [S::I32; 4], dst: &mut Pixels<'_>) {
+        let mut bytes = [0; 4 * WIDEST];
+        s.requant4(sums, [self.scale; 4], &mut bytes);
+        for pixel in 0..4 {
+            store::<S>(&bytes[pixel * S::N..], &mut dst.next()[self.channel..]);
         }
     }
 }
 
+/// Writes a register of activations, or half of one at the end of a pixel.
 #[inline(always)]
-fn band<S: Simd, const R: usize>(
+fn store<S: Simd>(bytes: &[u8], pixel: &mut [u8]) {
+    if pixel.len() >= S::N {
+        pixel[..S::N].copy_from_slice(&bytes[..S::N]);
+    } else {
+        pixel[..8].copy_from_slice(&bytes[..8]);
+    }
+}
+
+/// All pixels of a band in tiles of `P`, then of fewer.
+#[inline(always)]
+fn band<S: Simd, const R: usize, const P: usize>(
     s: S,
     src: &[u8],
     inputs: usize,
     panel: &Panel<'_>,
     dst: &mut Pixels<'_>,
 ) {
-    // Sums of a tile fill the registers: what is left of them holds its weights and one activation.
-    let src = match S::REGISTERS {
-        32.. => tiles::<S, 14, R>(s, src, inputs, panel, dst),
-        _ => tiles::<S, 4, R>(s, src, inputs, panel, dst),
-    };
-    let src = match S::REGISTERS {
-        32.. => tiles::<S, 7, R>(s, src, inputs, panel, dst),
+    let src = tiles::<S, P, R>(s, src, inputs, panel, dst);
+    let src = match P {
+        7.. => tiles::<S, 7, R>(s, src, inputs, panel, dst),
         _ => src,
     };
     let src = tiles::<S, 2, R>(s, src, inputs, panel, dst);

@@ -45,6 +45,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32;
     /// `dst[n] = round_half_even(clamp(acc[n] · scale[n], 0, 127))`, each step in f32.
     fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]);
+    /// [`requant`](Self::requant) of four registers, one after another.
+    #[inline(always)]
+    fn requant4(self, acc: [Self::I32; 4], scale: [&[f32]; 4], dst: &mut [u8]) {
+        for (r, acc) in acc.into_iter().enumerate() {
+            self.requant(acc, scale[r], &mut dst[r * Self::N..]);
+        }
+    }
     /// [`requant`](Self::requant) of four registers whose numbers, and those of `scale`, lie at their
     /// [`place`](Self::place)s.
     #[inline(always)]
@@ -56,8 +63,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
-/// As many zeros as the widest register has channels.
-const ZEROS: [u8; 16] = [0; 16];
+/// Channels that the widest register has.
+pub(crate) const WIDEST: usize = 16;
+const ZEROS: [u8; WIDEST] = [0; WIDEST];
 
 /// Work that is written once for every level; [`Level::run`](crate::Level::run) calls it.
 pub trait Op {

@@ -1,8 +1,8 @@
 //! The first layer: a full 3x3 convolution, two pixels apart, of one to four channels.
 
 use crate::map::Pixels;
-use crate::pack::{PANEL, Packed};
-use crate::pointwise::{Panel, panels};
+use crate::pack::{PANEL, Packed, panels};
+use crate::pointwise::Panel;
 use crate::{Map, MapMut, Simd};
 
 /// Quads that hold one row of a window of `channels` input channels: `3 channels` bytes and zeros.
@@ -45,11 +45,13 @@ fn layer<S: Simd, const C: usize>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mu
         #[inline(always)]
         || {
             let outputs = out.shape().channels;
-            for (channel, registers) in panels::<S>(outputs) {
+            for (channel, registers) in panels(outputs, S::N) {
                 let panel = Panel::new::<S>(p, stem_inputs(C), channel, registers);
-                match registers {
-                    PANEL => rows::<S, PANEL, C>(s, input, &panel, out),
-                    _ => rows::<S, 1, C>(s, input, &panel, out),
+                match (registers, S::REGISTERS) {
+                    (PANEL, 32..) => rows::<S, PANEL, 14, C>(s, input, &panel, out),
+                    (PANEL, _) => rows::<S, PANEL, 4, C>(s, input, &panel, out),
+                    (_, 32..) => rows::<S, 1, 28, C>(s, input, &panel, out),
+                    (_, _) => rows::<S, 1, 8, C>(s, input, &panel, out),
                 }
             }
         },
@@ -57,7 +59,7 @@ fn layer<S: Simd, const C: usize>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mu
 }
 
 #[inline(always)]
-fn rows<S: Simd, const R: usize, const C: usize>(
+fn rows<S: Simd, const R: usize, const P: usize, const C: usize>(
     s: S,
     input: Map<'_>,
     panel: &Panel<'_>,
@@ -71,9 +73,13 @@ fn rows<S: Simd, const R: usize, const C: usize>(
         // The zeros that fill a quad up may lie behind the last pixel of a row.
         let whole = (window[0].len() + 2 * C - 4 * row_quads(C)) / (2 * C);
         let whole = whole.min(shape.width);
-        while x + 7 <= whole {
-            tile::<S, 7, R, C>(s, window, x, panel, &mut dst);
-            x += 7;
+        while x + P <= whole {
+            tile::<S, P, R, C>(s, window, x, panel, &mut dst);
+            x += P;
+        }
+        while x + 4 <= whole {
+            tile::<S, 4, R, C>(s, window, x, panel, &mut dst);
+            x += 4;
         }
         while x < whole {
             tile::<S, 1, R, C>(s, window, x, panel, &mut dst);

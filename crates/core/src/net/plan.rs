@@ -84,12 +84,11 @@ impl<'p> Plan<'p> {
         let mut blocks = Vec::new();
         for (block, shape) in model.blocks().iter().zip(&walk.blocks) {
             let inputs = block.depthwise().channels();
-            let padded = pack::padded(inputs, lanes);
             let packed = Block {
                 stride: block.stride(),
                 depthwise: room.depthwise(block.depthwise(), level)?,
-                pointwise: room.matrix(block.pointwise(), padded, lanes, |out, k| {
-                    (k < inputs).then_some(out * inputs + k)
+                pointwise: room.matrix(block.pointwise(), inputs, lanes, |out, k| {
+                    Some(out * inputs + k)
                 })?,
                 out: shape.out,
                 band: shape.band,
@@ -273,20 +272,23 @@ impl Walk {
             channels: model.input().channels as usize,
         };
         let window = stem_inputs(input.channels);
-        let stem = input.strided(2, pack::padded(model.stem().channels(), lanes));
-        let mut packed =
-            room(pack::matrix_len(window, stem.channels, lanes)) + numbers(stem.channels);
+        let stem = input.strided(2, model.stem().channels());
+        let mut packed = room(pack::matrix_len(window, stem.channels, lanes))
+            + numbers(pack::padded(stem.channels, lanes));
         let mut band = 0;
         let mut maps = [bytes(stem), 0];
         let mut from = stem;
         let mut blocks = Vec::new();
         for (i, block) in model.blocks().iter().enumerate() {
-            let channels = pack::padded(block.pointwise().channels(), lanes);
-            let out = from.strided(block.stride(), channels);
+            let outputs = block.pointwise().channels();
+            let padded = pack::padded(outputs, lanes);
+            // The pool takes whole registers.
+            let last = i + 1 == model.blocks().len();
+            let out = from.strided(block.stride(), if last { padded } else { outputs });
             let row = out.width * from.channels;
             let rows = (BAND / row).clamp(1, out.height);
             packed += room(pack::depthwise_len(from.channels, lanes)) + repeated(from.channels);
-            packed += room(pack::matrix_len(from.channels, channels, lanes)) + numbers(channels);
+            packed += room(pack::matrix_len(from.channels, outputs, lanes)) + numbers(padded);
             band = band.max(rows * row);
             let map = &mut maps[(i + 1) % 2];
             *map = bytes(out).max(*map);
@@ -374,7 +376,7 @@ impl<'p> Room<'p> {
         let weight = |channel, tap| layer.weights().get(9 * channel + tap).copied().unwrap_or(0);
         let weights = self.take_slice(pack::depthwise_len(channels, lanes))?;
         pack::depthwise(channels, lanes, place, weight, weights);
-        let padded = pack::repeated(pack::padded(channels, lanes), lanes);
+        let padded = pack::repeated(channels, lanes);
         let bias = self.take_slice(padded)?;
         pack::repeat(
             lanes,

@@ -116,19 +116,38 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn requant_columns(self, acc: [__m512i; 4], scale: &[f32], dst: &mut [u8]) {
+    fn requant4(self, acc: [__m512i; 4], scale: [&[f32]; 4], dst: &mut [u8]) {
+        let packed = packed(acc, scale);
         let dst = &mut dst[..4 * N];
-        let [a, b, c, d] = acc;
-        let (a, b) = (rounded(a, scale), rounded(b, &scale[N..]));
-        let (c, d) = (rounded(c, &scale[2 * N..]), rounded(d, &scale[3 * N..]));
-        // The lower clamp is the saturation of the packs: whatever is negative, the conversion's
-        // out-of-range value included, becomes 0. Packing undoes what unpacking did.
-        // SAFETY: `self` proves AVX-512 BW; `dst` holds the 64 bytes written.
+        // Packing leaves four channels of each register in every 128 bits.
+        // SAFETY: `self` proves AVX-512 F; `dst` holds the 64 bytes written.
         unsafe {
-            let packed = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
-            _mm512_storeu_si512(dst.as_mut_ptr().cast(), packed);
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let ordered = _mm512_permutexvar_epi32(order, packed);
+            _mm512_storeu_si512(dst.as_mut_ptr().cast(), ordered);
         }
     }
+
+    #[inline(always)]
+    fn requant_columns(self, acc: [__m512i; 4], scale: &[f32], dst: &mut [u8]) {
+        let scale = [scale, &scale[N..], &scale[2 * N..], &scale[3 * N..]];
+        let packed = packed(acc, scale);
+        let dst = &mut dst[..4 * N];
+        // SAFETY: `self` proves AVX-512 F; `dst` holds the 64 bytes written. Packing undoes what
+        // unpacking did.
+        unsafe { _mm512_storeu_si512(dst.as_mut_ptr().cast(), packed) }
+    }
+}
+
+/// Requantizes four registers into one; packing stays within 128 bits.
+#[inline(always)]
+fn packed(acc: [__m512i; 4], scale: [&[f32]; 4]) -> __m512i {
+    let (a, b) = (rounded(acc[0], scale[0]), rounded(acc[1], scale[1]));
+    let (c, d) = (rounded(acc[2], scale[2]), rounded(acc[3], scale[3]));
+    // The lower clamp is the saturation of the packs: whatever is negative, the conversion's
+    // out-of-range value included, becomes 0.
+    // SAFETY: only methods of the token call this: AVX-512 BW is proved.
+    unsafe { _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d)) }
 }
 
 /// `acc · scale`, at most the largest activation, as integers.
