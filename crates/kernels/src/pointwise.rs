@@ -74,7 +74,7 @@ impl<'p> Panel<'p> {
         sums: [[S::I32; R]; P],
         dst: &mut Pixels<'_>,
     ) {
-        if R == 1 && P % 4 == 0 {
+        if R == 1 && P.is_multiple_of(4) {
             const { assert!(P <= 16 || P == 28) };
             // Written out: a loop over indices that is not unrolled would keep the sums in memory.
             macro_rules! fours {

@@ -44,9 +44,9 @@ impl Simd for Wide {
 
     fn columns(self, t: [&[u8]; 3]) -> [Self::I8; 4] {
         let mut columns = [[[0; 4]; N]; 4];
-        for n in 0..4 * N {
+        for (n, ((a, b), c)) in t[0].iter().zip(t[1]).zip(t[2]).take(4 * N).enumerate() {
             let place = Self::place(n);
-            columns[place / N][place % N] = [t[0][n] as i8, t[1][n] as i8, t[2][n] as i8, 0];
+            columns[place / N][place % N] = [*a as i8, *b as i8, *c as i8, 0];
         }
         columns
     }
