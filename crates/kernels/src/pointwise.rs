@@ -24,12 +24,10 @@ pub fn pointwise<S: Simd>(
             for (channel, registers) in panels(out.shape().channels, S::N) {
                 let panel = Panel::new::<S>(p, inputs, channel, registers);
                 let mut dst = out.pixels(first);
-                // Sums of a tile fill the registers: what is left of them holds its weights and one
-                // activation.
-                match (registers, S::REGISTERS) {
-                    (PANEL, 32..) => band::<S, PANEL, 14>(s, src, inputs, &panel, &mut dst),
+                match (registers, S::SUMS) {
+                    (PANEL, 28..) => band::<S, PANEL, 14>(s, src, inputs, &panel, &mut dst),
                     (PANEL, _) => band::<S, PANEL, 4>(s, src, inputs, &panel, &mut dst),
-                    (_, 32..) => band::<S, 1, 16>(s, src, inputs, &panel, &mut dst),
+                    (_, 28..) => band::<S, 1, 16>(s, src, inputs, &panel, &mut dst),
                     (_, _) => band::<S, 1, 8>(s, src, inputs, &panel, &mut dst),
                 }
             }

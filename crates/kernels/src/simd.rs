@@ -7,8 +7,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// Channels that one register of accumulators holds.
     const N: usize;
-    /// Registers that the CPU has.
-    const REGISTERS: usize;
+    /// Registers of sums that a tile holds, 8 or 28: what the CPU has less its weights and an activation.
+    const SUMS: usize;
     /// `N` accumulators.
     type I32: Copy;
     /// Four activations or four weights for each of `N` channels.

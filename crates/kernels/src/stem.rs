@@ -47,10 +47,10 @@ fn layer<S: Simd, const C: usize>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mu
             let outputs = out.shape().channels;
             for (channel, registers) in panels(outputs, S::N) {
                 let panel = Panel::new::<S>(p, stem_inputs(C), channel, registers);
-                match (registers, S::REGISTERS) {
-                    (PANEL, 32..) => rows::<S, PANEL, 14, C>(s, input, &panel, out),
+                match (registers, S::SUMS) {
+                    (PANEL, 28..) => rows::<S, PANEL, 14, C>(s, input, &panel, out),
                     (PANEL, _) => rows::<S, PANEL, 4, C>(s, input, &panel, out),
-                    (_, 32..) => rows::<S, 1, 28, C>(s, input, &panel, out),
+                    (_, 28..) => rows::<S, 1, 28, C>(s, input, &panel, out),
                     (_, _) => rows::<S, 1, 8, C>(s, input, &panel, out),
                 }
             }

@@ -21,7 +21,7 @@ const N: usize = 8;
 impl Simd for Avx2 {
     const NAME: &'static str = "avx2";
     const N: usize = N;
-    const REGISTERS: usize = 16;
+    const SUMS: usize = 8;
     type I32 = __m256i;
     type I8 = __m256i;
 

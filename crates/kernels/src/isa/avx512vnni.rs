@@ -21,7 +21,7 @@ const N: usize = 16;
 impl Simd for Avx512Vnni {
     const NAME: &'static str = "avx512vnni";
     const N: usize = N;
-    const REGISTERS: usize = 32;
+    const SUMS: usize = 28;
     type I32 = __m512i;
     type I8 = __m512i;
 

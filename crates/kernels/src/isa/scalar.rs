@@ -12,7 +12,7 @@ const N: usize = 8;
 impl Simd for Scalar {
     const NAME: &'static str = "scalar";
     const N: usize = N;
-    const REGISTERS: usize = 16;
+    const SUMS: usize = 8;
     type I32 = [i32; N];
     type I8 = [[i8; 4]; N];
 

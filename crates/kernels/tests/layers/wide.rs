@@ -13,7 +13,7 @@ pub struct Wide;
 impl Simd for Wide {
     const NAME: &'static str = "sixteen channels in plain loops";
     const N: usize = N;
-    const REGISTERS: usize = 16;
+    const SUMS: usize = 8;
     type I32 = [i32; N];
     type I8 = [[i8; 4]; N];
 
