@@ -280,14 +280,14 @@ pub fn stem(on: On, case: Case) {
     };
 
     let (shape, bytes) = framed(&input, channels, 1);
-    let out_shape = shape.strided(2, outputs);
+    let out_shape = shape.strided(2, case.outputs);
     let mut out = dirty(out_shape);
     on.run(Stem(
         Map::new(shape, 1, &bytes),
         layer,
         MapMut::new(out_shape, case.stride, &mut out),
     ));
-    assert_map(&want, outputs, &out, case, on);
+    assert_map(&want, case.outputs, &out, case, on);
 }
 
 struct Depthwise<'a>(Map<'a>, Packed<'a>, &'a mut [u8]);
@@ -312,13 +312,11 @@ pub fn depthwise(on: On, case: Case) {
     let (bias, scale) = (numbers.bias(channels), numbers.scale(channels, 9));
     let want = oracle::depthwise(&input, &weights, &bias, &scale, case.stride);
 
-    let width = pack::padded(channels, lanes);
     let mut packed = vec![0; pack::depthwise_len(channels, lanes)];
     let place = |n| on.place(n);
     let weight = |c, tap| weights[c * 9 + tap];
     pack::depthwise(channels, lanes, place, weight, &mut packed);
-    let (bias, scale) = (padded(&bias, width, 0), padded(&scale, width, 1.0));
-    let repeated = pack::repeated(width, lanes);
+    let repeated = pack::repeated(channels, lanes);
     let (mut biases, mut scales) = (vec![7; repeated], vec![7.0; repeated]);
     pack::repeat(lanes, place, |c| bias[c], channels, &mut biases);
     pack::repeat(lanes, place, |c| scale[c], channels, &mut scales);
@@ -328,16 +326,11 @@ pub fn depthwise(on: On, case: Case) {
         scale: &scales,
     };
 
-    let (shape, bytes) = framed(&input, width, case.stride);
-    let mut out = vec![0xAA; want.height * want.width * width];
+    let (shape, bytes) = framed(&input, channels, case.stride);
+    let mut out = vec![0xAA; want.data.len()];
     let map = Map::new(shape, case.stride, &bytes);
     on.run(Depthwise(map, layer, &mut out));
-    let want: Vec<u8> = want
-        .data
-        .chunks_exact(channels)
-        .flat_map(|pixel| padded(pixel, width, 0))
-        .collect();
-    assert!(want == out, "{}: {case:?}", on.name());
+    assert!(want.data == out, "{}: {case:?}", on.name());
 }
 
 struct Pointwise<'a>(&'a [u8], usize, Packed<'a>, MapMut<'a>);
@@ -363,19 +356,10 @@ pub fn pointwise(on: On, case: Case) {
     );
     let want = oracle::pointwise(&input, &weights, &bias, &scale);
 
-    let (inputs, outputs) = (
-        pack::padded(case.inputs, lanes),
-        pack::padded(case.outputs, lanes),
-    );
-    let mut packed = vec![0; pack::matrix_len(inputs, case.outputs, lanes)];
-    let weight = |o, k| {
-        if k < case.inputs {
-            weights[o * case.inputs + k]
-        } else {
-            0
-        }
-    };
-    pack::matrix(inputs, case.outputs, lanes, weight, &mut packed);
+    let outputs = pack::padded(case.outputs, lanes);
+    let mut packed = vec![0; pack::matrix_len(case.inputs, case.outputs, lanes)];
+    let weight = |o, k| weights[o * case.inputs + k];
+    pack::matrix(case.inputs, case.outputs, lanes, weight, &mut packed);
     let (bias, scale) = (padded(&bias, outputs, 0), padded(&scale, outputs, 1.0));
     let layer = Packed {
         weights: &packed,
@@ -383,24 +367,19 @@ pub fn pointwise(on: On, case: Case) {
         scale: &scale,
     };
 
-    let pixels: Vec<u8> = input
-        .data
-        .chunks_exact(case.inputs)
-        .flat_map(|pixel| padded(pixel, inputs, 0))
-        .collect();
     let shape = Shape {
         height: case.height,
         width: case.width,
-        channels: outputs,
+        channels: case.outputs,
     };
     let mut out = dirty(shape);
     on.run(Pointwise(
-        &pixels,
-        inputs,
+        &input.data,
+        case.inputs,
         layer,
         MapMut::new(shape, case.stride, &mut out),
     ));
-    assert_map(&want, outputs, &out, case, on);
+    assert_map(&want, case.outputs, &out, case, on);
 }
 
 struct PoolAndDense<'a>(Map<'a>, &'a [f32], &'a [i8], [i32; 3]);
