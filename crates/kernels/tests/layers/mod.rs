@@ -423,13 +423,19 @@ pub fn pool_and_dense(on: On, case: Case) {
     assert_eq!(logits.map(i64::from), want, "{}: {case:?}", on.name());
 }
 
+/// One register, four, and four as columns: all of them alike.
 struct Requantize(i32, f32);
 impl Op for Requantize {
     type Output = Vec<u8>;
     fn run<S: Simd>(self, s: S) -> Vec<u8> {
-        let mut out = vec![0xAA; S::N];
-        let scale = vec![self.1; S::N];
-        s.vectorize(|| s.requant(s.bias(&vec![self.0; S::N]), &scale, &mut out));
+        let sums = s.bias(&vec![self.0; S::N]);
+        let scale = vec![self.1; 4 * S::N];
+        let mut out = vec![0xAA; 9 * S::N];
+        let (one, more) = out.split_at_mut(S::N);
+        let (four, columns) = more.split_at_mut(4 * S::N);
+        s.requant(sums, &scale, one);
+        s.requant4([sums; 4], [&scale; 4], four);
+        s.requant_columns([sums; 4], &scale, columns);
         out
     }
 }
@@ -469,7 +475,7 @@ pub fn requantize(on: On) {
             let got = on.run(Requantize(sum, scale));
             assert_eq!(
                 got,
-                vec![want; on.lanes()],
+                vec![want; 9 * on.lanes()],
                 "{}: {sum} times {scale:e}",
                 on.name()
             );
