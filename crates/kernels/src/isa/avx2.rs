@@ -73,6 +73,26 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn columns(self, t: [&[u8]; 3]) -> [__m256i; 4] {
+        let [a, b, c] = [load(t[0]), load(t[1]), load(t[2])];
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let zero = _mm256_setzero_si256();
+            let (ab, c0) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, zero));
+            let (low, next) = (_mm256_unpacklo_epi16(ab, c0), _mm256_unpackhi_epi16(ab, c0));
+            let (ab, c0) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, zero));
+            let (high, last) = (_mm256_unpacklo_epi16(ab, c0), _mm256_unpackhi_epi16(ab, c0));
+            [low, next, high, last]
+        }
+    }
+
+    /// Unpacking stays within 128 bits: each register has four channels of every sixteen.
+    #[inline(always)]
+    fn place(n: usize) -> usize {
+        n % 16 / 4 * N + n / 16 * 4 + n % 4
+    }
+
+    #[inline(always)]
     fn dot4(self, acc: __m256i, a: __m256i, w: __m256i) -> __m256i {
         // 127 · 128 · 2 = 32512 < 2¹⁵: the 16-bit sums of pairs cannot saturate.
         // SAFETY: `self` proves AVX2.
@@ -84,16 +104,49 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn requant(self, acc: __m256i, scale: &[f32], dst: &mut [u8]) {
-        let (scale, dst) = (&scale[..N], &mut dst[..N]);
+        let dst = &mut dst[..N];
         // The lower clamp is the saturation of the two packs: whatever is negative, the conversion's
         // out-of-range value included, becomes 0.
-        // SAFETY: `self` proves AVX2; `scale` holds the 32 bytes read, `dst` the 8 bytes written.
+        // SAFETY: `self` proves AVX2; `dst` holds the 8 bytes written.
         unsafe {
-            let x = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(scale.as_ptr()));
-            let x = _mm256_min_ps(x, _mm256_set1_ps(f32::from(ACTIVATION_MAX)));
-            let i = _mm256_cvtps_epi32(x);
+            let i = rounded(acc, scale);
             let i = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256::<1>(i));
             _mm_storel_epi64(dst.as_mut_ptr().cast(), _mm_packus_epi16(i, i));
         }
     }
+
+    #[inline(always)]
+    fn requant_columns(self, acc: [__m256i; 4], scale: &[f32], dst: &mut [u8]) {
+        let (a, b) = (rounded(acc[0], scale), rounded(acc[1], &scale[N..]));
+        let (c, d) = (
+            rounded(acc[2], &scale[2 * N..]),
+            rounded(acc[3], &scale[3 * N..]),
+        );
+        let dst = &mut dst[..4 * N];
+        // The lower clamp is the saturation of the packs, as above; packing undoes what unpacking did.
+        // SAFETY: `self` proves AVX2; `dst` holds the 32 bytes written.
+        unsafe {
+            let packed = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+            _mm256_storeu_si256(dst.as_mut_ptr().cast(), packed);
+        }
+    }
+}
+
+/// `acc · scale`, at most the largest activation, as integers.
+#[inline(always)]
+fn rounded(acc: __m256i, scale: &[f32]) -> __m256i {
+    let scale = &scale[..N];
+    // SAFETY: only methods of the token call this: AVX2 is proved; `scale` holds the 32 bytes read.
+    unsafe {
+        let x = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(scale.as_ptr()));
+        _mm256_cvtps_epi32(_mm256_min_ps(x, _mm256_set1_ps(f32::from(ACTIVATION_MAX))))
+    }
+}
+
+/// The first 32 bytes.
+#[inline(always)]
+fn load(bytes: &[u8]) -> __m256i {
+    let bytes = &bytes[..4 * N];
+    // SAFETY: only methods of the token call this: AVX2 is proved; `bytes` holds the 32 bytes read.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }

@@ -433,9 +433,11 @@ impl Op for Requantize {
         let mut out = vec![0xAA; 9 * S::N];
         let (one, more) = out.split_at_mut(S::N);
         let (four, columns) = more.split_at_mut(4 * S::N);
-        s.requant(sums, &scale, one);
-        s.requant4([sums; 4], [&scale; 4], four);
-        s.requant_columns([sums; 4], &scale, columns);
+        s.vectorize(|| {
+            s.requant(sums, &scale, one);
+            s.requant4([sums; 4], [&scale; 4], four);
+            s.requant_columns([sums; 4], &scale, columns);
+        });
         out
     }
 }
