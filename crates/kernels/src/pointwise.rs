@@ -97,19 +97,7 @@ fn tile<S: Simd, const P: usize, const R: usize>(
         #[inline(always)]
         |r| s.bias(&panel.bias[r * S::N..]),
     );
-    let mut sums = [bias; P];
-    for (k, weights) in (0..n).zip(panel.weights.chunks_exact(R * 4 * S::N)) {
-        let weights: [S::I8; R] = core::array::from_fn(
-            #[inline(always)]
-            |r| s.weights(&weights[r * 4 * S::N..]),
-        );
-        for p in 0..P {
-            let quad = s.quad(pixels[p][k]);
-            for r in 0..R {
-                sums[p][r] = s.dot4(sums[p][r], quad, weights[r]);
-            }
-        }
-    }
+    let sums = s.tile(pixels, panel.weights, bias);
     for p in 0..P {
         let pixel = &mut dst[p * panel.channels + panel.channel..][..R * S::N];
         for r in 0..R {

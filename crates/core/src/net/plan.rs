@@ -78,7 +78,7 @@ impl<'p> Plan<'p> {
         };
         let walk = Walk::new(model, lanes);
         let inputs = model.input().channels as usize;
-        let stem = room.matrix(model.stem(), 9 * inputs, lanes, |out, k| {
+        let stem = room.matrix(model.stem(), 9 * inputs, level, |out, k| {
             (out * inputs + k % inputs) * 9 + k / inputs
         })?;
         let mut blocks = Vec::new();
@@ -88,7 +88,7 @@ impl<'p> Plan<'p> {
             let packed = Block {
                 stride: block.stride(),
                 depthwise: room.depthwise(block.depthwise(), lanes)?,
-                pointwise: room.matrix(block.pointwise(), padded, lanes, |out, k| {
+                pointwise: room.matrix(block.pointwise(), padded, level, |out, k| {
                     if k < inputs {
                         out * inputs + k
                     } else {
@@ -356,13 +356,13 @@ impl<'p> Room<'p> {
         &mut self,
         layer: Convolution<'_>,
         inputs: usize,
-        lanes: usize,
+        level: Level,
         index: impl Fn(usize, usize) -> usize,
     ) -> Result<Packed<'p>, PlanError> {
         let weight = |out, k| layer.weights().get(index(out, k)).copied().unwrap_or(0);
-        let outputs = layer.channels();
+        let (outputs, lanes) = (layer.channels(), level.lanes());
         let weights = self.take_slice(pack::matrix_len(inputs, outputs, lanes))?;
-        pack::matrix(inputs, outputs, lanes, weight, weights);
+        pack::matrix(inputs, outputs, lanes, level.depth(), weight, weights);
         self.numbers(weights, layer, lanes)
     }
 

@@ -39,6 +39,13 @@ impl On {
             On::Wide => wide::Wide::N,
         }
     }
+
+    fn depth(self) -> usize {
+        match self {
+            On::Level(level) => level.depth(),
+            On::Wide => wide::Wide::DEPTH,
+        }
+    }
 }
 
 /// What one case is made of; a layer uses what it needs.
@@ -136,7 +143,11 @@ pub fn property(check: impl Fn(Case)) {
             values: Values::Seeded(seed),
         });
     let config = ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 64 },
+        cases: if cfg!(miri) {
+            2
+        } else {
+            hitgate_testkit::cases(64)
+        },
         // A harness of its own has no place for the seeds of failures: the shape is in the message.
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -262,7 +273,15 @@ pub fn stem(on: On, case: Case) {
     let outputs = pack::padded(case.outputs, lanes);
     let mut packed = vec![0; pack::matrix_len(9 * channels, case.outputs, lanes)];
     let weight = |o, k| weights[(o * channels + k % channels) * 9 + k / channels];
-    pack::matrix(9 * channels, case.outputs, lanes, weight, &mut packed);
+    let depth = on.depth();
+    pack::matrix(
+        9 * channels,
+        case.outputs,
+        lanes,
+        depth,
+        weight,
+        &mut packed,
+    );
     let (bias, scale) = (padded(&bias, outputs, 0), padded(&scale, outputs, 1.0));
     let layer = Packed {
         weights: &packed,
@@ -363,7 +382,7 @@ pub fn pointwise(on: On, case: Case) {
             0
         }
     };
-    pack::matrix(inputs, case.outputs, lanes, weight, &mut packed);
+    pack::matrix(inputs, case.outputs, lanes, on.depth(), weight, &mut packed);
     let (bias, scale) = (padded(&bias, outputs, 0), padded(&scale, outputs, 1.0));
     let layer = Packed {
         weights: &packed,
