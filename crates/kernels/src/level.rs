@@ -14,19 +14,41 @@ pub enum Level {
     /// AVX2: 8 channels a register.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// AVX-VNNI: AVX2's registers, one instruction a [`Simd::dot4`].
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
     /// AVX-512 with VNNI: 16 channels a register, one instruction a [`Simd::dot4`].
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512Vnni),
+    /// NEON: 8 channels in two registers.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+    /// NEON with `sdot`: one instruction a register of [`Simd::dot4`].
+    #[cfg(target_arch = "aarch64")]
+    NeonDotprod(NeonDotprod),
+    /// NEON with `smmla`: two pixels, two channels and eight inputs in one instruction.
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm(NeonI8mm),
 }
 
 impl Level {
     /// Names of all levels, lowest first, whether this machine has them or not.
-    pub const NAMES: [&'static str; 3] = ["scalar", "avx2", "avx512vnni"];
+    pub const NAMES: [&'static str; 7] = [
+        "scalar",
+        "avx2",
+        "avxvnni",
+        "avx512vnni",
+        "neon",
+        "neon-dotprod",
+        "neon-i8mm",
+    ];
 
     /// The highest level of this machine.
     ///
-    /// Asks the CPU itself (`cpuid` and `xgetbv`), so it needs no operating system and no `std`. A
-    /// hypervisor may trap `cpuid`: detect once, then pass the value down.
+    /// Needs no `std`. On x86-64 it asks the CPU itself (`cpuid` and `xgetbv`), on 64-bit ARM the Linux
+    /// kernel (`getauxval`) or, where there is no operating system, the registers of the core, which
+    /// can be read at EL1 and above; on other systems an ARM level is had if the program was compiled
+    /// for it. A hypervisor may trap `cpuid`: detect once, then pass the value down.
     pub fn detect() -> Level {
         Level::all_available().fold(Level::Scalar(Scalar), |_, higher| higher)
     }
@@ -36,9 +58,16 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         let vector = [
             Avx2::detect().map(Level::Avx2),
+            AvxVnni::detect().map(Level::AvxVnni),
             Avx512Vnni::detect().map(Level::Avx512Vnni),
         ];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let vector = [
+            Neon::detect().map(Level::Neon),
+            NeonDotprod::detect().map(Level::NeonDotprod),
+            NeonI8mm::detect().map(Level::NeonI8mm),
+        ];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let vector: [Option<Level>; 0] = [];
         core::iter::once(Level::Scalar(Scalar)).chain(vector.into_iter().flatten())
     }
@@ -57,7 +86,7 @@ impl Level {
         }
     }
 
-    /// The level's name: `scalar`, `avx2` or `avx512vnni`.
+    /// The level's name, one of [`Level::NAMES`].
     pub fn name(self) -> &'static str {
         self.run(Name)
     }
@@ -72,6 +101,11 @@ impl Level {
         self.run(Place(n))
     }
 
+    /// Inputs of one channel that lie side by side in a packed matrix: [`Simd::DEPTH`].
+    pub fn depth(self) -> usize {
+        self.run(Depth)
+    }
+
     /// Runs `op` with this level's instructions.
     pub fn run<O: Op>(self, op: O) -> O::Output {
         match self {
@@ -79,7 +113,15 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(s) => op.run(s),
             #[cfg(target_arch = "x86_64")]
+            Level::AvxVnni(s) => op.run(s),
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni(s) => op.run(s),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(s) => op.run(s),
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDotprod(s) => op.run(s),
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonI8mm(s) => op.run(s),
         }
     }
 }
@@ -105,6 +147,14 @@ impl Op for Place {
     type Output = usize;
     fn run<S: Simd>(self, _: S) -> usize {
         S::place(self.0)
+    }
+}
+
+struct Depth;
+impl Op for Depth {
+    type Output = usize;
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::DEPTH
     }
 }
 

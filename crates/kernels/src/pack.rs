@@ -1,8 +1,9 @@
 //! Weights in the order in which the loops read them.
 //!
 //! Outputs are taken [`PANEL`] registers at a time: such a *panel* stays in the first cache while all
-//! pixels of a band pass. For each four inputs a panel holds `[register][lane][4]`, so that the
-//! innermost loop reads memory straight on. What is left at the end makes panels of one.
+//! pixels of a band pass. For each `depth` inputs, four or eight, a panel holds
+//! `[register][lane][depth]`, so that the innermost loop reads memory straight on; a quad that is
+//! left over is `[register][lane][4]`. What is left at the end makes panels of one.
 
 /// Registers of output channels that one pass over the pixels makes.
 pub const PANEL: usize = 2;
@@ -65,19 +66,23 @@ pub const fn depthwise_len(channels: usize, lanes: usize) -> usize {
 
 /// Packs a matrix for [`pointwise`](crate::pointwise) or [`stem`](crate::stem): `weight(o, k)` is
 /// the weight of input `k` for output `o`; whatever lies outside `outputs` and `inputs` becomes zero.
+/// `lanes` are the level's, and so is `depth` for the pointwise convolution; the stem takes quads.
 pub fn matrix(
     inputs: usize,
     outputs: usize,
-    lanes: usize,
+    [lanes, depth]: [usize; 2],
     weight: impl Fn(usize, usize) -> i8,
     dst: &mut [i8],
 ) {
     let mut dst = dst.iter_mut();
     for (first, registers) in panels(outputs, lanes) {
         let panel = first..first + registers * lanes;
-        for quad in 0..quads(inputs) {
+        let whole = 4 * quads(inputs) / depth * depth;
+        let deep = (0..whole).step_by(depth).map(|k| k..k + depth);
+        let rest = (whole..4 * quads(inputs)).step_by(4).map(|k| k..k + 4);
+        for step in deep.chain(rest) {
             for output in panel.clone() {
-                for input in 4 * quad..4 * quad + 4 {
+                for input in step.clone() {
                     let inside = output < outputs && input < inputs;
                     if let Some(dst) = dst.next() {
                         *dst = if inside { weight(output, input) } else { 0 };

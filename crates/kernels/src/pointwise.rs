@@ -54,14 +54,14 @@ impl<'p> Panel<'p> {
         }
     }
 
-    /// The sums of `P` pixels before the first product.
+    /// The sums of a pixel before the first product.
     #[inline(always)]
-    pub fn start<S: Simd, const P: usize, const R: usize>(&self, s: S) -> [[S::I32; R]; P] {
+    pub fn bias<S: Simd, const R: usize>(&self, s: S) -> [S::I32; R] {
         let mut bias = [s.bias(self.bias); R];
         for (r, bias) in bias.iter_mut().enumerate() {
             *bias = s.bias(&self.bias[r * S::N..]);
         }
-        [bias; P]
+        bias
     }
 
     /// Requantizes the sums of the next `P` pixels.
@@ -165,18 +165,6 @@ fn tile<S: Simd, const P: usize, const R: usize>(
         #[inline(always)]
         |p| &quads[p * n..][..n],
     );
-    let mut sums = panel.start::<S, P, R>(s);
-    for (k, weights) in (0..n).zip(panel.weights.chunks_exact(R * 4 * S::N)) {
-        let mut registers = [s.weights(weights); R];
-        for (r, register) in registers.iter_mut().enumerate() {
-            *register = s.weights(&weights[r * 4 * S::N..]);
-        }
-        for p in 0..P {
-            let quad = s.quad(pixels[p][k]);
-            for r in 0..R {
-                sums[p][r] = s.dot4(sums[p][r], quad, registers[r]);
-            }
-        }
-    }
+    let sums = s.tile(pixels, panel.weights, panel.bias::<S, R>(s));
     panel.finish(s, sums, dst);
 }

@@ -1,4 +1,5 @@
-//! What a CPU level must be able to do: eight operations on registers of [`Simd::N`] channels.
+//! What a CPU level must be able to do: eight operations on registers of [`Simd::N`] channels, and a
+//! tile of sums, which follows from them.
 
 /// A CPU level as a value: who holds one has proved that the CPU has its instructions, because its
 /// type can be made by detection only.
@@ -9,6 +10,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const N: usize;
     /// Registers of sums that a tile holds, 8 or 28: what the CPU has less its weights and an activation.
     const SUMS: usize;
+    /// Inputs of one channel that lie side by side in a packed matrix, as [`Simd::tile`] reads them.
+    const DEPTH: usize = 4;
     /// `N` accumulators.
     type I32: Copy;
     /// Four activations or four weights for each of `N` channels.
@@ -61,6 +64,20 @@ pub trait Simd: Copy + Send + Sync + 'static {
             self.requant(acc, &scale[lanes.clone()], &mut dst[lanes]);
         }
     }
+
+    /// The sums of `P` pixels by `R` registers, from `bias` on. The pixels are equally long, and
+    /// `weights` is their panel of a packed matrix.
+    ///
+    /// A level whose instructions take more than a quad at a time has a tile of its own.
+    #[inline(always)]
+    fn tile<const P: usize, const R: usize>(
+        self,
+        pixels: [&[[u8; 4]]; P],
+        weights: &[i8],
+        bias: [Self::I32; R],
+    ) -> [[Self::I32; R]; P] {
+        dots(self, [bias; P], pixels, weights)
+    }
 }
 
 /// Channels that the widest register has.
@@ -73,4 +90,28 @@ pub trait Op {
     type Output;
     /// Does the work with the instructions of `s`.
     fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// Adds to `sums` quad by quad: the tile of a level that has no other, and the quads that a deeper
+/// one leaves.
+#[inline(always)]
+pub(crate) fn dots<S: Simd, const P: usize, const R: usize>(
+    s: S,
+    mut sums: [[S::I32; R]; P],
+    pixels: [&[[u8; 4]]; P],
+    weights: &[i8],
+) -> [[S::I32; R]; P] {
+    for (k, weights) in (0..pixels[0].len()).zip(weights.chunks_exact(R * 4 * S::N)) {
+        let weights: [S::I8; R] = core::array::from_fn(
+            #[inline(always)]
+            |r| s.weights(&weights[r * 4 * S::N..]),
+        );
+        for p in 0..P {
+            let quad = s.quad(pixels[p][k]);
+            for r in 0..R {
+                sums[p][r] = s.dot4(sums[p][r], quad, weights[r]);
+            }
+        }
+    }
+    sums
 }

@@ -105,7 +105,7 @@ fn tile<S: Simd, const P: usize, const R: usize, const C: usize>(
     panel: &Panel<'_>,
     dst: &mut Pixels<'_>,
 ) {
-    let mut sums = panel.start::<S, P, R>(s);
+    let mut sums = [panel.bias::<S, R>(s); P];
     let mut weights = panel.weights.chunks_exact(R * 4 * S::N);
     for row in window {
         let row = &row[2 * C * x..][..2 * C * (P - 1) + 4 * row_quads(C)];

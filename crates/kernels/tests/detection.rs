@@ -11,12 +11,28 @@ fn detection_agrees_with_the_standard_library() {
         if is_x86_feature_detected!("avx2") {
             expected.push("avx2");
         }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
+            expected.push("avxvnni");
+        }
         if is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni")
         {
             expected.push("avx512vnni");
+        }
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    {
+        use std::arch::is_aarch64_feature_detected as detected;
+        if detected!("neon") {
+            expected.push("neon");
+        }
+        if detected!("dotprod") {
+            expected.push("neon-dotprod");
+        }
+        if detected!("dotprod") && detected!("i8mm") {
+            expected.push("neon-i8mm");
         }
     }
     assert_eq!(names, expected);
@@ -30,7 +46,8 @@ fn an_unknown_level_is_named_with_what_there_is() {
         .to_string();
     assert!(
         error.starts_with(
-            "no such CPU level; there are scalar, avx2, avx512vnni; this machine has scalar"
+            "no such CPU level; there are scalar, avx2, avxvnni, avx512vnni, neon, neon-dotprod, \
+             neon-i8mm; this machine has scalar"
         ),
         "{error}"
     );

@@ -182,7 +182,7 @@ fn counters_at_their_end_stay_there() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: hitgate_testkit::cases(CASES), failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn damaged_words_lead_nowhere(

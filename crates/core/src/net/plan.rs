@@ -78,7 +78,7 @@ impl<'p> Plan<'p> {
         };
         let walk = Walk::new(model, lanes);
         let inputs = model.input().channels as usize;
-        let stem = room.matrix(model.stem(), stem_inputs(inputs), lanes, |out, k| {
+        let stem = room.matrix(model.stem(), stem_inputs(inputs), [lanes, 4], |out, k| {
             stem_input(inputs, k).map(|(tap, channel)| (out * inputs + channel) * 9 + tap)
         })?;
         let mut blocks = Vec::new();
@@ -87,9 +87,12 @@ impl<'p> Plan<'p> {
             let packed = Block {
                 stride: block.stride(),
                 depthwise: room.depthwise(block.depthwise(), level)?,
-                pointwise: room.matrix(block.pointwise(), inputs, lanes, |out, k| {
-                    Some(out * inputs + k)
-                })?,
+                pointwise: room.matrix(
+                    block.pointwise(),
+                    inputs,
+                    [lanes, level.depth()],
+                    |out, k| Some(out * inputs + k),
+                )?,
                 out: shape.out,
                 band: shape.band,
             };
@@ -357,7 +360,7 @@ impl<'p> Room<'p> {
         &mut self,
         layer: Convolution<'_>,
         inputs: usize,
-        lanes: usize,
+        [lanes, depth]: [usize; 2],
         index: impl Fn(usize, usize) -> Option<usize>,
     ) -> Result<Packed<'p>, PlanError> {
         let weight = |out, k| {
@@ -366,7 +369,7 @@ impl<'p> Room<'p> {
         };
         let outputs = layer.channels();
         let weights = self.take_slice(pack::matrix_len(inputs, outputs, lanes))?;
-        pack::matrix(inputs, outputs, lanes, weight, weights);
+        pack::matrix(inputs, outputs, [lanes, depth], weight, weights);
         self.numbers(weights, layer, lanes)
     }
 

@@ -7,6 +7,7 @@ use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 pub(super) struct Features {
     leaf7_ebx: u32,
     leaf7_ecx: u32,
+    leaf7_1_eax: u32,
     /// Register states that the operating system saves (XCR0).
     saved: u64,
 }
@@ -30,6 +31,11 @@ impl Features {
         Features {
             leaf7_ebx: leaf7.ebx,
             leaf7_ecx: leaf7.ecx,
+            leaf7_1_eax: if leaf7.eax == 0 {
+                0
+            } else {
+                __cpuid_count(7, 1).eax
+            },
             // SAFETY: OSXSAVE is set, so XGETBV is enabled and register 0 exists.
             saved: unsafe { xcr0() },
         }
@@ -37,6 +43,10 @@ impl Features {
 
     pub(super) fn avx2(self) -> bool {
         self.saved & AVX_STATE == AVX_STATE && self.leaf7_ebx >> 5 & 1 == 1
+    }
+
+    pub(super) fn avxvnni(self) -> bool {
+        self.avx2() && self.leaf7_1_eax >> 4 & 1 == 1
     }
 
     pub(super) fn avx512vnni(self) -> bool {

@@ -46,6 +46,13 @@ impl On {
             On::Wide => wide::Wide::N,
         }
     }
+
+    fn depth(self) -> usize {
+        match self {
+            On::Level(level) => level.depth(),
+            On::Wide => wide::Wide::DEPTH,
+        }
+    }
 }
 
 /// What one case is made of; a layer uses what it needs.
@@ -143,7 +150,11 @@ pub fn property(check: impl Fn(Case)) {
             values: Values::Seeded(seed),
         });
     let config = ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 64 },
+        cases: if cfg!(miri) {
+            2
+        } else {
+            hitgate_testkit::cases(64)
+        },
         // A harness of its own has no place for the seeds of failures: the shape is in the message.
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -271,7 +282,7 @@ pub fn stem(on: On, case: Case) {
     let mut packed = vec![0; pack::matrix_len(inputs, case.outputs, lanes)];
     let weight =
         |o, k| stem_input(channels, k).map_or(0, |(tap, c)| weights[(o * channels + c) * 9 + tap]);
-    pack::matrix(inputs, case.outputs, lanes, weight, &mut packed);
+    pack::matrix(inputs, case.outputs, [lanes, 4], weight, &mut packed);
     let (bias, scale) = (padded(&bias, outputs, 0), padded(&scale, outputs, 1.0));
     let layer = Packed {
         weights: &packed,
@@ -359,7 +370,13 @@ pub fn pointwise(on: On, case: Case) {
     let outputs = pack::padded(case.outputs, lanes);
     let mut packed = vec![0; pack::matrix_len(case.inputs, case.outputs, lanes)];
     let weight = |o, k| weights[o * case.inputs + k];
-    pack::matrix(case.inputs, case.outputs, lanes, weight, &mut packed);
+    pack::matrix(
+        case.inputs,
+        case.outputs,
+        [lanes, on.depth()],
+        weight,
+        &mut packed,
+    );
     let (bias, scale) = (padded(&bias, outputs, 0), padded(&scale, outputs, 1.0));
     let layer = Packed {
         weights: &packed,

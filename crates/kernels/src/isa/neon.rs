@@ -1,0 +1,183 @@
+//! NEON: 128-bit registers, taken in pairs; a dot product in four instructions, because two products
+//! of u7 by i8 fit sixteen bits.
+
+use core::arch::aarch64::*;
+use core::slice::ChunksExact;
+
+use super::hwcap::Features;
+use crate::simd::dots;
+use crate::{ACTIVATION_MAX, Simd};
+
+/// Token of a CPU with NEON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neon(());
+
+impl Neon {
+    /// The token, if this CPU has NEON: all that 64-bit ARM programs run on do.
+    pub fn detect() -> Option<Self> {
+        Features::detect().neon.then_some(Neon(()))
+    }
+}
+
+const N: usize = 8;
+
+impl Simd for Neon {
+    const NAME: &'static str = "neon";
+    const N: usize = N;
+    const SUMS: usize = 8;
+    type I32 = [int32x4_t; 2];
+    type I8 = [int8x16_t; 2];
+
+    #[inline(always)]
+    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        #[target_feature(enable = "neon")]
+        fn inner<R>(f: impl FnOnce() -> R) -> R {
+            f()
+        }
+        // SAFETY: `self` proves NEON.
+        unsafe { inner(f) }
+    }
+
+    #[inline(always)]
+    fn bias(self, src: &[i32]) -> Self::I32 {
+        let src = &src[..N];
+        // SAFETY: `self` proves NEON; `src` holds the 32 bytes read.
+        unsafe { [vld1q_s32(src.as_ptr()), vld1q_s32(src.as_ptr().add(4))] }
+    }
+
+    #[inline(always)]
+    fn weights(self, src: &[i8]) -> Self::I8 {
+        let src = &src[..4 * N];
+        // SAFETY: `self` proves NEON; `src` holds the 32 bytes read.
+        unsafe { [vld1q_s8(src.as_ptr()), vld1q_s8(src.as_ptr().add(16))] }
+    }
+
+    #[inline(always)]
+    fn quad(self, a: [u8; 4]) -> Self::I8 {
+        // SAFETY: `self` proves NEON.
+        [unsafe { vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(a))) }; 2]
+    }
+
+    #[inline(always)]
+    fn taps(self, t: [&[u8]; 4]) -> Self::I8 {
+        let [a, b, c, d] = t.map(
+            #[inline(always)]
+            |t| {
+                let t = &t[..N];
+                // SAFETY: `self` proves NEON; `t` holds the 8 bytes read.
+                unsafe { vcombine_u8(vld1_u8(t.as_ptr()), vdup_n_u8(0)) }
+            },
+        );
+        // SAFETY: `self` proves NEON.
+        unsafe {
+            let ab = vreinterpretq_u16_u8(vzip1q_u8(a, b));
+            let cd = vreinterpretq_u16_u8(vzip1q_u8(c, d));
+            let (low, high) = (vzip1q_u16(ab, cd), vzip2q_u16(ab, cd));
+            [vreinterpretq_s8_u16(low), vreinterpretq_s8_u16(high)]
+        }
+    }
+
+    #[inline(always)]
+    fn dot4(self, mut acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
+        // 127 · 128 · 2 = 32512 < 2¹⁵: the 16-bit sums of pairs cannot overflow.
+        for i in 0..2 {
+            // SAFETY: `self` proves NEON.
+            unsafe {
+                let low = vmull_s8(vget_low_s8(a[i]), vget_low_s8(w[i]));
+                let high = vmull_high_s8(a[i], w[i]);
+                acc[i] = vpadalq_s16(acc[i], vpaddq_s16(low, high));
+            }
+        }
+        acc
+    }
+
+    #[inline(always)]
+    fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]) {
+        let (scale, dst) = (&scale[..N], &mut dst[..N]);
+        // Conversion and narrowing saturate, and both bounds are integers: clamping after rounding
+        // gives what clamping before it gives.
+        // SAFETY: `self` proves NEON; `scale` holds the 32 bytes read, `dst` the 8 bytes written.
+        unsafe {
+            let low = vmulq_f32(vcvtq_f32_s32(acc[0]), vld1q_f32(scale.as_ptr()));
+            let high = vmulq_f32(vcvtq_f32_s32(acc[1]), vld1q_f32(scale.as_ptr().add(4)));
+            let low = vqmovun_s32(vcvtnq_s32_f32(low));
+            let x = vqmovn_u16(vqmovun_high_s32(low, vcvtnq_s32_f32(high)));
+            vst1_u8(dst.as_mut_ptr(), vmin_u8(x, vdup_n_u8(ACTIVATION_MAX)));
+        }
+    }
+
+    /// Two quads at a time: to a product of the first quad one of the second is added in sixteen bits,
+    /// and two sums of a channel stay apart to the end. Two pixels by one register keep all of it in
+    /// the thirty-two registers; with four pixels the compiler spills.
+    #[inline(always)]
+    fn tile<const P: usize, const R: usize>(
+        self,
+        pixels: [&[[u8; 4]]; P],
+        weights: &[i8],
+        bias: [Self::I32; R],
+    ) -> [[Self::I32; R]; P] {
+        let (eights, rest) = split::<2, P>(pixels);
+        let panels = weights.chunks_exact(2 * R * 4 * N);
+        let mut sums = [bias; P];
+        for r in 0..R {
+            for p in (0..P).step_by(2) {
+                let (one, other) = (p, (p + 1).min(P - 1));
+                let halves = self.halves::<R>(r, [eights[one], eights[other]], panels.clone());
+                for (p, [a, b, c, d]) in [one, other].into_iter().zip(halves) {
+                    let [low, high] = bias[r];
+                    // SAFETY: `self` proves NEON.
+                    sums[p][r] = unsafe {
+                        [
+                            vaddq_s32(low, vpaddq_s32(a, b)),
+                            vaddq_s32(high, vpaddq_s32(c, d)),
+                        ]
+                    };
+                }
+            }
+        }
+        dots(self, sums, rest, panels.remainder())
+    }
+}
+
+impl Neon {
+    /// Two sums for each channel of register `r`, for each of two pixels.
+    #[inline(always)]
+    fn halves<const R: usize>(
+        self,
+        r: usize,
+        pixels: [&[[[u8; 4]; 2]]; 2],
+        panels: ChunksExact<'_, i8>,
+    ) -> [[int32x4_t; 4]; 2] {
+        // SAFETY: `self` proves NEON.
+        let mut halves = [[unsafe { vdupq_n_s32(0) }; 4]; 2];
+        for (k, weights) in (0..pixels[0].len()).zip(panels) {
+            let (first, second) = weights.split_at(R * 4 * N);
+            let (first, second) = (&first[r * 4 * N..][..4 * N], &second[r * 4 * N..][..4 * N]);
+            for c in 0..4 {
+                for p in 0..2 {
+                    let sum = &mut halves[p][c];
+                    // SAFETY: `self` proves NEON; `first` and `second` hold the 8 bytes read.
+                    *sum = unsafe {
+                        let [a, b] = pixels[p][k].map(|quad| vdup_n_s32(i32::from_le_bytes(quad)));
+                        let first = vld1_s8(first.as_ptr().add(8 * c));
+                        let second = vld1_s8(second.as_ptr().add(8 * c));
+                        let pairs = vmull_s8(vreinterpret_s8_s32(a), first);
+                        vpadalq_s16(*sum, vmlal_s8(pairs, vreinterpret_s8_s32(b), second))
+                    };
+                }
+            }
+        }
+        halves
+    }
+}
+
+/// Each pixel in steps of `K` quads, and the quads that are left.
+#[inline(always)]
+pub(super) fn split<const K: usize, const P: usize>(
+    pixels: [&[[u8; 4]]; P],
+) -> ([&[[[u8; 4]; K]]; P], [&[[u8; 4]]; P]) {
+    (
+        pixels.map(|quads| quads.as_chunks().0),
+        pixels.map(|quads| quads.as_chunks::<K>().1),
+    )
+}
