@@ -226,9 +226,8 @@ mod tests {
         let white = noise(rows, columns);
         let resampling = Resampling::random(&mut Draw::new(5, 5));
         let mut out = vec![vec![0.0; columns]; rows];
-        for y in 1..rows - 1 {
-            let three = [y - 1, y, y + 1].map(|y| white[y].clone());
-            resampling.row(&three, 0, y as i32, &mut out[y]);
+        for ((y, row), three) in (1..).zip(&mut out[1..]).zip(white.windows(3)) {
+            resampling.row(three.try_into().unwrap(), 0, y, row);
         }
         let mean = |across: usize, along: usize| {
             let (mut sum, mut n) = (0.0, 0.0);
