@@ -267,7 +267,8 @@ impl Crystal {
 /// The spot of an ideal crystal, mm²: beam and crystal, mostly longer one way than the other, and the
 /// divergence of the beam. Wide beams on large crystals make spots of 0.3 × 0.6 mm.
 fn footprint(draw: &mut Draw, geometry: &Geometry) -> Spread {
-    let across = draw.log_uniform(0.01, 0.2);
+    let (least, most) = draw.weighted(&[(0.65, (0.01, 0.07)), (0.35, (0.04, 0.2))]);
+    let across = draw.log_uniform(least, most);
     let along = if draw.chance(0.6) {
         (across * draw.log_uniform(1.0, 3.0)).min(0.35)
     } else {
