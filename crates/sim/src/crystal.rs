@@ -2,7 +2,12 @@
 
 use crate::cell::{Cell, Centring, Vector, dot};
 use crate::draw::{Draw, STRIDE, mix};
+use crate::spot::Spread;
 use hitgate_formats::geometry::Geometry;
+
+/// The thickest lattice point, 1/ångström: blocks 80 nm across. Crystals whose blocks are smaller
+/// diffract to fewer spots than they are asked for.
+const THICKEST_POINT: f64 = 1.25e-3;
 
 /// Names the intensities of lysozyme.
 const LYSOZYME: u64 = 0x1AE1;
@@ -27,8 +32,10 @@ pub(crate) struct Crystal {
     mosaicity: f64,
     /// Relative spread of wavelengths.
     bandwidth: f64,
-    /// Variance of the spot that the sizes of beam and crystal and the divergence make, mm².
-    beam_variance: f64,
+    /// Whether reflections die away slowly off the sphere, as from blocks of many sizes.
+    tailed: bool,
+    /// What the sizes of beam and crystal and the divergence make of a spot, mm².
+    footprint: Spread,
     /// Half the rotation during the exposure, radians; 0 is a still.
     half_rotation: f64,
     axis: Vector,
@@ -43,10 +50,8 @@ pub(crate) struct Reflection {
     pub d: f64,
     /// Expected photons at unit scale.
     pub intensity: f64,
-    /// Variance along the line to the beam, pixels².
-    pub radial: f64,
-    /// Variance across it, pixels².
-    pub tangential: f64,
+    /// Pixels².
+    pub spread: Spread,
 }
 
 impl Crystal {
@@ -62,7 +67,7 @@ impl Crystal {
         let rotation = draw.rotation();
         // The part of a sphere through the origin within 1/d of it has the area π/d², whatever the
         // sphere's radius; a shell of half-thickness w on it holds 2 w V π/d² lattice points, and
-        // reflections are followed to 2 w on both sides.
+        // reflections matter to 2 w on both sides.
         let area = std::f64::consts::PI / (d_water * d_water);
         let fitting = reflections * cell.centring.multiplicity() / (4.0 * area * cell.volume());
         let thickness = fitting.clamp(2e-5, 3e-3);
@@ -84,8 +89,7 @@ impl Crystal {
             draw.log_uniform(1e-4, 3e-3)
                 .min(2.0 * width * d_water * d_water)
         };
-        let size = draw.log_uniform(0.01, 0.07);
-        let divergence = draw.log_uniform(2e-5, 3e-4) * geometry.distance_mm.min(600.0);
+        let footprint = footprint(draw, geometry);
         let azimuth = draw.uniform(0.0, std::f64::consts::TAU);
         Crystal {
             reciprocal: cell.reciprocal(&rotation),
@@ -96,10 +100,12 @@ impl Crystal {
             b_factor: draw.log_uniform(8.0, 90.0),
             point_radius: (width * width - mosaic_width * mosaic_width)
                 .max(0.02 * width * width)
-                .sqrt(),
+                .sqrt()
+                .min(THICKEST_POINT),
             mosaicity,
             bandwidth,
-            beam_variance: size * size + divergence * divergence,
+            tailed: draw.chance(0.5),
+            footprint,
             half_rotation,
             axis: [azimuth.cos(), azimuth.sin(), 0.0],
         }
@@ -135,7 +141,7 @@ impl Crystal {
         let wavenumber = 1.0 / geometry.wavelength_a;
         let q_max = (1.0 / d_min).min(2.0 * wavenumber);
         let [a, b, c] = self.reciprocal;
-        let reach = self.width(q_max, 1.0) * 2.0;
+        let reach = self.width(q_max, 1.0) * self.followed();
         let cc = dot(c, c);
         let plane_h = plane_count(q_max, a, b, c);
         for h in -plane_h..=plane_h {
@@ -192,22 +198,31 @@ impl Crystal {
             self.half_rotation * dot(q, crate::cell::cross(self.axis, [0.0, 0.0, 1.0])).abs();
         let width = self.width(q_length, 0.0);
         let beyond = (excitation - swept).max(0.0) / width;
-        if beyond > 2.0 {
+        if beyond > self.followed() {
             return None;
         }
         // Turning through the sphere slowly records more of a reflection than passing it quickly.
         let recorded = width / (width + swept);
-        let partiality = recorded * (-0.5 * (beyond * 1.25).powi(2)).exp();
+        let core = (-0.5 * (beyond * 1.25).powi(2)).exp();
+        let partiality = recorded
+            * match self.tailed {
+                true => 0.8 * core + 0.2 / (1.0 + beyond * beyond),
+                false => core,
+            };
 
         let d = 1.0 / q_length;
         let per_mm = 1.0 / geometry.pixel_mm;
         let scale = geometry.distance_mm * per_mm / out[2];
         let (dx, dy) = (out[0] * scale, out[1] * scale);
-        let radius_mm = dx.hypot(dy) * geometry.pixel_mm;
+        let radius = dx.hypot(dy).max(1e-9);
+        let [ux, uy] = [dx / radius, dy / radius];
+        let radius_mm = radius * geometry.pixel_mm;
         let cos_two_theta = out[2] / out_length;
-        let oblique = 1.0 / (cos_two_theta * cos_two_theta);
-        let along = self.bandwidth * radius_mm * oblique;
+        let along = self.bandwidth * radius_mm / (cos_two_theta * cos_two_theta);
         let across = self.mosaicity * radius_mm;
+        let spread = self.footprint.stretched([ux, uy], 1.0 / cos_two_theta)
+            + Spread::along([ux, uy], along * along)
+            + Spread::along([-uy, ux], across * across);
         let intensity = self.strength
             * partiality
             * self.structure([h, k, l])
@@ -221,9 +236,13 @@ impl Crystal {
             y: cy + dy,
             d,
             intensity,
-            radial: (self.beam_variance * oblique + along * along) * per_mm * per_mm,
-            tangential: (self.beam_variance + across * across) * per_mm * per_mm,
+            spread: spread * (per_mm * per_mm),
         })
+    }
+
+    /// So many half-thicknesses off the sphere a reflection is followed.
+    fn followed(&self) -> f64 {
+        if self.tailed { 6.0 } else { 2.0 }
     }
 
     /// Intensity of a reflection over the mean of its resolution.
@@ -243,6 +262,23 @@ impl Crystal {
         (self.point_radius * self.point_radius + mosaic * mosaic + bandwidth * bandwidth).sqrt()
             + 0.5 * rotation * self.half_rotation * q
     }
+}
+
+/// The spot of an ideal crystal, mm²: beam and crystal, mostly longer one way than the other, and the
+/// divergence of the beam. Wide beams on large crystals make spots of 0.3 × 0.6 mm.
+fn footprint(draw: &mut Draw, geometry: &Geometry) -> Spread {
+    let (least, most) = draw.weighted(&[(0.65, (0.01, 0.07)), (0.35, (0.04, 0.2))]);
+    let across = draw.log_uniform(least, most);
+    let along = if draw.chance(0.6) {
+        (across * draw.log_uniform(1.0, 3.0)).min(0.35)
+    } else {
+        across
+    };
+    let azimuth = draw.uniform(0.0, std::f64::consts::PI);
+    let divergence = draw.log_uniform(2e-5, 3e-4) * geometry.distance_mm.min(600.0);
+    let longer = along * along - across * across;
+    Spread::round(across * across + divergence * divergence)
+        + Spread::along([azimuth.cos(), azimuth.sin()], longer)
 }
 
 /// Index of the last plane of constant h within `q_max` of the origin.

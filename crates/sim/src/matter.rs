@@ -90,7 +90,7 @@ fn solvent(draw: &mut Draw, level: f64) -> Recipe {
         draw.uniform(0.04, 0.075),
         water,
     ));
-    smooth.push(liquid(0.46, 0.11, water * draw.uniform(0.3, 0.6)));
+    smooth.push(liquid(0.46, 0.11, water * draw.uniform(0.3, 0.9)));
     if draw.chance(0.25) {
         // Lipidic cubic phase, grease and oils: chains about 4.5 Å apart.
         let at = 1.0 / draw.uniform(4.2, 5.1);
@@ -124,7 +124,7 @@ fn solvent(draw: &mut Draw, level: f64) -> Recipe {
     }
     let recipe = Recipe {
         smooth,
-        floor: draw.log_uniform(0.02, 0.6),
+        floor: draw.log_uniform(0.03, 1.5),
         ..Recipe::default()
     };
     scaled(recipe, level, LEVEL_AT)

@@ -15,13 +15,32 @@ pub(crate) struct Area {
     pub rows: u32,
 }
 
-/// Memory of a rendering, kept between frames.
+/// Columns beside an area that its own pixels depend on: a CCD's light spreads by one, and the
+/// correction of its taper reaches one farther.
+const MARGIN: usize = 2;
+
+/// Memory of a rendering, kept between frames. Rows of floats have [`MARGIN`] columns more on either
+/// side than the area.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     expected: Vec<f32>,
-    /// Photons of three rows, as many columns as the area and one more on either side.
+    /// Photons of three rows.
     photons: [Vec<f32>; 3],
+    light: Vec<f32>,
+    /// What the readout makes of the light in three rows, before it is rounded.
+    values: [Vec<f32>; 3],
     numbers: Vec<i32>,
+}
+
+impl Rows {
+    fn resize(&mut self, columns: usize) {
+        let [a, b, c] = &mut self.photons;
+        let [d, e, f] = &mut self.values;
+        for row in [&mut self.expected, &mut self.light, a, b, c, d, e, f] {
+            row.resize(columns + 2 * MARGIN, 0.0);
+        }
+        self.numbers.resize(columns, 0);
+    }
 }
 
 /// Writes the numbers of `area`, little endian, row by row, to `payload`.
@@ -32,62 +51,67 @@ pub(crate) fn render(
     rows: &mut Rows,
     payload: &mut Vec<u8>,
 ) {
+    let response = &instrument.response;
     let (left, top) = (area.left as i32, area.top as i32);
-    let (width, height) = (area.columns as i32, area.rows as i32);
-    let spots = scene.spots_on(
-        instrument,
-        [left - 1, top - 1, left + width + 1, top + height + 1],
-    );
-    let padded = area.columns as usize + 2;
-    rows.expected.resize(padded, 0.0);
-    for photons in &mut rows.photons {
-        photons.resize(padded, 0.0);
-    }
-    rows.numbers.resize(area.columns as usize, 0);
+    let (right, bottom) = (left + area.columns as i32, top + area.rows as i32);
+    let margin = MARGIN as i32;
+    let reach = [left - margin, top - margin, right + margin, bottom + margin];
+    let spots = scene.spots_on(instrument, reach);
+    rows.resize(area.columns as usize);
     let poisson = Poisson::new();
     let sample = |y: i32, photons: &mut [f32], expected: &mut [f32]| {
-        scene.expected(y, left - 1, &spots, instrument, expected);
+        scene.expected(y, left - margin, &spots, instrument, expected);
         let key = scene.row_key(y);
         for (i, (out, &mean)) in photons.iter_mut().zip(expected.iter()).enumerate() {
-            let bits = scene.noise_bits(key, left - 1 + i as i32);
+            let bits = scene.noise_bits(key, left - margin + i as i32);
             *out = poisson.count(mean, bits as u32, (bits >> 32) as u8) as f32;
         }
     };
     payload.clear();
-    let blurred = instrument.response.blur > 0.0;
+    // Rows that follow a row into the output.
+    let late = i32::from(response.resampling.is_some());
+    let blurred = response.blur > 0.0;
     if blurred {
-        let [above, here, _] = &mut rows.photons;
-        sample(top - 1, above, &mut rows.expected);
-        sample(top, here, &mut rows.expected);
+        let [_, above, here] = &mut rows.photons;
+        sample(top - late - 1, above, &mut rows.expected);
+        sample(top - late, here, &mut rows.expected);
     }
-    for y in top..top + height {
+    for y in top - late..bottom + late {
         if blurred {
-            let [_, _, below] = &mut rows.photons;
-            sample(y + 1, below, &mut rows.expected);
-            blur(&rows.photons, instrument.response.blur, &mut rows.expected);
-            add_zingers(scene, y, left - 1, &mut rows.expected);
-            digitise(
-                scene,
-                instrument,
-                y,
-                left,
-                &rows.expected[1..padded - 1],
-                &mut rows.numbers,
-            );
             rows.photons.rotate_left(1);
+            sample(y + 1, &mut rows.photons[2], &mut rows.expected);
+            blur(&rows.photons, response.blur, &mut rows.light);
         } else {
-            let [here, ..] = &mut rows.photons;
-            sample(y, here, &mut rows.expected);
-            add_zingers(scene, y, left - 1, here);
-            digitise(
-                scene,
-                instrument,
-                y,
-                left,
-                &here[1..padded - 1],
-                &mut rows.numbers,
-            );
+            sample(y, &mut rows.light, &mut rows.expected);
         }
+        add_zingers(scene, y, left - margin, &mut rows.light);
+        rows.values.rotate_left(1);
+        read_out(
+            scene,
+            instrument,
+            y,
+            left - margin,
+            &rows.light,
+            &mut rows.values[2],
+        );
+        let y = y - late;
+        if y < top {
+            continue;
+        }
+        let values = match &response.resampling {
+            Some(resampling) => {
+                resampling.row(&rows.values, left - margin, y, &mut rows.light);
+                &rows.light
+            }
+            None => &rows.values[2],
+        };
+        digitise(
+            instrument,
+            y,
+            left,
+            &values[MARGIN..values.len() - MARGIN],
+            &mut rows.numbers,
+        );
         store(instrument.pixel_type, &rows.numbers, payload);
     }
 }
@@ -121,45 +145,53 @@ fn blur([above, centre, below]: &[Vec<f32>; 3], share: f32, out: &mut [f32]) {
     }
 }
 
-/// The numbers of a row, with gaps and defects.
-fn digitise(
+/// What the readout makes of the light in a row, before it is rounded.
+fn read_out(
     scene: &Scene,
     instrument: &Instrument,
     y: i32,
     left: i32,
-    photons: &[f32],
-    numbers: &mut [i32],
+    light: &[f32],
+    values: &mut [f32],
 ) {
     let response = &instrument.response;
+    if response.read_noise == 0.0 {
+        for (value, &photons) in values.iter_mut().zip(light) {
+            *value = photons * response.gain;
+        }
+        return;
+    }
     let panel = &instrument.panel;
-    if response.read_noise > 0.0 {
-        let key = scene.row_key(y) ^ 0xADC;
-        let pattern = instrument.pattern_key(y);
-        let lowest = if instrument.pixel_type == PixelType::U16 {
-            0
+    let key = scene.row_key(y) ^ 0xADC;
+    let pattern = instrument.pattern_key(y);
+    let middle = panel.columns as i32 / 2;
+    let upper = if y < panel.rows as i32 / 2 { 0 } else { 2 };
+    for (i, (value, &photons)) in values.iter_mut().zip(light).enumerate() {
+        let x = left + i as i32;
+        let bits = (scene.noise_bits(key, x) >> 32) as u32;
+        let mut offset = response.offset + response.quadrants[upper + usize::from(x >= middle)];
+        if let Some(ripple) = &response.ripple {
+            offset += ripple.offset(x, y);
+        }
+        let gain = if response.uneven > 0.0 {
+            1.0 + response.uneven * instrument.pattern(pattern, x)
         } else {
-            -32_000
+            1.0
         };
-        let middle = panel.columns as i32 / 2;
-        let upper = if y < panel.rows as i32 / 2 { 0 } else { 2 };
-        for (i, (number, &photons)) in numbers.iter_mut().zip(photons).enumerate() {
-            let x = left + i as i32;
-            let bits = (scene.noise_bits(key, x) >> 32) as u32;
-            let mut offset = response.offset + response.quadrants[upper + usize::from(x >= middle)];
-            if let Some(ripple) = &response.ripple {
-                offset += ripple.offset(x, y);
-            }
-            let gain = if response.uneven > 0.0 {
-                1.0 + response.uneven * instrument.pattern(pattern, x)
-            } else {
-                1.0
-            };
-            *number = response.number(photons * gain, offset, bits).max(lowest);
-        }
-    } else {
-        for (number, &photons) in numbers.iter_mut().zip(photons) {
-            *number = (photons as i32).min(response.largest as i32);
-        }
+        *value = response.value(photons * gain, offset, bits);
+    }
+}
+
+/// The numbers of a row, with gaps and defects.
+fn digitise(instrument: &Instrument, y: i32, left: i32, values: &[f32], numbers: &mut [i32]) {
+    let response = &instrument.response;
+    let panel = &instrument.panel;
+    let lowest = match instrument.pixel_type {
+        PixelType::I16 | PixelType::I32 => -32_000,
+        PixelType::U8 | PixelType::U16 | PixelType::U32 => 0,
+    };
+    for (number, &value) in numbers.iter_mut().zip(values) {
+        *number = rounded(value).min(response.largest as i32).max(lowest);
     }
     let (first, end) = (left as u32, left as u32 + numbers.len() as u32);
     panel.insensitive_columns(y as u32, |columns| {

@@ -7,7 +7,7 @@ use crate::draw::{Draw, STRIDE, mix};
 use crate::instrument::{Instrument, Setting};
 use crate::mix::{Matter, Plan};
 use crate::poisson::Poisson;
-use crate::spot::Stamp;
+use crate::spot::{Spread, Stamp};
 use crate::truth::{Candidate, SpotPixel, Truth, apart, counts, measured, photons_needed};
 use crate::{D_WATER, matter};
 use hitgate_formats::geometry::Geometry;
@@ -171,11 +171,8 @@ impl Scene {
         if !inside(reflection.x, panel.columns) || !inside(reflection.y, panel.rows) {
             return None;
         }
-        let stamp = stamp(
-            reflection,
-            &instrument.geometry,
-            instrument.response.blur_variance(),
-        );
+        let blur = Spread::round(instrument.response.blur_variance());
+        let stamp = Stamp::new(reflection.x, reflection.y, reflection.spread + blur);
         let read_variance = instrument.response.read_variance();
         let mut row = vec![0.0; stamp.width];
         let mut pixels = Vec::with_capacity(stamp.shares.len());
@@ -254,7 +251,7 @@ impl Scene {
                 {
                     return;
                 }
-                let stamp = stamp(&reflection, geometry, 0.0);
+                let stamp = Stamp::new(reflection.x, reflection.y, reflection.spread);
                 let number = found.stamps.len() as u32;
                 for (y, _) in stamp.rows() {
                     if (top..bottom).contains(&y) {
@@ -320,20 +317,6 @@ pub(crate) struct SpotsByRow {
     by_row: Vec<Vec<u32>>,
 }
 
-fn stamp(reflection: &Reflection, geometry: &Geometry, blur: f64) -> Stamp {
-    let [cx, cy] = geometry.beam_center_px;
-    let (dx, dy) = (reflection.x - cx, reflection.y - cy);
-    let radius = dx.hypot(dy).max(1e-9);
-    let direction = [dx / radius, dy / radius];
-    Stamp::new(
-        reflection.x,
-        reflection.y,
-        direction,
-        reflection.radial + blur,
-        reflection.tangential + blur,
-    )
-}
-
 /// The smallest d on a rectangle `[left, top, right, bottom]`, ångström.
 fn corner_resolution(geometry: &Geometry, [left, top, right, bottom]: [i32; 4]) -> f64 {
     let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
@@ -372,7 +355,7 @@ fn share_of_ring(geometry: &Geometry, instrument: &Instrument) -> f64 {
 ///
 /// They deposit in the chip itself, behind the phosphor: no point spread, charge shared with the
 /// nearest pixels. A dark frame of 5 s of a 262 cm² CCD shows about ten. A counting pixel counts
-/// one for each step of a track, however much it left there.
+/// a particle once, however much it left there.
 fn zingers(draw: &mut Draw, setting: Setting, instrument: &Instrument) -> Vec<(u32, u32, f32)> {
     use crate::detector::Kind;
     const PER_CM2_S: (f64, f64) = (0.003, 0.012);
@@ -402,11 +385,15 @@ fn zingers(draw: &mut Draw, setting: Setting, instrument: &Instrument) -> Vec<(u
         let wander = draw.weighted(&[(0.8, 0.0), (0.2, 0.6)]);
         let length = draw.weighted(&[(0.6, 1.0), (0.3, 3.0), (0.1, 12.0)]) * draw.uniform(0.7, 1.3);
         let bright = draw.log_uniform(photons.0, photons.1);
+        let mut counted = None;
         for _ in 0..length.round() as usize {
             if panel.kind == Kind::Ccd || panel.kind == Kind::Integrating {
                 share(x, y, bright * draw.uniform(0.5, 1.0), &mut deposits);
             } else {
-                deposits.push((y.floor() as i64, x.floor() as i64, 1.0));
+                let pixel = (y.floor() as i64, x.floor() as i64);
+                if counted.replace(pixel) != Some(pixel) {
+                    deposits.push((pixel.0, pixel.1, 1.0));
+                }
             }
             angle += wander * draw.normal();
             x += angle.cos();

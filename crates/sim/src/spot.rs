@@ -1,5 +1,71 @@
 //! The shape of a spot on the pixels.
 
+use std::ops::{Add, Mul};
+
+/// How far something spreads in a plane: the variances along both axes and their covariance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    pub xx: f64,
+    pub xy: f64,
+    pub yy: f64,
+}
+
+impl Spread {
+    /// The same in every direction.
+    pub const fn round(variance: f64) -> Self {
+        Spread {
+            xx: variance,
+            xy: 0.0,
+            yy: variance,
+        }
+    }
+
+    /// Along a unit vector, and not across it.
+    pub fn along([ux, uy]: [f64; 2], variance: f64) -> Self {
+        Spread {
+            xx: ux * ux,
+            xy: ux * uy,
+            yy: uy * uy,
+        } * variance
+    }
+
+    /// Drawn out along a unit vector by a factor.
+    pub fn stretched(self, [ux, uy]: [f64; 2], factor: f64) -> Self {
+        let more = factor - 1.0;
+        let (ax, ay) = (self.xx * ux + self.xy * uy, self.xy * ux + self.yy * uy);
+        let own = more * more * (ux * ax + uy * ay);
+        Spread {
+            xx: self.xx + 2.0 * more * ux * ax,
+            xy: self.xy + more * (ux * ay + uy * ax),
+            yy: self.yy + 2.0 * more * uy * ay,
+        } + Spread::along([ux, uy], own)
+    }
+}
+
+impl Add for Spread {
+    type Output = Spread;
+
+    fn add(self, other: Spread) -> Spread {
+        Spread {
+            xx: self.xx + other.xx,
+            xy: self.xy + other.xy,
+            yy: self.yy + other.yy,
+        }
+    }
+}
+
+impl Mul<f64> for Spread {
+    type Output = Spread;
+
+    fn mul(self, factor: f64) -> Spread {
+        Spread {
+            xx: self.xx * factor,
+            xy: self.xy * factor,
+            yy: self.yy * factor,
+        }
+    }
+}
+
 /// A spot of one photon: the share of it on each pixel of a small rectangle; shares sum to 1.
 #[derive(Clone, Debug)]
 pub(crate) struct Stamp {
@@ -13,23 +79,28 @@ pub(crate) struct Stamp {
 const LARGEST_REACH: f64 = 40.0;
 
 impl Stamp {
-    /// An ellipse about `(x, y)`: variances (pixels²) along `direction`, a unit vector, and across.
-    pub fn new(x: f64, y: f64, direction: [f64; 2], along: f64, across: f64) -> Self {
+    /// A spot about `(x, y)`, spread by so many pixels².
+    pub fn new(x: f64, y: f64, spread: Spread) -> Self {
         // A pixel collects over its square, which widens the profile by a uniform one's variance.
-        let (along, across) = (along + 1.0 / 12.0, across + 1.0 / 12.0);
-        let [ux, uy] = direction;
-        let reach_x = (3.6 * (along * ux * ux + across * uy * uy).sqrt()).min(LARGEST_REACH) + 0.5;
-        let reach_y = (3.6 * (along * uy * uy + across * ux * ux).sqrt()).min(LARGEST_REACH) + 0.5;
-        let (left, right) = ((x - reach_x).floor() as i32, (x + reach_x).floor() as i32);
-        let (top, bottom) = ((y - reach_y).floor() as i32, (y + reach_y).floor() as i32);
+        let Spread { xx, xy, yy } = spread + Spread::round(1.0 / 12.0);
+        let determinant = xx * yy - xy * xy;
+        let reach = |variance: f64| (3.6 * variance.sqrt()).min(LARGEST_REACH) + 0.5;
+        let (left, right) = (
+            (x - reach(xx)).floor() as i32,
+            (x + reach(xx)).floor() as i32,
+        );
+        let (top, bottom) = (
+            (y - reach(yy)).floor() as i32,
+            (y + reach(yy)).floor() as i32,
+        );
         let width = (right - left + 1) as usize;
         let mut shares = Vec::with_capacity(width * (bottom - top + 1) as usize);
         for row in top..=bottom {
             let dy = f64::from(row) + 0.5 - y;
             for column in left..=right {
                 let dx = f64::from(column) + 0.5 - x;
-                let (r, t) = (dx * ux + dy * uy, dx * uy - dy * ux);
-                shares.push((-0.5 * (r * r / along + t * t / across)).exp() as f32);
+                let distance = (yy * dx * dx - 2.0 * xy * dx * dy + xx * dy * dy) / determinant;
+                shares.push((-0.5 * distance).exp() as f32);
             }
         }
         let total: f32 = shares.iter().sum();
@@ -56,7 +127,8 @@ mod tests {
     #[test]
     fn a_stamp_holds_one_photon_about_its_centre() {
         for (along, across) in [(0.0, 0.0), (0.3, 0.3), (9.0, 0.5), (40.0, 2.0)] {
-            let stamp = Stamp::new(100.3, 50.8, [0.6, 0.8], along, across);
+            let spread = Spread::along([0.6, 0.8], along) + Spread::along([-0.8, 0.6], across);
+            let stamp = Stamp::new(100.3, 50.8, spread);
             let (mut sum, mut mean, mut variance) = (0.0, [0.0; 2], 0.0);
             for (y, row) in stamp.rows() {
                 for (i, &share) in row.iter().enumerate() {
@@ -81,6 +153,20 @@ mod tests {
                     "{variance} {along}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_out_is_longer_that_way_alone() {
+        let along = [0.6, 0.8];
+        let drawn = Spread::round(2.0).stretched(along, 3.0);
+        let expected = Spread::along(along, 18.0) + Spread::along([-0.8, 0.6], 2.0);
+        for (found, expected) in [
+            (drawn.xx, expected.xx),
+            (drawn.xy, expected.xy),
+            (drawn.yy, expected.yy),
+        ] {
+            assert!((found - expected).abs() < 1e-12, "{drawn:?}");
         }
     }
 }
