@@ -1,166 +1,312 @@
-//! `hitgate bench`: how long each stage takes on this machine.
+//! `hitgate bench`: how long each stage takes on this machine, and how long it has to.
 
-use anyhow::{Result, bail};
-use clap::Args;
+mod alone;
+mod args;
+mod cache;
+mod engine;
+mod floor;
+mod panel;
+mod path;
+mod plot;
+mod print;
+mod rate;
+mod rows;
+mod subject;
+mod table;
+mod workers;
+
+use anyhow::Result;
 use hdrhistogram::Histogram;
-use hitgate_core::link::LentQueue;
-use hitgate_core::pipeline::Pipeline;
-use hitgate_host::{Ring, pin_to_core};
-use hitgate_kernels::Level;
-use hitgate_ring::Layout;
-use hitgate_sim::{Detector, Mix, Simulator};
-use serde_json::{Value, json};
+use hitgate_host::allowed_cores;
 
-use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
-use crate::frames::Frames;
-use crate::module::Prepared;
+use crate::machine::Machine;
 use crate::progress::Progress;
-use crate::simulation::{detector, simulated};
-use crate::slot::put;
-use crate::tally::{Latencies, STAGES, Watched};
-use crate::{machine, model, report};
+use crate::tally::{Latencies, histogram};
+pub use args::BenchArgs;
 
-/// Time each stage of the path, back to back on one core
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  hitgate bench --detector eiger2-16m --pin 1
-  hitgate bench --json --stage net --width 0.5 --isa avx2
-
-The frames lie in the ring's slots, written just before: caches are as warm as the copy left them.")]
-pub struct BenchArgs {
-    /// Detector whose frames are simulated
-    #[arg(long, value_name = "DETECTOR", value_parser = detector, default_value = "jungfrau-module")]
-    detector: Detector,
-    /// Frames to time
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
-    frames: u64,
-    /// Only this stage: header, prep, net, verdict or path
-    #[arg(long, value_name = "STAGE")]
-    stage: Option<String>,
-    /// A network of this width with fixed pseudo-random weights, in place of a model
-    #[arg(long, value_name = "W", conflicts_with = "model")]
-    width: Option<f32>,
-    /// Input of that network, in cells
-    #[arg(long, value_name = "CELLS", default_value_t = 224, requires = "width", value_parser = clap::value_parser!(u32).range(32..=1024))]
-    input: u32,
-    /// Run on this CPU core alone
-    #[arg(long, value_name = "CORE")]
-    pin: Option<usize>,
-    /// One line of JSON a stage
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    filter: FilterArgs,
-}
+use alone::{Compressed, Times};
+use args::Stage;
+use cache::Cache;
+use engine::EngineArg;
+use floor::{Floors, Work};
+use panel::{Panel, RawWords, View};
+use rate::{Clock, Turn};
+use rows::Row;
+use subject::{Network, Subject};
 
 /// Different frames that are simulated.
 const DISTINCT: u64 = 8;
-/// Frames before the first that is timed.
-const WARM_UP: u64 = 20;
+/// Turns of one core and of all of them, where both are compared.
+const ROUNDS: u64 = 4;
 
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    if let Some(stage) = &args.stage
-        && !STAGES.contains(&stage.as_str())
-    {
-        bail!("no stage `{stage}`; there are {}", STAGES.join(", "));
-    }
-    let bytes = match args.width {
-        Some(width) if (0.05..=4.0).contains(&width) => {
-            hitgate_import::random::file(width, args.input, 1, 1)?
-        }
-        Some(width) => bail!("a width of {width}: 0.05 to 4 can be timed"),
-        None => model::bytes(args.filter.model.as_deref())?,
+    args.check()?;
+    let cores = workers::cores(args.cores.unwrap_or(1).into(), args.pin)?;
+    let network = Network::open(args)?;
+    let count = match args.rate {
+        Some(_) => DISTINCT,
+        None => DISTINCT.min(args.frames),
     };
-    let level = args.filter.level()?;
-    let simulator = Simulator::with_detector(1, Mix::Natural, args.detector);
-    let frames = simulated(&simulator, DISTINCT)?;
-    if let Some(core) = args.pin {
-        pin_to_core(core)?;
+    let panel = Panel::simulate(args.detector, count)?;
+    let bench = Bench {
+        args,
+        subject: Subject::new(args, network, panel)?,
+        machine: Machine::here(),
+        cores,
+    };
+    let before = bench.floors()?;
+    let rows = match args.rate {
+        Some(hz) => bench.by_the_clock(hz)?,
+        None => bench.back_to_back()?,
+    };
+    // A neighbour may have slowed one of them.
+    let floors = before.best(bench.floors()?);
+    if let Some(path) = &args.plot {
+        plot::write(path, &bench.title(), &rows)?;
     }
-    let latencies = time(args, &bytes, level, &frames)?;
-    let wanted = |name: &str| args.stage.as_deref().is_none_or(|stage| stage == name);
-    if args.json {
-        for (name, histogram) in latencies.stages().filter(|(name, _)| wanted(name)) {
-            say!("{}", line(args, &bytes, level, &frames, name, histogram)?);
-        }
-        return Ok(());
+    match args.json {
+        true => bench.print_json(&rows, &floors),
+        false => bench.print_tables(&rows, &floors),
     }
-    let model = model::parse(&bytes, None)?;
-    say!(
-        "{} frames of {}, {:.1} million multiply-adds, one core, {}",
-        args.frames,
-        args.detector.name(),
-        model.multiply_adds() as f64 / 1e6,
-        level.name()
-    );
-    say_on!("{}", report::latencies(&latencies));
-    Ok(())
 }
 
-fn time(args: &BenchArgs, bytes: &[u8], level: Level, frames: &Frames) -> Result<Latencies> {
-    let model = model::parse(bytes, None)?;
-    let policy = args.filter.policy(&model);
-    let prepared = prepare(&frames.modules, &model)?;
-    let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
-    let mut memory = FilterMemory::new(&model, level, &preparations);
-    let cpu = memory.cpu(&model, level, &preparations)?;
-    let identity = identity(bytes, &frames.modules, &policy)?;
-    let layout = Layout::new(4, frames.stride()?, 4)?;
-    let ring = Ring::anonymous(&layout, 1)?;
-    let mut writer = ring.writer()?;
-    let mut pipeline = Pipeline::new(ring.reader()?, cpu, policy, LentQueue::<1>::new(), identity);
-    let mut node = Watched::new(|_| {});
-    let progress = Progress::start("timing", args.frames);
-    for number in 0..WARM_UP + args.frames {
-        if number == WARM_UP {
-            node.latencies = Latencies::default();
-        }
-        let frame = &frames.frames[(number % DISTINCT) as usize];
-        if !put(&mut writer, &frame.slot, |header| {
-            header.frame_number = number + 1;
-            header.module_id = frame.module.unwrap_or_default();
-        })? {
-            bail!("the ring is full although every frame was judged");
-        }
-        pipeline.step(&mut node)?;
-        drop(pipeline.link.take());
-        progress.advance();
-    }
-    progress.clear();
-    Ok(node.latencies)
+/// A measurement as it was asked for.
+struct Bench<'a> {
+    args: &'a BenchArgs,
+    subject: Subject,
+    machine: Machine,
+    /// Where its workers run.
+    cores: Vec<Option<usize>>,
 }
 
-fn line(
-    args: &BenchArgs,
-    bytes: &[u8],
-    level: Level,
-    frames: &Frames,
-    stage: &str,
-    histogram: &Histogram<u64>,
-) -> Result<Value> {
-    let model = model::parse(bytes, None)?;
-    let module = &frames.modules[0];
-    let us = |ns: u64| ns as f64 / 1e3;
-    Ok(json!({
-        "stage": stage,
-        "machine": machine::cpu(),
-        "version": machine::VERSION,
-        "commit": machine::COMMIT,
-        "model": format!("{:08x}", crc32fast::hash(bytes)),
-        "width": args.width,
-        "input": model.input().size,
-        "isa": level.name(),
-        "cores": 1,
-        "detector": args.detector.name(),
-        "frames": histogram.len(),
-        "min_us": us(histogram.min()),
-        "p50_us": us(histogram.value_at_quantile(0.5)),
-        "p90_us": us(histogram.value_at_quantile(0.9)),
-        "p99_us": us(histogram.value_at_quantile(0.99)),
-        "p999_us": us(histogram.value_at_quantile(0.999)),
-        "max_us": us(histogram.max()),
-        "mpx": f64::from(module.columns) * f64::from(module.rows) / 1e6,
-    }))
+impl Bench<'_> {
+    fn cache(&self) -> Cache {
+        match self.args.warm {
+            true => Cache::Warm,
+            false => Cache::cold(self.machine.cache),
+        }
+    }
+
+    /// Measured on the first of the cores.
+    fn floors(&self) -> Result<Floors> {
+        let beyond_the_caches = match Cache::cold(self.machine.cache) {
+            Cache::Cold { bytes } => bytes,
+            Cache::Warm => 0,
+        };
+        let level = self.subject.level;
+        let measured = workers::at_once(&self.cores[..1], |_| {
+            Ok(Floors::measure(level, beyond_the_caches))
+        })?;
+        Ok(measured[0])
+    }
+
+    /// Every stage, on one core, and on all of them where there are several.
+    fn back_to_back(&self) -> Result<Vec<Row>> {
+        let several = self.cores.len() > 1;
+        let (rounds, sets) = match several {
+            true => (ROUNDS.min(self.args.frames), vec![1, self.cores.len()]),
+            false => (1, vec![1]),
+        };
+        let frames = self.args.frames.div_ceil(rounds);
+        let mut rows: Vec<Row> = Vec::new();
+        for _ in 0..rounds {
+            for &cores in &sets {
+                for row in self.round(&self.cores[..cores], frames)? {
+                    let same = |known: &&mut Row| known.is_like(&row) && known.cores == cores;
+                    match rows.iter_mut().find(same) {
+                        Some(known) => known.latencies.add(&row.latencies)?,
+                        None => rows.push(row),
+                    }
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// All that is wanted, once, on these cores at the same time.
+    fn round(&self, cores: &[Option<usize>], frames: u64) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        if self.args.stage.is_none_or(|stage| !stage.is_alone()) {
+            for view in self.args.views() {
+                rows.extend(self.path(view, cores, frames)?);
+            }
+        }
+        if self.args.wants(Stage::Net) && self.args.engine != EngineArg::None {
+            let latencies = self.alone("timing net", cores, frames, |times| {
+                alone::net(&self.subject, times)
+            })?;
+            rows.push(self.row("net", true, None, cores.len(), latencies)?);
+        }
+        if self.args.wants(Stage::Decode) {
+            let compressed = Compressed::new(&self.subject);
+            let latencies = self.alone("timing decode", cores, frames, |times| {
+                compressed.decode(&self.subject, self.cache(), times)
+            })?;
+            let row = self.row("decode", true, None, cores.len(), latencies)?;
+            rows.push(Row {
+                mpx: Some(self.subject.panel.pixels() as f64 / 1e6),
+                work: self.reading(compressed.bytes()),
+                ..row
+            });
+        }
+        let raw = self
+            .args
+            .wants(Stage::Correct)
+            .then(|| self.subject.panel.raw());
+        if let Some(raw) = raw.flatten() {
+            for view in self.args.views() {
+                let latencies = self.alone("timing correct", cores, frames, |times| {
+                    alone::correct(&self.subject, &raw, view, self.cache(), times)
+                })?;
+                let row = self.row("correct", true, Some(view), cores.len(), latencies)?;
+                let bytes = self.subject.pixels(view) * RawWords::BYTES as u64;
+                rows.push(Row {
+                    work: self.reading(bytes),
+                    ..row
+                });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The path and its stages.
+    fn path(&self, view: View, cores: &[Option<usize>], frames: u64) -> Result<Vec<Row>> {
+        let total = (path::WARM_UP + frames) * cores.len() as u64;
+        let progress = Progress::start(&format!("timing the path, {}", view.name()), total);
+        let timed = workers::at_once(cores, |start| {
+            path::time(&self.subject, view, self.cache(), frames, start, &progress)
+        });
+        progress.clear();
+        let mut latencies = Latencies::default();
+        timed?.iter().for_each(|worker| latencies.merge(worker));
+        let idle =
+            |stage: &str| self.args.engine == EngineArg::None && ["prep", "net"].contains(&stage);
+        let wanted = |stage: &str| self.args.stage.is_none_or(|wanted| wanted.name() == stage);
+        latencies
+            .stages()
+            .filter(|(stage, _)| wanted(stage) && !idle(stage))
+            .map(|(stage, of)| self.row(stage, false, Some(view), cores.len(), of.clone()))
+            .collect()
+    }
+
+    /// A stage by itself, on these cores at the same time.
+    fn alone(
+        &self,
+        what: &str,
+        cores: &[Option<usize>],
+        frames: u64,
+        work: impl Fn(&Times<'_>) -> Result<Histogram<u64>> + Sync,
+    ) -> Result<Histogram<u64>> {
+        let total = (path::WARM_UP + frames) * cores.len() as u64;
+        let progress = Progress::start(what, total);
+        let timed = workers::at_once(cores, |start| {
+            work(&Times {
+                frames,
+                start,
+                progress: &progress,
+            })
+        });
+        progress.clear();
+        let mut all = histogram();
+        for worker in timed? {
+            all.add(&worker)?;
+        }
+        Ok(all)
+    }
+
+    /// The filter by the clock, and the empty one.
+    fn by_the_clock(&self, hz: f64) -> Result<Vec<Row>> {
+        let source_core = self.args.pin.and_then(|pin| {
+            let other = allowed_cores().into_iter().find(|core| *core != pin);
+            if other.is_none() {
+                eprintln!(
+                    "hitgate: there is one core only: the emulated source shares it with the filter"
+                );
+            }
+            other
+        });
+        let clock = Clock {
+            hz,
+            seconds: self.args.seconds.unwrap_or(10.0),
+            source_core,
+        };
+        let filter = match self.args.engine {
+            EngineArg::None => Vec::new(),
+            _ => self.args.views().map(Turn::Filter).collect(),
+        };
+        let turns: Vec<Turn> = filter.into_iter().chain([Turn::Empty]).collect();
+        let progress = Progress::start("playing by the clock", clock.frames(turns.len()));
+        let timed = workers::at_once(&self.cores[..1], |_| {
+            rate::time(&self.subject, &turns, clock, &progress)
+        });
+        progress.clear();
+        let rows = timed?.into_iter().flatten().map(|turns| {
+            let (view, engine) = match turns.turn {
+                Turn::Filter(view) => (Some(view), self.args.engine),
+                Turn::Empty => (None, EngineArg::None),
+            };
+            Ok(Row {
+                engine,
+                rate: Some(turns.rate),
+                ..self.row("path", false, view, 1, turns.latencies)?
+            })
+        });
+        rows.collect()
+    }
+
+    /// A row, with what its stage touches and has to do.
+    fn row(
+        &self,
+        stage: &'static str,
+        alone: bool,
+        view: Option<View>,
+        cores: usize,
+        latencies: Histogram<u64>,
+    ) -> Result<Row> {
+        let pixels = view.map(|view| self.subject.pixels(view));
+        let macs = self.subject.network.multiply_adds()?;
+        let net = Work {
+            macs: macs.unwrap_or(0),
+            bytes: 0,
+        };
+        let prep = self.reading(pixels.unwrap_or(0) * 2);
+        // An empty filter looks at nothing.
+        let empty = self.args.engine == EngineArg::None || (stage == "path" && view.is_none());
+        let work = match stage {
+            "net" => net,
+            "prep" => prep,
+            // A floor of one half of it would say nothing.
+            "path" if macs.is_some() && !self.args.warm && !empty => Work {
+                macs: net.macs,
+                bytes: prep.bytes,
+            },
+            _ => Work::default(),
+        };
+        let looks = ["prep", "path", "correct"].contains(&stage) && !empty;
+        Ok(Row {
+            stage,
+            alone,
+            view,
+            engine: self.args.engine,
+            // Nothing of the network by itself has reason to leave the caches.
+            cache: if alone && stage == "net" {
+                Cache::Warm
+            } else {
+                self.cache()
+            },
+            cores,
+            mpx: pixels.filter(|_| looks).map(|pixels| pixels as f64 / 1e6),
+            work,
+            latencies,
+            rate: None,
+        })
+    }
+
+    fn reading(&self, bytes: u64) -> Work {
+        Work {
+            macs: 0,
+            bytes: self.cache().memory_bytes(bytes),
+        }
+    }
 }
