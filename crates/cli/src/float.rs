@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use hitgate_core::frame::Frame;
+use hitgate_core::prep::Reduce;
 use hitgate_import::onnx::{FloatNet, OnnxFile};
 use hitgate_sim::D_WATER;
 
@@ -23,8 +25,9 @@ pub struct FloatModel {
 type Emit<'e> = dyn FnMut(usize, Option<[f32; 3]>) -> Result<()> + 'e;
 
 impl FloatModel {
-    /// Reads the network at `path`, for maps that are made by `reduce`.
-    pub fn open(path: &Path, reduce: ReduceArg) -> Result<Self> {
+    /// Reads the network at `path`, for maps that are made by `reduce`; left out, it is the first way
+    /// that makes as many channels, which is enough to time the network.
+    pub fn open(path: &Path, reduce: Option<ReduceArg>) -> Result<Self> {
         let file = OnnxFile::open(path)?;
         let name = || path.display().to_string();
         let (channels, side) = file.input_shape().with_context(name)?;
@@ -34,6 +37,14 @@ impl FloatModel {
                 name()
             );
         };
+        let makes = |reduce: &ReduceArg| Reduce::from(*reduce).channels() as usize == channels;
+        let like = || ReduceArg::value_variants().iter().copied().find(makes);
+        let reduce = reduce.or_else(like).with_context(|| {
+            format!(
+                "{}: no preparation makes maps of {channels} channels",
+                name()
+            )
+        })?;
         let word = ReduceArg::name(reduce.into());
         let input = Input {
             size: u32::try_from(side)?,

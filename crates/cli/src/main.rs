@@ -16,6 +16,7 @@ mod canvas;
 mod commands;
 mod counts;
 mod description;
+mod drawing;
 mod feeder;
 mod filter;
 mod float;

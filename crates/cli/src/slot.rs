@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, VERSION};
-use hitgate_ring::Writer;
+use hitgate_ring::{Slot, Writer};
 
 use crate::module::Module;
 
@@ -79,6 +79,17 @@ pub fn put(
     let Some(mut slot) = writer.reserve()? else {
         return Ok(false);
     };
+    fill(&mut slot, frame, edit)?;
+    slot.commit();
+    Ok(true)
+}
+
+/// Writes `frame` into `slot`, for whoever commits it, edited as by [`put`].
+pub fn fill(
+    slot: &mut Slot<'_, '_>,
+    frame: &SlotFrame,
+    edit: impl FnOnce(&mut FrameHeader),
+) -> Result<()> {
     slot.write(0, &frame.bytes)?;
     if let Some(mut header) = frame.header() {
         edit(&mut header);
@@ -90,8 +101,7 @@ pub fn put(
         }
         slot.write(0, &sealed)?;
     }
-    slot.commit();
-    Ok(true)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -14,13 +14,15 @@ pub struct Latencies {
     stages: [Histogram<u64>; STAGES.len()],
 }
 
+/// An empty histogram of three digits from 1 ns to a minute, which allocates nothing later.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds are in order")
+}
+
 impl Default for Latencies {
     fn default() -> Self {
-        // Three digits from 1 ns to a minute; the path allocates nothing while it runs.
-        let stage =
-            || Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds are in order");
         Latencies {
-            stages: std::array::from_fn(|_| stage()),
+            stages: std::array::from_fn(|_| histogram()),
         }
     }
 }
@@ -41,6 +43,15 @@ impl Latencies {
             .zip([header_ns, prep_ns, net_ns, verdict_ns, path])
         {
             stage.saturating_record(ns);
+        }
+    }
+
+    /// Enters the frames of another core.
+    pub fn merge(&mut self, other: &Latencies) {
+        for (stage, other) in self.stages.iter_mut().zip(&other.stages) {
+            stage
+                .add(other)
+                .expect("all histograms have the same bounds");
         }
     }
 

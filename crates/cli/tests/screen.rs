@@ -349,30 +349,6 @@ fn inspect_shows_models_and_frames() {
     );
 }
 
-#[test]
-fn a_measurement_says_what_it_was_made_on_and_with() {
-    let output = hitgate()
-        .args([
-            "bench",
-            "--json",
-            "--frames",
-            "1",
-            "--detector",
-            "cspad-2x1",
-        ])
-        .assert()
-        .success();
-    let stages = lines(&output.get_output().stdout);
-    assert_eq!(stages.len(), 5);
-    for stage in &stages {
-        assert_eq!(stage["version"], env!("CARGO_PKG_VERSION"));
-        for key in ["machine", "commit", "isa", "model"] {
-            let value = stage[key].as_str().expect(key);
-            assert!(!value.is_empty(), "{key}");
-        }
-    }
-}
-
 /// An NPY file of a JUNGFRAU module, 512 lines of 1024 numbers.
 fn npy(path: &Path, descr: &str, numbers: impl Iterator<Item = Vec<u8>>) {
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (512, 1024), }}");

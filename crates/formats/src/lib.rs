@@ -46,6 +46,7 @@ pub mod write;
 pub use error::FormatError;
 pub use file::{FrameFile, Kind};
 pub use geometry::Geometry;
+pub use hdf5::bitshuffle;
 pub use image::{Image, Pixels};
 pub use mask::Mask;
 pub use metadata::Metadata;

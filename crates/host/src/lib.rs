@@ -26,6 +26,6 @@ mod wait;
 pub use clock::MonotonicClock;
 pub use error::HostError;
 pub use pace::{Pacer, Schedule};
-pub use pin::pin_to_core;
+pub use pin::{allowed_cores, pin_to_core};
 pub use ring::{Creation, Ring, ring_path};
 pub use wait::Backoff;

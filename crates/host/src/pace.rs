@@ -55,9 +55,14 @@ const SLACK_NS: u64 = 100_000;
 impl Pacer {
     /// Starts now: the first frame is due at once.
     pub fn start(schedule: Schedule) -> Self {
+        Pacer::start_at(schedule, MonotonicClock.now_ns())
+    }
+
+    /// Starts at `start_ns` of the [`MonotonicClock`], when the first frame is due.
+    pub const fn start_at(schedule: Schedule, start_ns: u64) -> Self {
         Pacer {
             schedule,
-            start_ns: MonotonicClock.now_ns(),
+            start_ns,
             index: 0,
         }
     }

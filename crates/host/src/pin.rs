@@ -1,7 +1,7 @@
 //! A core of one's own.
 
 use crate::error::HostError;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Keeps the calling thread on core `core`, numbered from 0 as the system does.
 ///
@@ -20,19 +20,26 @@ pub fn pin_to_core(core: usize) -> Result<(), HostError> {
     sched_setaffinity(None, &set).map_err(refused)
 }
 
+/// The cores that the calling thread may run on, in order.
+pub fn allowed_cores() -> Vec<usize> {
+    let allowed = sched_getaffinity(None).unwrap_or_default();
+    (0..CpuSet::MAX_CPU)
+        .filter(|core| allowed.is_set(*core))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::thread::sched_getaffinity;
 
     #[test]
     fn a_pinned_thread_may_run_on_one_core_only() {
-        let allowed = sched_getaffinity(None).unwrap();
-        let core = (0..CpuSet::MAX_CPU).find(|i| allowed.is_set(*i)).unwrap();
+        let core = allowed_cores()[0];
         std::thread::spawn(move || {
             pin_to_core(core).unwrap();
             let now = sched_getaffinity(None).unwrap();
             assert_eq!((now.count(), now.is_set(core)), (1, true));
+            assert_eq!(allowed_cores(), [core]);
         })
         .join()
         .unwrap();

@@ -61,6 +61,17 @@ impl Window {
         self.block.saturating_mul(self.input)
     }
 
+    /// Pixels of a panel of `columns × rows` that the window sees.
+    pub fn pixels(&self, columns: u32, rows: u32) -> u64 {
+        let seen = |v| {
+            let blocks = self.blocks(self.left, columns);
+            let lengths = blocks.filter_map(move |(u, xs)| self.sees(u, v).then_some(xs.len()));
+            lengths.sum::<usize>()
+        };
+        let blocks = self.blocks(self.top, rows);
+        blocks.map(|(v, ys)| (ys.len() * seen(v)) as u64).sum()
+    }
+
     /// Whether the block in column `u` and row `v` of the window is near enough to its centre.
     pub(super) fn sees(&self, u: usize, v: usize) -> bool {
         // In half pixels from the window's centre.
@@ -134,8 +145,12 @@ mod tests {
         assert_eq!(row(0), [false; 8]);
         assert_eq!(row(1), [false, false, true, true, true, true, false, false]);
         assert_eq!(row(3), [false, true, true, true, true, true, true, false]);
+        // Rows of 0, 4, 6, 6, 6, 6, 4 and 0 blocks; of a panel that ends in the middle, half of them.
+        assert_eq!(disc.pixels(200, 200), 32 * 36);
+        assert_eq!(disc.pixels(100, 200), 16 * 36);
         let whole = Window::whole(48, 48, 8);
         assert!(whole.sees(0, 0) && whole.sees(7, 7));
+        assert_eq!(Window::whole(1030, 514, 224).pixels(1030, 514), 1030 * 514);
         assert!(!Window::disc(0, 0, 7, u32::MAX).sees(0, u32::MAX as usize));
     }
 

@@ -17,11 +17,13 @@ const MIN_BLOCK_VALUES: usize = 128;
 const MAX_RATIO: usize = 255;
 
 /// Why a chunk does not unpack.
-#[derive(Debug)]
-pub(super) enum Refusal {
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
     /// A variant that is not read here.
+    #[error("{0} is not read here")]
     Unsupported(String),
     /// The bytes contradict themselves.
+    #[error("damaged: {0}")]
     Damaged(String),
 }
 
@@ -57,7 +59,7 @@ pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, Refusa
             )));
         }
     };
-    let (total, mut block, mut rest) = match packing {
+    let (total, block, blocks) = match packing {
         Packing::None => (
             chunk.len(),
             parameters
@@ -67,19 +69,74 @@ pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, Refusa
         ),
         Packing::Lz4 => frame(chunk)?,
     };
+    let mut values = vec![0; total];
+    unpack_blocks(packing, size, block, blocks, &mut values)?;
+    Ok(values)
+}
+
+/// Unpacks a frame of values of `size` bytes that was bitshuffled and packed with LZ4, as detectors
+/// send it: into `values`, all of them.
+///
+/// # Errors
+/// [`Refusal`] where the bytes contradict themselves, or unpack to another length.
+pub fn decode(size: usize, chunk: &[u8], values: &mut [u8]) -> Result<(), Refusal> {
+    let (total, block, blocks) = frame(chunk)?;
+    if total != values.len() || !(1..=8).contains(&size) {
+        return Err(damaged(format!(
+            "{total} bytes of values of {size}, where {} are wanted",
+            values.len()
+        )));
+    }
+    unpack_blocks(Packing::Lz4, size, block, blocks, values)
+}
+
+/// Packs values of `size` bytes, 1 to 8, as [`decode`] takes them.
+pub fn encode(size: usize, values: &[u8]) -> Vec<u8> {
+    let block = default_block(size);
+    let mut chunk = Vec::with_capacity(values.len() / 4);
+    chunk.extend((values.len() as u64).to_be_bytes());
+    chunk.extend((block as u32).to_be_bytes());
+    let (whole, left) = values.split_at(values.len() / (size * GROUP) * (size * GROUP));
+    let mut shuffled = vec![0; block];
+    for values in whole.chunks(block) {
+        let shuffled = &mut shuffled[..values.len()];
+        shuffle(values, shuffled, size);
+        let packed = lz4_flex::block::compress(shuffled);
+        chunk.extend((packed.len() as u32).to_be_bytes());
+        chunk.extend(packed);
+    }
+    chunk.extend(left);
+    chunk
+}
+
+/// Bytes of a block of values of `size` bytes where nothing else is said.
+fn default_block(size: usize) -> usize {
+    (DEFAULT_BLOCK / size / GROUP * GROUP).max(MIN_BLOCK_VALUES) * size
+}
+
+/// Unpacks `values` from blocks of `block` bytes; 0 is the default.
+fn unpack_blocks(
+    packing: Packing,
+    size: usize,
+    mut block: usize,
+    mut rest: &[u8],
+    values: &mut [u8],
+) -> Result<(), Refusal> {
+    let total = values.len();
     if block == 0 {
-        block = (DEFAULT_BLOCK / size / GROUP * GROUP).max(MIN_BLOCK_VALUES) * size;
+        block = default_block(size);
     }
     if !block.is_multiple_of(size * GROUP) || !total.is_multiple_of(size) {
         return Err(damaged(format!(
             "bitshuffle blocks of {block} bytes in {total}"
         )));
     }
-    let mut values = vec![0; total];
     let mut shuffled = vec![0; block.min(total)];
     let whole = total / (size * GROUP) * (size * GROUP);
     let (packed, left) = values.split_at_mut(whole);
     for target in packed.chunks_mut(block) {
+        // Eight bytes without a bit are left as they are.
+        target.fill(0);
         let shuffled = &mut shuffled[..target.len()];
         match packing {
             Packing::None => shuffled.copy_from_slice(take(&mut rest, target.len())?),
@@ -88,7 +145,7 @@ pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, Refusa
         unshuffle(shuffled, target, size);
     }
     left.copy_from_slice(take(&mut rest, left.len())?);
-    Ok(values)
+    Ok(())
 }
 
 /// Unpacks one chunk of the plain LZ4 filter. A block that did not shrink is stored as it is.
@@ -174,6 +231,21 @@ fn unshuffle(shuffled: &[u8], values: &mut [u8], size: usize) {
     }
 }
 
+/// Transposes the bits of one block of values of `size` bytes, as [`unshuffle`] takes them back.
+fn shuffle(values: &[u8], shuffled: &mut [u8], size: usize) {
+    let plane = values.len() / (size * 8);
+    for byte in 0..size {
+        let planes = &mut shuffled[byte * 8 * plane..][..8 * plane];
+        for (group, values) in values.chunks_exact(GROUP * size).enumerate() {
+            let column = std::array::from_fn(|value| values[value * size + byte]);
+            let bits = transposed(u64::from_le_bytes(column)).to_le_bytes();
+            for (bit, row) in bits.into_iter().enumerate() {
+                planes[bit * plane + group] = row;
+            }
+        }
+    }
+}
+
 /// The transposed 8 x 8 matrix of bits, row by row in the bytes of a word (Warren, Hacker's
 /// Delight, 7-3).
 fn transposed(mut x: u64) -> u64 {
@@ -229,8 +301,27 @@ mod tests {
             let values = &values[..values.len() / size * size];
             let block = groups * GROUP * size;
             let parameters = [0, 4, size as u32, 0, 2];
-            let unpacked = unpack(&parameters, &packed(values, size, block)).unwrap();
-            prop_assert_eq!(unpacked, values);
+            let chunk = packed(values, size, block);
+            let unpacked = unpack(&parameters, &chunk).unwrap();
+            prop_assert_eq!(&unpacked, values);
+            let mut decoded = vec![0xAA; values.len()];
+            decode(size, &chunk, &mut decoded).unwrap();
+            prop_assert_eq!(decoded, values);
+        }
+
+        #[test]
+        fn what_is_encoded_is_as_the_definition_packs_it(
+            values in prop::collection::vec(prop_oneof![3 => 0u8..4, 1 => any::<u8>()], 0..20_000),
+            size in prop::sample::select(vec![1usize, 2, 4, 8]),
+        ) {
+            let values = &values[..values.len() / size * size];
+            let chunk = encode(size, values);
+            prop_assert_eq!(&chunk, &packed(values, size, DEFAULT_BLOCK));
+            let mut decoded = vec![0xAA; values.len()];
+            decode(size, &chunk, &mut decoded).unwrap();
+            prop_assert_eq!(&decoded, values);
+            let mut longer = vec![0; values.len() + size];
+            prop_assert!(decode(size, &chunk, &mut longer).is_err());
         }
 
         #[test]

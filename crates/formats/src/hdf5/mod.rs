@@ -1,7 +1,7 @@
 //! HDF5: the NeXus layout of DECTRIS and areaDetector files, that of CXIDB entry 76, or any dataset by
 //! its name.
 
-mod bitshuffle;
+pub mod bitshuffle;
 mod idh5;
 mod legacy;
 mod nexus;

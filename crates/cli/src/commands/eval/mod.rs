@@ -189,5 +189,5 @@ fn float(args: &EvalArgs, maps: Option<&Labelled>) -> Result<FloatModel> {
             "an ONNX file does not say how its maps are made: give --reduce, as for `hitgate dataset`"
         );
     };
-    FloatModel::open(path, reduce)
+    FloatModel::open(path, Some(reduce))
 }

@@ -1,46 +1,20 @@
-//! The figures as drawings: SVG, which needs no font of ours.
+//! The figures as drawings.
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use hitgate_core::verdict::Class;
 use hitgate_import::calibration::{Bin, Reliability};
 use hitgate_import::metrics::{Confusion, Filtered};
 use hitgate_import::roc::RocPoint;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::figures::Figures;
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-const FONT: &str = "sans-serif";
-
-/// How large a drawing is, and what is in it, in pixels.
-#[derive(Clone, Copy)]
-struct Look {
-    size: (u32, u32),
-    text: u32,
-    title: u32,
-    margin: u32,
-    /// Beside an axis, for its numbers and its name.
-    labels: u32,
-    /// Numbers on an axis, about.
-    ticks: usize,
-    legend: bool,
-}
-
-/// A drawing on a page of its own.
-const PAGE: Look = Look {
-    size: (720, 560),
-    text: 16,
-    title: 20,
-    margin: 16,
-    labels: 56,
-    ticks: 10,
-    legend: true,
+use crate::drawing::{
+    Area, BLUE, FONT, GREEN, Look, ORANGE, PAGE, PURPLE, VERMILION, draw, swatch,
 };
+
 /// One of many on a page; the first of them has the legend of all.
 const TILE: Look = Look {
     size: (380, 300),
@@ -54,15 +28,11 @@ const TILE: Look = Look {
 /// Tiles side by side.
 const COLUMNS: usize = 4;
 
-/// Hit, maybe, miss, in colours that the colour-blind tell apart (Okabe and Ito).
-const COLOURS: [RGBColor; 3] = [
-    RGBColor(0, 114, 178),
-    RGBColor(230, 159, 0),
-    RGBColor(213, 94, 0),
-];
+/// Hit, maybe, miss.
+const COLOURS: [RGBColor; 3] = [BLUE, ORANGE, VERMILION];
 /// Of everything that is kept, and of a counter of spots.
-const WANTED: RGBColor = RGBColor(0, 158, 115);
-const COUNTER: RGBColor = RGBColor(204, 121, 167);
+const WANTED: RGBColor = GREEN;
+const COUNTER: RGBColor = PURPLE;
 /// Bins of the histogram of scores.
 const SCORE_BINS: usize = 40;
 
@@ -103,16 +73,6 @@ fn draw_sets(path: &Path, sets: &[Figures], figure: &Draw<'_>) -> Result<()> {
         }
         Ok(())
     })
-}
-
-fn draw(path: &Path, size: (u32, u32), figure: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
-    let drawn = || -> Result<()> {
-        let area = SVGBackend::new(path, size).into_drawing_area();
-        area.fill(&WHITE)?;
-        figure(&area)?;
-        Ok(area.present()?)
-    };
-    drawn().map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
 }
 
 /// `ROC, eiger4m, 361 frames`, and what else there is to say.
@@ -317,43 +277,4 @@ fn draw_scores(area: &Area<'_>, all: &Figures, look: Look, threshold: f64) -> Re
         .label("threshold")
         .legend(|at| swatch(at, BLACK));
     look.legend(&mut chart, SeriesLabelPosition::UpperMiddle)
-}
-
-/// A piece of a line in a legend.
-fn swatch((x, y): (i32, i32), colour: RGBColor) -> PathElement<(i32, i32)> {
-    PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2))
-}
-
-impl Look {
-    /// A chart with a caption, and room for its axes.
-    fn chart<'a, 'b>(
-        &self,
-        area: &'a Area<'b>,
-        caption: &str,
-    ) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
-        let mut chart = ChartBuilder::on(area);
-        chart
-            .caption(caption, (FONT, self.title))
-            .margin(self.margin)
-            .x_label_area_size(self.labels)
-            .y_label_area_size(self.labels + self.text);
-        chart
-    }
-
-    fn legend<'a, C: CoordTranslate>(
-        &self,
-        chart: &mut ChartContext<'a, SVGBackend<'a>, C>,
-        position: SeriesLabelPosition,
-    ) -> Result<()> {
-        if self.legend {
-            chart
-                .configure_series_labels()
-                .position(position)
-                .background_style(WHITE.mix(0.85))
-                .border_style(BLACK.mix(0.4))
-                .label_font((FONT, self.text))
-                .draw()?;
-        }
-        Ok(())
-    }
 }

@@ -1,0 +1,190 @@
+//! What to time, as the command line says it.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use hitgate_host::Schedule;
+use hitgate_sim::Detector;
+
+use super::engine::EngineArg;
+use super::panel::{self, View};
+use super::plot;
+use crate::filter::FilterArgs;
+use crate::simulation;
+
+/// Time each stage of the path, beside what this core cannot beat
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hitgate bench                                   # one JUNGFRAU module, every stage
+  hitgate bench --detector eiger16m --pin 1       # an EIGER2 16M, on core 1 alone
+  hitgate bench --detector eiger16m --rate 133 --seconds 60 --pin 1
+  hitgate bench --cores 2 --plot percentiles.svg
+  hitgate bench --json --stage net --width 0.5 --isa avx2
+
+The whole path runs over simulated frames of u16 in a ring, and its stages are timed where they
+work; net, decode and correct are also timed by themselves, again and again. With --stage net,
+decode or correct nothing else is done: it is what benchmarks of other runtimes time. The crop
+is the disc inside the water ring; the whole panel is what is looked at where the geometry is
+unknown.
+
+Frames are cold: since they were written, more went through the caches than those hold.
+
+With --rate a second thread copies frames into the ring by the clock, as a DMA engine loads the
+memory. Latency counts from the time that a frame is due. An empty filter, which keeps every frame
+unseen, takes turns with the real one, a second each: it shows the machine's own noise.
+
+A JSON line has the percentiles in µs from min_us to max_us, floor_us, and mpx, the megapixels that
+the stage touches; alone is true for a stage by itself. bench/record.sh records a whole machine.")]
+pub struct BenchArgs {
+    /// Detector whose frames are simulated: module, 4m, eiger16m, or a name that `hitgate simulate`
+    /// has
+    #[arg(long, value_name = "DETECTOR", value_parser = detector, default_value = "module")]
+    pub detector: Detector,
+    /// Frames to time
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub frames: u64,
+    /// Only this stage
+    #[arg(long, value_enum)]
+    pub stage: Option<Stage>,
+    /// Only with this window; both if left out
+    #[arg(long, value_enum)]
+    pub window: Option<View>,
+    /// A network of this width with fixed pseudo-random weights, in place of a model
+    #[arg(long, value_name = "W", conflicts_with = "model")]
+    pub width: Option<f32>,
+    /// Input of that network, in cells [default: 224]
+    #[arg(long, value_name = "CELLS", requires = "width", value_parser = clap::value_parser!(u32).range(32..=1024))]
+    pub input: Option<u32>,
+    /// What runs the network
+    #[arg(long, value_enum, default_value_t = EngineArg::Native)]
+    pub engine: EngineArg,
+    /// Read each frame from the caches of the core that has just written it
+    #[arg(long)]
+    pub warm: bool,
+    /// Run on this CPU core alone; with --cores on this one and those after it
+    #[arg(long, value_name = "CORE")]
+    pub pin: Option<usize>,
+    /// Run on this many cores at once, each with a ring of its own, and compare with one
+    #[arg(long, value_name = "N", conflicts_with = "rate", value_parser = clap::value_parser!(u16).range(1..))]
+    pub cores: Option<u16>,
+    /// Frames come at this rate, in place of back to back
+    #[arg(long, value_name = "HZ", conflicts_with_all = ["frames", "stage", "warm"])]
+    pub rate: Option<f64>,
+    /// How long frames come at that rate, to each window and to the empty filter [default: 10]
+    #[arg(long, value_name = "S", requires = "rate", value_parser = seconds)]
+    pub seconds: Option<f64>,
+    /// Draw the percentiles into this file (SVG)
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+    /// One line of JSON a stage
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// What is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// Slot → checked header
+    Header,
+    /// Pixels → map
+    Prep,
+    /// Map → logits, by itself
+    Net,
+    /// Logits → committed record
+    Verdict,
+    /// Raw frame in its slot → record
+    Path,
+    /// Bitshuffle-LZ4 → pixels, by itself: the path does not do it yet
+    Decode,
+    /// Raw JUNGFRAU words → map, by itself: the preparation with pedestals and gains on the way
+    Correct,
+}
+
+impl Stage {
+    /// Its word on the command line and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Stage::Header => "header",
+            Stage::Prep => "prep",
+            Stage::Net => "net",
+            Stage::Verdict => "verdict",
+            Stage::Path => "path",
+            Stage::Decode => "decode",
+            Stage::Correct => "correct",
+        }
+    }
+
+    /// Whether it is timed by itself where it is asked for.
+    pub const fn is_alone(self) -> bool {
+        matches!(self, Stage::Net | Stage::Decode | Stage::Correct)
+    }
+}
+
+/// Short names of the detectors that the speed of this library is claimed on.
+const DETECTORS: [(&str, Detector); 3] = [
+    ("module", Detector::JungfrauModule),
+    ("4m", Detector::Eiger4M),
+    ("eiger16m", Detector::Eiger16M),
+];
+
+fn detector(name: &str) -> Result<Detector, String> {
+    let short = DETECTORS.into_iter().find(|(short, _)| *short == name);
+    short.map_or_else(
+        || {
+            let shorts = DETECTORS.map(|(short, _)| short).join(", ");
+            simulation::detector(name).map_err(|others| format!("{others}; for short {shorts}"))
+        },
+        |(_, detector)| Ok(detector),
+    )
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(s) if 0.0 < s && s <= 86_400.0 => Ok(s),
+        _ => Err("a number of seconds above 0 is needed, up to a day".into()),
+    }
+}
+
+/// Frames a second beyond any detector's.
+const HIGHEST_RATE: f64 = 1e6;
+
+impl BenchArgs {
+    /// Says what cannot be timed before anything is simulated.
+    pub fn check(&self) -> Result<()> {
+        if let Some(path) = &self.plot {
+            plot::check(path)?;
+        }
+        if let Some(hz) = self.rate {
+            Schedule::steady(hz)?;
+            if hz > HIGHEST_RATE {
+                bail!("{hz} frames a second: {HIGHEST_RATE} are the most that can be timed");
+            }
+        }
+        self.filter.level()?;
+        if self.engine == EngineArg::None && matches!(self.stage, Some(Stage::Prep | Stage::Net)) {
+            bail!("--engine none neither prepares nor runs a network: time another stage");
+        }
+        if self.stage == Some(Stage::Correct) && !panel::integrates(self.detector) {
+            bail!(
+                "{} counts photons, it has no raw words to correct: time it on `--detector module`",
+                self.detector.name()
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether this stage is to be timed.
+    pub fn wants(&self, stage: Stage) -> bool {
+        self.stage.is_none_or(|wanted| wanted == stage)
+    }
+
+    /// The windows to time it with.
+    pub fn views(&self) -> impl Iterator<Item = View> {
+        let wanted = self.window;
+        (View::ALL.into_iter()).filter(move |view| wanted.is_none_or(|wanted| wanted == *view))
+    }
+}

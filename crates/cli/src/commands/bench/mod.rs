@@ -1,0 +1,312 @@
+//! `hitgate bench`: how long each stage takes on this machine, and how long it has to.
+
+mod alone;
+mod args;
+mod cache;
+mod engine;
+mod floor;
+mod panel;
+mod path;
+mod plot;
+mod print;
+mod rate;
+mod rows;
+mod subject;
+mod table;
+mod workers;
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+use hitgate_host::allowed_cores;
+
+use crate::machine::Machine;
+use crate::progress::Progress;
+use crate::tally::{Latencies, histogram};
+pub use args::BenchArgs;
+
+use alone::{Compressed, Times};
+use args::Stage;
+use cache::Cache;
+use engine::EngineArg;
+use floor::{Floors, Work};
+use panel::{Panel, RawWords, View};
+use rate::{Clock, Turn};
+use rows::Row;
+use subject::{Network, Subject};
+
+/// Different frames that are simulated.
+const DISTINCT: u64 = 8;
+/// Turns of one core and of all of them, where both are compared.
+const ROUNDS: u64 = 4;
+
+/// Runs the command.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    args.check()?;
+    let cores = workers::cores(args.cores.unwrap_or(1).into(), args.pin)?;
+    let network = Network::open(args)?;
+    let count = match args.rate {
+        Some(_) => DISTINCT,
+        None => DISTINCT.min(args.frames),
+    };
+    let panel = Panel::simulate(args.detector, count)?;
+    let bench = Bench {
+        args,
+        subject: Subject::new(args, network, panel)?,
+        machine: Machine::here(),
+        cores,
+    };
+    let before = bench.floors()?;
+    let rows = match args.rate {
+        Some(hz) => bench.by_the_clock(hz)?,
+        None => bench.back_to_back()?,
+    };
+    // A neighbour may have slowed one of them.
+    let floors = before.best(bench.floors()?);
+    if let Some(path) = &args.plot {
+        plot::write(path, &bench.title(), &rows)?;
+    }
+    match args.json {
+        true => bench.print_json(&rows, &floors),
+        false => bench.print_tables(&rows, &floors),
+    }
+}
+
+/// A measurement as it was asked for.
+struct Bench<'a> {
+    args: &'a BenchArgs,
+    subject: Subject,
+    machine: Machine,
+    /// Where its workers run.
+    cores: Vec<Option<usize>>,
+}
+
+impl Bench<'_> {
+    fn cache(&self) -> Cache {
+        match self.args.warm {
+            true => Cache::Warm,
+            false => Cache::cold(self.machine.cache),
+        }
+    }
+
+    /// Measured on the first of the cores.
+    fn floors(&self) -> Result<Floors> {
+        let beyond_the_caches = match Cache::cold(self.machine.cache) {
+            Cache::Cold { bytes } => bytes,
+            Cache::Warm => 0,
+        };
+        let level = self.subject.level;
+        let measured = workers::at_once(&self.cores[..1], |_| {
+            Ok(Floors::measure(level, beyond_the_caches))
+        })?;
+        Ok(measured[0])
+    }
+
+    /// Every stage, on one core, and on all of them where there are several.
+    fn back_to_back(&self) -> Result<Vec<Row>> {
+        let several = self.cores.len() > 1;
+        let (rounds, sets) = match several {
+            true => (ROUNDS.min(self.args.frames), vec![1, self.cores.len()]),
+            false => (1, vec![1]),
+        };
+        let frames = self.args.frames.div_ceil(rounds);
+        let mut rows: Vec<Row> = Vec::new();
+        for _ in 0..rounds {
+            for &cores in &sets {
+                for row in self.round(&self.cores[..cores], frames)? {
+                    let same = |known: &&mut Row| known.is_like(&row) && known.cores == cores;
+                    match rows.iter_mut().find(same) {
+                        Some(known) => known.latencies.add(&row.latencies)?,
+                        None => rows.push(row),
+                    }
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// All that is wanted, once, on these cores at the same time.
+    fn round(&self, cores: &[Option<usize>], frames: u64) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        if self.args.stage.is_none_or(|stage| !stage.is_alone()) {
+            for view in self.args.views() {
+                rows.extend(self.path(view, cores, frames)?);
+            }
+        }
+        if self.args.wants(Stage::Net) && self.args.engine != EngineArg::None {
+            let latencies = self.alone("timing net", cores, frames, |times| {
+                alone::net(&self.subject, times)
+            })?;
+            rows.push(self.row("net", true, None, cores.len(), latencies)?);
+        }
+        if self.args.wants(Stage::Decode) {
+            let compressed = Compressed::new(&self.subject);
+            let latencies = self.alone("timing decode", cores, frames, |times| {
+                compressed.decode(&self.subject, self.cache(), times)
+            })?;
+            let row = self.row("decode", true, None, cores.len(), latencies)?;
+            rows.push(Row {
+                mpx: Some(self.subject.panel.pixels() as f64 / 1e6),
+                work: self.reading(compressed.bytes()),
+                ..row
+            });
+        }
+        let raw = self
+            .args
+            .wants(Stage::Correct)
+            .then(|| self.subject.panel.raw());
+        if let Some(raw) = raw.flatten() {
+            for view in self.args.views() {
+                let latencies = self.alone("timing correct", cores, frames, |times| {
+                    alone::correct(&self.subject, &raw, view, self.cache(), times)
+                })?;
+                let row = self.row("correct", true, Some(view), cores.len(), latencies)?;
+                let bytes = self.subject.pixels(view) * RawWords::BYTES as u64;
+                rows.push(Row {
+                    work: self.reading(bytes),
+                    ..row
+                });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The path and its stages.
+    fn path(&self, view: View, cores: &[Option<usize>], frames: u64) -> Result<Vec<Row>> {
+        let total = (path::WARM_UP + frames) * cores.len() as u64;
+        let progress = Progress::start(&format!("timing the path, {}", view.name()), total);
+        let timed = workers::at_once(cores, |start| {
+            path::time(&self.subject, view, self.cache(), frames, start, &progress)
+        });
+        progress.clear();
+        let mut latencies = Latencies::default();
+        timed?.iter().for_each(|worker| latencies.merge(worker));
+        let idle =
+            |stage: &str| self.args.engine == EngineArg::None && ["prep", "net"].contains(&stage);
+        let wanted = |stage: &str| self.args.stage.is_none_or(|wanted| wanted.name() == stage);
+        latencies
+            .stages()
+            .filter(|(stage, _)| wanted(stage) && !idle(stage))
+            .map(|(stage, of)| self.row(stage, false, Some(view), cores.len(), of.clone()))
+            .collect()
+    }
+
+    /// A stage by itself, on these cores at the same time.
+    fn alone(
+        &self,
+        what: &str,
+        cores: &[Option<usize>],
+        frames: u64,
+        work: impl Fn(&Times<'_>) -> Result<Histogram<u64>> + Sync,
+    ) -> Result<Histogram<u64>> {
+        let total = (path::WARM_UP + frames) * cores.len() as u64;
+        let progress = Progress::start(what, total);
+        let timed = workers::at_once(cores, |start| {
+            work(&Times {
+                frames,
+                start,
+                progress: &progress,
+            })
+        });
+        progress.clear();
+        let mut all = histogram();
+        for worker in timed? {
+            all.add(&worker)?;
+        }
+        Ok(all)
+    }
+
+    /// The filter by the clock, and the empty one.
+    fn by_the_clock(&self, hz: f64) -> Result<Vec<Row>> {
+        let source_core = self.args.pin.and_then(|pin| {
+            let other = allowed_cores().into_iter().find(|core| *core != pin);
+            if other.is_none() {
+                eprintln!(
+                    "hitgate: there is one core only: the emulated source shares it with the filter"
+                );
+            }
+            other
+        });
+        let clock = Clock {
+            hz,
+            seconds: self.args.seconds.unwrap_or(10.0),
+            source_core,
+        };
+        let filter = match self.args.engine {
+            EngineArg::None => Vec::new(),
+            _ => self.args.views().map(Turn::Filter).collect(),
+        };
+        let turns: Vec<Turn> = filter.into_iter().chain([Turn::Empty]).collect();
+        let progress = Progress::start("playing by the clock", clock.frames(turns.len()));
+        let timed = workers::at_once(&self.cores[..1], |_| {
+            rate::time(&self.subject, &turns, clock, &progress)
+        });
+        progress.clear();
+        let rows = timed?.into_iter().flatten().map(|turns| {
+            let (view, engine) = match turns.turn {
+                Turn::Filter(view) => (Some(view), self.args.engine),
+                Turn::Empty => (None, EngineArg::None),
+            };
+            Ok(Row {
+                engine,
+                rate: Some(turns.rate),
+                ..self.row("path", false, view, 1, turns.latencies)?
+            })
+        });
+        rows.collect()
+    }
+
+    /// A row, with what its stage touches and has to do.
+    fn row(
+        &self,
+        stage: &'static str,
+        alone: bool,
+        view: Option<View>,
+        cores: usize,
+        latencies: Histogram<u64>,
+    ) -> Result<Row> {
+        let pixels = view.map(|view| self.subject.pixels(view));
+        let macs = self.subject.network.multiply_adds()?;
+        let net = Work {
+            macs: macs.unwrap_or(0),
+            bytes: 0,
+        };
+        let prep = self.reading(pixels.unwrap_or(0) * 2);
+        // An empty filter looks at nothing.
+        let empty = self.args.engine == EngineArg::None || (stage == "path" && view.is_none());
+        let work = match stage {
+            "net" => net,
+            "prep" => prep,
+            // A floor of one half of it would say nothing.
+            "path" if macs.is_some() && !self.args.warm && !empty => Work {
+                macs: net.macs,
+                bytes: prep.bytes,
+            },
+            _ => Work::default(),
+        };
+        let looks = ["prep", "path", "correct"].contains(&stage) && !empty;
+        Ok(Row {
+            stage,
+            alone,
+            view,
+            engine: self.args.engine,
+            // Nothing of the network by itself has reason to leave the caches.
+            cache: if alone && stage == "net" {
+                Cache::Warm
+            } else {
+                self.cache()
+            },
+            cores,
+            mpx: pixels.filter(|_| looks).map(|pixels| pixels as f64 / 1e6),
+            work,
+            latencies,
+            rate: None,
+        })
+    }
+
+    fn reading(&self, bytes: u64) -> Work {
+        Work {
+            macs: 0,
+            bytes: self.cache().memory_bytes(bytes),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The same work on several cores at once.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::{Result, bail};
+use hitgate_host::{Backoff, allowed_cores, pin_to_core};
+
+/// Cores for `count` workers: `first` and those after it that this process may use, or wherever the
+/// system puts each, where `first` is left out.
+pub fn cores(count: usize, first: Option<usize>) -> Result<Vec<Option<usize>>> {
+    let allowed = allowed_cores();
+    if count > allowed.len() {
+        bail!(
+            "{count} workers on {} cores, those that this process may use: give --cores {} at most",
+            allowed.len(),
+            allowed.len()
+        );
+    }
+    let Some(first) = first else {
+        return Ok(vec![None; count]);
+    };
+    // A core that there is not is told before anything is simulated.
+    at_once(&[Some(first)], |_| Ok(()))?;
+    let (before, after): (Vec<_>, Vec<_>) = allowed.into_iter().partition(|core| *core < first);
+    let others = after
+        .into_iter()
+        .chain(before)
+        .filter(|core| *core != first);
+    let chosen = std::iter::once(first).chain(others).take(count);
+    Ok(chosen.map(Some).collect())
+}
+
+/// Runs `work` on a thread for each of `cores`. Each has to call what it is given once it is set up:
+/// that returns when all are.
+pub fn at_once<T: Send>(
+    cores: &[Option<usize>],
+    work: impl Fn(&dyn Fn()) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let (ready, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let wait_for_all = || {
+        ready.fetch_add(1, Ordering::SeqCst);
+        let mut backoff = Backoff::new();
+        while ready.load(Ordering::SeqCst) < cores.len() && !failed.load(Ordering::SeqCst) {
+            backoff.wait();
+        }
+    };
+    let worker = |core: Option<usize>| {
+        let pinned = core.map_or(Ok(()), pin_to_core);
+        let done = pinned
+            .map_err(Into::into)
+            .and_then(|()| work(&wait_for_all));
+        if done.is_err() {
+            // Nobody waits for one that will not come.
+            failed.store(true, Ordering::SeqCst);
+        }
+        done
+    };
+    std::thread::scope(|scope| {
+        let worker = &worker;
+        let threads: Vec<_> = cores
+            .iter()
+            .map(|&core| scope.spawn(move || worker(core)))
+            .collect();
+        let joined = threads.into_iter().map(|thread| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        joined.collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_start_together_and_one_that_fails_keeps_nobody_waiting() {
+        let started = AtomicUsize::new(0);
+        let met = at_once(&[None; 3], |start| {
+            started.fetch_add(1, Ordering::SeqCst);
+            start();
+            Ok(started.load(Ordering::SeqCst))
+        });
+        assert_eq!(met.unwrap(), [3; 3]);
+
+        let turn = AtomicUsize::new(0);
+        let failed = at_once(&[None; 3], |start| {
+            if turn.fetch_add(1, Ordering::SeqCst) == 1 {
+                bail!("the second one fails");
+            }
+            start();
+            Ok(())
+        });
+        assert!(failed.unwrap_err().to_string().contains("second"));
+    }
+
+    #[test]
+    fn workers_get_cores_of_their_own() {
+        let allowed = allowed_cores();
+        let last = *allowed.last().unwrap();
+        let mut given = cores(allowed.len(), Some(last)).unwrap();
+        assert_eq!(given[0], Some(last));
+        given.sort();
+        assert_eq!(given, allowed.iter().copied().map(Some).collect::<Vec<_>>());
+        assert_eq!(cores(1, None).unwrap(), [None]);
+        let said = cores(allowed.len() + 1, None).unwrap_err().to_string();
+        assert!(said.contains("may use"), "{said}");
+        let said = cores(1, Some(1 << 20)).unwrap_err().to_string();
+        assert!(said.contains("cannot pin"), "{said}");
+    }
+}
