@@ -69,89 +69,99 @@ fn gaps(columns: u32, rows: u32) -> Vec<u8> {
     bits
 }
 
-struct Times(Vec<Duration>);
+/// A preparation on a level, or a read pass, and how long it took.
+struct Row {
+    name: String,
+    times: Vec<Duration>,
+}
 
-impl Times {
+impl Row {
+    fn new(name: impl Into<String>) -> Self {
+        Row {
+            name: name.into(),
+            times: Vec::new(),
+        }
+    }
+
     fn take(&mut self, work: impl FnOnce()) {
         let started = Instant::now();
         work();
-        self.0.push(started.elapsed());
+        self.times.push(started.elapsed());
     }
 
     /// The least and the median, in microseconds.
     fn summary(&mut self) -> [f64; 2] {
-        self.0.sort();
-        [self.0[0], self.0[self.0.len() / 2]].map(|time| time.as_secs_f64() * 1e6)
+        self.times.sort();
+        [0, self.times.len() / 2].map(|i| self.times[i].as_secs_f64() * 1e6)
     }
+}
+
+fn shape(columns: u32, rows: u32, rounds: usize, cold: usize) -> Vec<Row> {
+    let pixels = columns as usize * rows as usize;
+    let frames: Vec<Vec<u8>> = (0..(cold / (2 * pixels)).max(2) as u64)
+        .map(|seed| payload(pixels, seed))
+        .collect();
+    let mask = gaps(columns, rows);
+    let reductions = [("maximum", Reduce::Maximum), ("peaks", Reduce::Peaks)];
+    let levels: Vec<Level> = Level::all_available().collect();
+    let ways = levels.iter().rev().flat_map(|&level| {
+        reductions
+            .map(|(name, reduce)| (Row::new(format!("{name}, {}", level.name())), level, reduce))
+    });
+    let mut ways: Vec<_> = ways.collect();
+    let mut read = Row::new("read pass");
+    let mut frames = frames.iter().cycle();
+    let mut next = || frames.next().expect("there are frames");
+    let (mut words, mut map) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let frame = next();
+        read.take(|| _ = black_box(levels[levels.len() - 1].run(ReadPass(frame))));
+        for (row, level, reduce) in &mut ways {
+            let preparation = Preparation {
+                columns,
+                rows,
+                pixel_type: PixelType::U16,
+                window: Window::whole(columns, rows, INPUT),
+                reduce: *reduce,
+                saturation: u32::MAX,
+                mask: Mask::new(&mask, columns, rows).expect("a bit for each pixel"),
+                mask_values: MaskValues::from_slice(&[0xFFFF]).expect("there is room"),
+                corrections: &[],
+            };
+            let frame = Frame {
+                header: FrameHeader::new(rows as u16, columns as u16, PixelType::U16),
+                pixel_type: PixelType::U16,
+                payload: next(),
+            };
+            words.resize(preparation.words(), 0);
+            map.resize(preparation.map_bytes(), 0);
+            row.take(|| {
+                let made = preparation.run(*level, &frame, &mut words, &mut map);
+                made.expect("there are valid pixels");
+            });
+        }
+    }
+    core::iter::once(read)
+        .chain(ways.into_iter().map(|(row, ..)| row))
+        .collect()
 }
 
 fn main() {
     // `cargo test --benches` asks whether it runs, not how fast.
     let bench = std::env::args().any(|argument| argument == "--bench");
     let (rounds, cold) = if bench { (ROUNDS, COLD) } else { (1, 1) };
-    let level = Level::detect();
     println!("whole panel of u16, {INPUT} x {INPUT} cells, bit mask, cold; microseconds");
-    println!("                                    min  median   of a read pass (min, median)");
+    println!("{:32}     min  median   of a read pass", "");
     for (name, columns, rows) in SHAPES {
-        let pixels = columns as usize * rows as usize;
-        let frames: Vec<Vec<u8>> = (0..(cold / (2 * pixels)).max(2) as u64)
-            .map(|seed| payload(pixels, seed))
-            .collect();
-        let mask = gaps(columns, rows);
-        let reductions = [("maximum", Reduce::Maximum), ("peaks", Reduce::Peaks)];
-        let preparations = reductions.map(|(_, reduce)| Preparation {
-            columns,
-            rows,
-            pixel_type: PixelType::U16,
-            window: Window::whole(columns, rows, INPUT),
-            reduce,
-            saturation: u32::MAX,
-            mask: Mask::new(&mask, columns, rows).expect("a bit for each pixel"),
-            mask_values: MaskValues::from_slice(&[0xFFFF]).expect("there is room"),
-            corrections: &[],
-        });
-        let mut words = vec![
-            0;
-            preparations
-                .iter()
-                .map(Preparation::words)
-                .max()
-                .unwrap_or(0)
-        ];
-        let mut map = vec![0; preparations[1].map_bytes()];
-        let mut read = Times(Vec::new());
-        let mut prepared = reductions.map(|_| Times(Vec::new()));
-        let mut frames = frames.iter().cycle();
-        let mut next = || frames.next().expect("there are frames");
-        for _ in 0..rounds {
-            let frame = next();
-            read.take(|| _ = black_box(level.run(ReadPass(frame))));
-            for (preparation, times) in preparations.iter().zip(&mut prepared) {
-                let frame = Frame {
-                    header: FrameHeader::new(rows as u16, columns as u16, PixelType::U16),
-                    pixel_type: PixelType::U16,
-                    payload: next(),
-                };
-                let map = &mut map[..preparation.map_bytes()];
-                times.take(|| {
-                    let made = preparation.run(&frame, &mut words, map);
-                    made.expect("there are valid pixels");
-                });
-            }
-        }
-        let read = read.summary();
-        println!(
-            "{name:10} read pass             {:8.0}{:8.0}",
-            read[0], read[1]
-        );
-        for ((what, _), times) in reductions.iter().zip(&mut prepared) {
-            let took = times.summary();
+        let mut found = shape(columns, rows, rounds, cold);
+        let read = found[0].summary();
+        for row in &mut found {
+            let [least, median] = row.summary();
             println!(
-                "{name:10} {what:10}            {:8.0}{:8.0}   {:5.2} {:5.2}",
-                took[0],
-                took[1],
-                took[0] / read[0],
-                took[1] / read[1]
+                "{name:10} {:21}{least:8.0}{median:8.0}   {:5.2} {:5.2}",
+                row.name,
+                least / read[0],
+                median / read[1],
             );
         }
     }

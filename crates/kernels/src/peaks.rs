@@ -1,0 +1,219 @@
+//! Lines of counts → the largest sum of 3 × 3 counts in each column, and the largest that is left of
+//! such a sum without the largest of the nine.
+//!
+//! Columns are taken in strips of two registers' lanes, even and odd ones apart: a sum of two
+//! neighbours is then one instruction of 16-bit products. What lasts from one row to the next stays in
+//! registers for as many rows as are at hand.
+
+use crate::{Blocks, NO_COUNT, Simd, slide};
+
+/// Counts on each side of a line that the loops may look at.
+pub const MARGIN: usize = 32;
+
+/// Columns whose [`Near`] and [`Found`] are as many registers as they say.
+const NEAR: usize = 6;
+const FOUND: usize = 4;
+
+/// Numbers that last from one row to the next, for so many columns.
+pub const fn near_len(columns: usize) -> usize {
+    columns / 2 * NEAR
+}
+
+/// Numbers that are found, for so many columns.
+pub const fn found_len(columns: usize) -> usize {
+    columns / 2 * FOUND
+}
+
+/// What is near before the first row: nothing.
+pub fn nothing_near<S: Simd>(s: S, near: &mut [i32]) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let none = Near::of(s, &[NO_COUNT; MARGIN + 4]);
+            for row in near.chunks_exact_mut(NEAR / 2 * S::N) {
+                none.store(s, row);
+            }
+        },
+    );
+}
+
+/// Before the first row: less than any sum.
+pub const NOTHING_FOUND: i32 = i32::MIN;
+
+/// Takes rows of counts: `lines` of `pitch` counts each, the first column after a [`MARGIN`]. Each
+/// row completes the sums about the one before it.
+///
+/// `found` has the columns in strips. Sums lack nine times what a [`Count`](crate::Count) lacks, rests
+/// eight times; see [`fold`].
+pub fn peaks<S: Simd>(s: S, lines: &[i16], pitch: usize, near: &mut [i32], found: &mut [i32]) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let near = near.chunks_exact_mut(NEAR * S::N);
+            let found = found.chunks_exact_mut(FOUND * S::N);
+            let starts = (MARGIN - 2..).step_by(2 * S::N);
+            for ((near, found), start) in near.zip(found).zip(starts) {
+                strip(s, lines, pitch, start, near, found);
+            }
+        },
+    );
+}
+
+#[inline(always)]
+fn strip<S: Simd>(
+    s: S,
+    lines: &[i16],
+    pitch: usize,
+    start: usize,
+    near: &mut [i32],
+    found: &mut [i32],
+) {
+    let (before, after) = near.split_at_mut(NEAR / 2 * S::N);
+    let (mut above, mut middle) = (Near::load(s, before), Near::load(s, after));
+    let mut most = Found::load(s, found);
+    let mut rows = lines.chunks_exact(2 * pitch);
+    for two in &mut rows {
+        let first = Near::of(s, &two[start..]);
+        let second = Near::of(s, &two[pitch + start..]);
+        let shared = middle.with(s, &first);
+        most.take(s, above.with(s, &shared));
+        most.take(s, shared.with(s, &second));
+        (above, middle) = (first, second);
+    }
+    if let row @ [_, ..] = rows.remainder() {
+        let below = Near::of(s, &row[start..]);
+        most.take(s, above.with(s, &middle.with(s, &below)));
+        (above, middle) = (middle, below);
+    }
+    above.store(s, before);
+    middle.store(s, after);
+    most.store(s, found);
+}
+
+/// Of the columns of a strip and of their neighbours in a row, or in some: the sums in even and odd
+/// columns, and the largest.
+struct Near<S: Simd> {
+    sums: [S::I32; 2],
+    largest: S::I32,
+}
+
+impl<S: Simd> Near<S> {
+    /// Of one row; `line` starts two columns before the strip.
+    #[inline(always)]
+    fn of(s: S, line: &[i16]) -> Self {
+        let line = &line[..2 * S::N + 4];
+        let middle = s.counts(&line[2..]);
+        let sides = s.larger(s.counts(&line[1..]), s.counts(&line[3..]));
+        Near {
+            sums: s.threes(s.counts(line), middle, s.counts(&line[4..])),
+            largest: s.larger(sides, middle),
+        }
+    }
+
+    #[inline(always)]
+    fn with(&self, s: S, other: &Self) -> Self {
+        let ([even, odd], [more_even, more_odd]) = (self.sums, other.sums);
+        Near {
+            sums: [s.add(even, more_even), s.add(odd, more_odd)],
+            largest: s.larger(self.largest, other.largest),
+        }
+    }
+
+    #[inline(always)]
+    fn load(s: S, from: &[i32]) -> Self {
+        Near {
+            sums: [s.bias(from), s.bias(&from[S::N..])],
+            largest: s.bias(&from[2 * S::N..]),
+        }
+    }
+
+    #[inline(always)]
+    fn store(&self, s: S, to: &mut [i32]) {
+        s.store(self.sums[0], to);
+        s.store(self.sums[1], &mut to[S::N..]);
+        s.store(self.largest, &mut to[2 * S::N..]);
+    }
+}
+
+/// The largest sums and rests so far, in even and odd columns.
+struct Found<S: Simd> {
+    sums: [S::I32; 2],
+    rests: [S::I32; 2],
+}
+
+impl<S: Simd> Found<S> {
+    #[inline(always)]
+    fn take(&mut self, s: S, nine: Near<S>) {
+        let rests = s.less(nine.sums, nine.largest);
+        for i in 0..2 {
+            self.sums[i] = s.max(self.sums[i], nine.sums[i]);
+            self.rests[i] = s.max(self.rests[i], rests[i]);
+        }
+    }
+
+    #[inline(always)]
+    fn load(s: S, from: &[i32]) -> Self {
+        Found {
+            sums: [s.bias(from), s.bias(&from[S::N..])],
+            rests: [s.bias(&from[2 * S::N..]), s.bias(&from[3 * S::N..])],
+        }
+    }
+
+    #[inline(always)]
+    fn store(&self, s: S, to: &mut [i32]) {
+        for (numbers, to) in [self.sums, self.rests]
+            .as_flattened()
+            .iter()
+            .zip(to.chunks_exact_mut(S::N))
+        {
+            s.store(*numbers, to);
+        }
+    }
+}
+
+/// The largest of `found` in each block: sums into `cells[0]`, rests into `cells[1]`, one number a block.
+/// `words` are two lines of half as many numbers as there are columns.
+pub fn fold<S: Simd>(
+    s: S,
+    found: &[i32],
+    blocks: Blocks,
+    words: &mut [i32],
+    cells: [&mut [u32]; 2],
+) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let half = found.len() / FOUND;
+            let (a, b) = words[..2 * half].split_at_mut(half);
+            for (which, (cells, least)) in cells.into_iter().zip([9, 8]).enumerate() {
+                let strips = found.chunks_exact(FOUND * S::N);
+                for (strip, pairs) in strips.zip(a.chunks_exact_mut(S::N)) {
+                    let strip = &strip[2 * which * S::N..];
+                    s.store(s.max(s.bias(strip), s.bias(&strip[S::N..])), pairs);
+                }
+                let pairs = slide::largest(a, b, blocks.block / 2);
+                let at = |column: usize| {
+                    let (strip, lane) = (column / 2 / S::N, column / 2 % S::N);
+                    found[(strip * FOUND + 2 * which + column % 2) * S::N + lane]
+                };
+                let mut start = blocks.first;
+                for cell in cells {
+                    let end = start + blocks.block;
+                    let mut most = NOTHING_FOUND;
+                    if start % 2 == 1 {
+                        most = most.max(at(start));
+                    }
+                    if end % 2 == 1 {
+                        most = most.max(at(end - 1));
+                    }
+                    let from = start.div_ceil(2);
+                    if end / 2 > from {
+                        most = most.max(pairs[from]);
+                    }
+                    *cell = (most + least * -i32::from(NO_COUNT)) as u32;
+                    start = end;
+                }
+            }
+        },
+    );
+}
