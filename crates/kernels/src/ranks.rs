@@ -40,11 +40,12 @@ pub fn ranks<S: Simd>(s: S, cells: &mut [u32], valid: u32, histogram: &mut [u32]
                 *cell = if *cell == INVALID { 0 } else { rank };
             }
             // A half more than 127 H is at least a half of 1 / valid from a multiple of it: no rounding of
-            // f64 reaches the next integer.
+            // f64 reaches the next integer. Adding 1.5 · 2⁵² to a half less leaves the floor in the low bits.
+            const MAGIC: f64 = 6_755_399_441_055_744.0;
             let reciprocal = 1.0 / f64::from(valid.max(1));
             for (level, rank) in map.iter_mut().zip(&*cells) {
                 let most = f64::from(*rank) * f64::from(ACTIVATION_MAX);
-                *level = ((most + 0.5) * reciprocal) as u32 as u8;
+                *level = ((most + 0.5) * reciprocal - 0.5 + MAGIC).to_bits() as u8;
             }
         },
     );

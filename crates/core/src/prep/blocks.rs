@@ -17,6 +17,8 @@ pub(super) trait Reduced: Column + bytemuck::Pod {
         blocks: Blocks,
         totals: &mut [u64],
     );
+    /// How many pixels of a block are valid, of those in each column; or whether any is.
+    fn valid(columns: &[u16]) -> u64;
     /// What two pieces of a block have together.
     fn with(total: u64, other: u64) -> u64;
     /// The cell of a block with so many valid pixels, at most [`LARGEST_CELL`].
@@ -32,6 +34,10 @@ impl Reduced for Largest {
         totals: &mut [u64],
     ) {
         largest_of_blocks(s, columns, other, blocks, totals);
+    }
+
+    fn valid(columns: &[u16]) -> u64 {
+        u64::from(columns.iter().any(|&n| n > 0))
     }
 
     fn with(total: u64, other: u64) -> u64 {
@@ -55,6 +61,10 @@ impl Reduced for Sum {
         for (total, block) in totals.iter_mut().zip(blocks) {
             *total = block.iter().sum();
         }
+    }
+
+    fn valid(columns: &[u16]) -> u64 {
+        columns.iter().map(|&n| u64::from(n)).sum()
     }
 
     fn with(total: u64, other: u64) -> u64 {
@@ -103,8 +113,7 @@ pub(super) fn reduce<S: Simd, C: Reduced>(
             C::totals(s, columns, other, tile.blocks, &mut totals[..tile.us.len()]);
             let in_block = valid[tile.blocks.first..].chunks(tile.blocks.block.max(1));
             for ((u, valid), total) in tile.us.zip(in_block).zip(&*totals) {
-                let valid: u64 = valid.iter().map(|&n| u64::from(n)).sum();
-                whole = (C::with(whole.0, *total), whole.1 + valid);
+                whole = (C::with(whole.0, *total), whole.1 + C::valid(valid));
                 if tile.ends {
                     if seen.contains(&u) && whole.1 > 0 {
                         let cell = C::cell(whole.0, whole.1).min(u64::from(LARGEST_CELL));

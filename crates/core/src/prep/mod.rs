@@ -130,10 +130,10 @@ pub const MAP_MAX: u32 = 127;
 
 impl Statistics {
     fn of<S: Simd>(s: S, cells: &[u32]) -> Result<Self, Fault> {
-        let mut found = Statistics::default();
-        s.vectorize(
+        let found = s.vectorize(
             #[inline(always)]
             || {
+                let mut found = Statistics::default();
                 for &cell in cells {
                     let valid = cell != INVALID;
                     let cell = if valid { cell } else { 0 };
@@ -142,6 +142,7 @@ impl Statistics {
                     found.largest = found.largest.max(cell);
                     found.sum += u64::from(cell);
                 }
+                found
             },
         );
         match found.valid_cells {

@@ -104,7 +104,9 @@ impl<'w> Tiles<'w> {
         }
         let before = if from > panel[0] { 2 } else { 0 };
         let place = from - before;
-        let [start, end] = [place, to + 1].map(|x| x.clamp(panel[0], panel[1]));
+        // A piece that is off the panel has nothing to read.
+        let end = if to > from { to + 1 } else { place };
+        let [start, end] = [place, end].map(|x| x.clamp(panel[0], panel[1]));
         Tile {
             xs: start as usize..end.max(start) as usize,
             start: (start - place) as usize,

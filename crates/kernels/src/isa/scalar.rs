@@ -66,70 +66,7 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn spread(self, bits: u32, lanes: &mut [u16; 32]) {
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane = 0u16.wrapping_sub((bits >> i & 1) as u16);
-        }
-    }
-
-    #[inline(always)]
-    fn prefetch(self, _: &[u8]) {}
-
-    #[inline(always)]
-    fn counts(self, src: &[i16]) -> Self::I32 {
-        let src = &src[..2 * N];
-        core::array::from_fn(|n| pair(src[2 * n].into(), src[2 * n + 1].into()))
-    }
-
-    #[inline(always)]
-    fn larger(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        core::array::from_fn(|n| pair(even(a[n]).max(even(b[n])), odd(a[n]).max(odd(b[n]))))
-    }
-
-    #[inline(always)]
-    fn threes(self, before: Self::I32, at: Self::I32, after: Self::I32) -> [Self::I32; 2] {
-        [
-            core::array::from_fn(|n| odd(before[n]) + even(at[n]) + odd(at[n])),
-            core::array::from_fn(|n| even(at[n]) + odd(at[n]) + even(after[n])),
-        ]
-    }
-
-    #[inline(always)]
-    fn less(self, sums: [Self::I32; 2], counts: Self::I32) -> [Self::I32; 2] {
-        [
-            core::array::from_fn(|n| sums[0][n] - even(counts[n])),
-            core::array::from_fn(|n| sums[1][n] - odd(counts[n])),
-        ]
-    }
-
-    #[inline(always)]
-    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        core::array::from_fn(|n| a[n] + b[n])
-    }
-
-    #[inline(always)]
-    fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        core::array::from_fn(|n| a[n].max(b[n]))
-    }
-
-    #[inline(always)]
     fn store(self, a: Self::I32, dst: &mut [i32]) {
         dst[..N].copy_from_slice(&a);
     }
-}
-
-/// Two 16-bit numbers in a word, the even one in the low half.
-#[inline(always)]
-fn pair(even: i32, odd: i32) -> i32 {
-    even & 0xFFFF | odd << 16
-}
-
-#[inline(always)]
-fn even(pair: i32) -> i32 {
-    i32::from(pair as i16)
-}
-
-#[inline(always)]
-fn odd(pair: i32) -> i32 {
-    pair >> 16
 }
