@@ -65,7 +65,11 @@ pub fn contrast<S: Simd>(
         || {
             let pitch = contrast_pitch(input);
             let [first, second] = cells;
-            let row_has_one = |row: &[i32]| row.iter().any(|&cell| cell != INVALID as i32);
+            // Without a branch for each cell.
+            let row_has_one = |row: &[i32]| {
+                let all = row.iter().fold(INVALID as i32, |all, cell| all & cell);
+                all != INVALID as i32
+            };
             let is_valid = |y: &usize| row_has_one(&first[y * pitch..][..pitch]);
             let start = (0..input).find(is_valid).unwrap_or(input);
             let end = (start..input)
@@ -110,7 +114,7 @@ fn levels<'m>(
             pitch,
             BACKGROUND_REACH,
             [first, second],
-            |_, root| root,
+            [i32::MAX; CHANNELS],
             words,
             #[inline(always)]
             |near| {
@@ -131,7 +135,7 @@ fn levels<'m>(
         pitch,
         NOISE_REACH,
         [a, b],
-        |channel, d: i32| d.wrapping_abs().min(most[channel]),
+        most,
         words,
         #[inline(always)]
         |near| {
@@ -148,14 +152,14 @@ struct Near<'m> {
     counts: &'m [i32],
 }
 
-/// Tells, row by row, the sums over the valid cells within `reach`, each taken as its `value`, which is 0
-/// or more.
+/// Tells, row by row, the sums over the valid cells within `reach`, of their sizes, or of the `most` that a
+/// size counts for.
 #[inline(always)]
 fn neighbourhoods(
     pitch: usize,
     reach: usize,
     maps: [&[i32]; CHANNELS],
-    value: impl Fn(usize, i32) -> i32,
+    most: [i32; CHANNELS],
     words: &mut [i32],
     mut tell: impl FnMut(Near<'_>),
 ) {
@@ -166,24 +170,24 @@ fn neighbourhoods(
     columns.fill(0);
     let rows = maps[0].len() / pitch;
     for y in 0..rows + reach {
-        let mut lines = columns.chunks_exact_mut(line);
-        for channel in 0..=CHANNELS {
-            let Some(columns) = lines.next() else { return };
-            let columns = &mut columns[reach..][..pitch];
-            let map = maps[channel % CHANNELS];
-            let of = |cell: i32| match channel {
-                CHANNELS => 1,
-                _ => value(channel, cell),
+        let entering = (y < rows).then_some(y);
+        let leaving = y.checked_sub(2 * reach + 1);
+        for (map, sign) in [(entering, 1), (leaving, -1)] {
+            let Some(row) = map.map(|y| y * pitch..(y + 1) * pitch) else {
+                continue;
             };
-            if y < rows {
-                for (sum, &cell) in columns.iter_mut().zip(&map[y * pitch..][..pitch]) {
-                    *sum += if cell == NONE { 0 } else { of(cell) };
+            let mut lines = columns
+                .chunks_exact_mut(line)
+                .map(|line| &mut line[reach..]);
+            for ((map, most), columns) in maps.iter().zip(most).zip(&mut lines) {
+                for (sum, &cell) in columns.iter_mut().zip(&map[row.clone()]) {
+                    let size = cell.wrapping_abs().min(most);
+                    *sum += if cell == NONE { 0 } else { sign * size };
                 }
             }
-            if let Some(above) = y.checked_sub(2 * reach + 1) {
-                for (sum, &cell) in columns.iter_mut().zip(&map[above * pitch..][..pitch]) {
-                    *sum -= if cell == NONE { 0 } else { of(cell) };
-                }
+            let Some(counts) = lines.next() else { continue };
+            for (count, &cell) in counts.iter_mut().zip(&maps[0][row]) {
+                *count += if cell == NONE { 0 } else { sign };
             }
         }
         if y >= reach {

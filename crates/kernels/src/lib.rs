@@ -48,7 +48,7 @@ pub use isa::*;
 pub use level::{Level, LevelError};
 pub use map::{Map, MapMut, Shape};
 pub use pack::Packed;
-pub use peaks::{MARGIN, NOTHING_FOUND, fold, found_len, near_len, nothing_near, peaks};
+pub use peaks::{MARGIN, fold, found_len, near_len, nothing_near, peaks};
 pub use pointwise::pointwise;
 pub use pool::pool;
 pub use ranks::{RANK_WORDS, ranks};

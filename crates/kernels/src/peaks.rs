@@ -37,40 +37,52 @@ pub fn nothing_near<S: Simd>(s: S, near: &mut [i32]) {
     );
 }
 
-/// Before the first row: less than any sum.
-pub const NOTHING_FOUND: i32 = i32::MIN;
+/// Less than any sum.
+const NOTHING_FOUND: i32 = i32::MIN;
 
 /// Takes rows of counts: `lines` of `pitch` counts each, the first column after a [`MARGIN`]. Each
 /// row completes the sums about the one before it.
 ///
-/// `found` has the columns in strips. Sums lack nine times what a [`Count`](crate::Count) lacks, rests
+/// `found` has sums in even columns, in odd ones, and then rests; what it held counts unless it is begun
+/// `afresh`. Sums lack nine times what a [`Count`](crate::Count) lacks, rests
 /// eight times; see [`fold`].
-pub fn peaks<S: Simd>(s: S, lines: &[i16], pitch: usize, near: &mut [i32], found: &mut [i32]) {
+pub fn peaks<S: Simd>(
+    s: S,
+    lines: &[i16],
+    pitch: usize,
+    near: &mut [i32],
+    found: &mut [i32],
+    afresh: bool,
+) {
     s.vectorize(
         #[inline(always)]
         || {
-            let near = near.chunks_exact_mut(NEAR * S::N);
-            let found = found.chunks_exact_mut(FOUND * S::N);
-            let starts = (MARGIN - 2..).step_by(2 * S::N);
-            for ((near, found), start) in near.zip(found).zip(starts) {
-                strip(s, lines, pitch, start, near, found);
+            let half = found.len() / FOUND;
+            for (strip, near) in near.chunks_exact_mut(NEAR * S::N).enumerate() {
+                let start = MARGIN - 2 + 2 * S::N * strip;
+                let mut most = match afresh {
+                    true => Found::nothing(s),
+                    false => Found::load(s, &found[strip * S::N..], half),
+                };
+                take(s, lines, pitch, start, near, &mut most);
+                most.store(s, &mut found[strip * S::N..], half);
             }
         },
     );
 }
 
+/// Takes rows of the strip that begins two counts after `start`.
 #[inline(always)]
-fn strip<S: Simd>(
+fn take<S: Simd>(
     s: S,
     lines: &[i16],
     pitch: usize,
     start: usize,
     near: &mut [i32],
-    found: &mut [i32],
+    most: &mut Found<S>,
 ) {
     let (before, after) = near.split_at_mut(NEAR / 2 * S::N);
     let (mut above, mut middle) = (Near::load(s, before), Near::load(s, after));
-    let mut most = Found::load(s, found);
     let mut rows = lines.chunks_exact(2 * pitch);
     for two in &mut rows {
         let first = Near::of(s, &two[start..]);
@@ -87,7 +99,6 @@ fn strip<S: Simd>(
     }
     above.store(s, before);
     middle.store(s, after);
-    most.store(s, found);
 }
 
 /// Of the columns of a strip and of their neighbours in a row, or in some: the sums in even and odd
@@ -152,22 +163,29 @@ impl<S: Simd> Found<S> {
     }
 
     #[inline(always)]
-    fn load(s: S, from: &[i32]) -> Self {
+    fn nothing(s: S) -> Self {
+        let nothing = s.bias(&[NOTHING_FOUND; MARGIN]);
         Found {
-            sums: [s.bias(from), s.bias(&from[S::N..])],
-            rests: [s.bias(&from[2 * S::N..]), s.bias(&from[3 * S::N..])],
+            sums: [nothing; 2],
+            rests: [nothing; 2],
+        }
+    }
+
+    /// From four lines, `half` apart.
+    #[inline(always)]
+    fn load(s: S, from: &[i32], half: usize) -> Self {
+        Found {
+            sums: [s.bias(from), s.bias(&from[half..])],
+            rests: [s.bias(&from[2 * half..]), s.bias(&from[3 * half..])],
         }
     }
 
     #[inline(always)]
-    fn store(&self, s: S, to: &mut [i32]) {
-        for (numbers, to) in [self.sums, self.rests]
-            .as_flattened()
-            .iter()
-            .zip(to.chunks_exact_mut(S::N))
-        {
-            s.store(*numbers, to);
-        }
+    fn store(&self, s: S, to: &mut [i32], half: usize) {
+        s.store(self.sums[0], to);
+        s.store(self.sums[1], &mut to[half..]);
+        s.store(self.rests[0], &mut to[2 * half..]);
+        s.store(self.rests[1], &mut to[3 * half..]);
     }
 }
 
@@ -185,33 +203,26 @@ pub fn fold<S: Simd>(
         || {
             let half = found.len() / FOUND;
             let (a, b) = words[..2 * half].split_at_mut(half);
-            for (which, (cells, least)) in cells.into_iter().zip([9, 8]).enumerate() {
-                let strips = found.chunks_exact(FOUND * S::N);
-                for (strip, pairs) in strips.zip(a.chunks_exact_mut(S::N)) {
-                    let strip = &strip[2 * which * S::N..];
-                    s.store(s.max(s.bias(strip), s.bias(&strip[S::N..])), pairs);
+            let found = found.chunks_exact(2 * half.max(1));
+            for ((cells, found), least) in cells.into_iter().zip(found).zip([9, 8]) {
+                let (even, odd) = found.split_at(half);
+                for ((pair, even), odd) in a.iter_mut().zip(even).zip(odd) {
+                    *pair = *even.max(odd);
                 }
-                let pairs = slide::largest(a, b, blocks.block / 2);
-                let at = |column: usize| {
-                    let (strip, lane) = (column / 2 / S::N, column / 2 % S::N);
-                    found[(strip * FOUND + 2 * which + column % 2) * S::N + lane]
-                };
-                let mut start = blocks.first;
-                for cell in cells {
-                    let end = start + blocks.block;
-                    let mut most = NOTHING_FOUND;
-                    if start % 2 == 1 {
-                        most = most.max(at(start));
-                    }
-                    if end % 2 == 1 {
-                        most = most.max(at(end - 1));
-                    }
-                    let from = start.div_ceil(2);
-                    if end / 2 > from {
-                        most = most.max(pairs[from]);
-                    }
-                    *cell = (most + least * -i32::from(NO_COUNT)) as u32;
-                    start = end;
+                // Of as many whole pairs as lie in a block, wherever it starts.
+                let in_block = blocks.block / 2;
+                let pairs = slide::largest(a, b, in_block);
+                let starts = (blocks.first..).step_by(blocks.block.max(1));
+                for (cell, start) in cells.iter_mut().zip(starts) {
+                    let pair = start / 2;
+                    let largest = match (blocks.block % 2, start % 2) {
+                        (0, _) => pairs[pair],
+                        (_, 0) if in_block == 0 => even[pair],
+                        (..) if in_block == 0 => odd[pair],
+                        (_, 0) => pairs[pair].max(even[pair + in_block]),
+                        (..) => odd[pair].max(pairs[pair + 1]),
+                    };
+                    *cell = (largest + least * -i32::from(NO_COUNT)) as u32;
                 }
             }
         },

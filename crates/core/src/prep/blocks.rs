@@ -104,11 +104,13 @@ pub(super) fn reduce<S: Simd, C: Reduced>(
         for t in 0..tiles.len() {
             let tile = tiles.tile(t);
             let padded = tile.start..tile.start + tile.xs.len().next_multiple_of(UNIT);
+            let (lower, after) = tiles.after(t);
             columns.fill(C::zeroed());
             valid.fill(0);
             for y in ys.clone() {
                 let (columns, valid) = (&mut columns[padded.clone()], &mut valid[padded.clone()]);
-                rows.read(s, (y, tile.xs.clone()), tiles.after(t, y), columns, valid);
+                let ahead = (y + lower, after.clone());
+                rows.read(s, (y, tile.xs.clone()), ahead, columns, valid);
             }
             C::totals(s, columns, other, tile.blocks, &mut totals[..tile.us.len()]);
             let in_block = valid[tile.blocks.first..].chunks(tile.blocks.block.max(1));

@@ -5,7 +5,7 @@
 //! A hot pixel or a particle's hit covers one, and however bright it is, nothing is left without it.
 
 use hitgate_kernels::{
-    MARGIN, NO_COUNT, NOTHING_FOUND, Simd, UNIT, fold, found_len, near_len, nothing_near, peaks,
+    MARGIN, NO_COUNT, Simd, UNIT, fold, found_len, near_len, nothing_near, peaks,
 };
 
 use super::INVALID;
@@ -79,9 +79,12 @@ pub(super) fn reduce<S: Simd>(
             let found = &mut found[..found_len(columns)];
             let valid = &mut valid[t * (widest + UNIT)..][..widest + UNIT];
             let padded = tile.start..tile.start + tile.xs.len().next_multiple_of(UNIT);
-            found.fill(NOTHING_FOUND);
+            let (lower, after) = tiles.after(t);
             valid_below.fill(0);
-            lines.fill(NO_COUNT);
+            for line in lines.chunks_exact_mut(pitch) {
+                line[..MARGIN + padded.start].fill(NO_COUNT);
+                line[MARGIN + padded.end..].fill(NO_COUNT);
+            }
             let mut y = first;
             while y <= ys.end {
                 let batch = ROWS.min(ys.end + 1 - y);
@@ -95,29 +98,34 @@ pub(super) fn reduce<S: Simd>(
                         false => &mut valid_below[padded.clone()],
                     };
                     let line = &mut line[MARGIN..][padded.clone()];
-                    rows.read(s, (y, tile.xs.clone()), tiles.after(t, y), line, valid);
+                    let ahead = (y + lower, after.clone());
+                    rows.read(s, (y, tile.xs.clone()), ahead, line, valid);
                 }
-                peaks(s, &lines[..batch * pitch], pitch, near, found);
+                peaks(s, &lines[..batch * pitch], pitch, near, found, y == first);
                 y += batch;
             }
             let blocks = tile.us.len();
             let cells = [&mut largest_sums[..blocks], &mut largest_rests[..blocks]];
             fold(s, found, tile.blocks, folded, cells);
             let in_block = valid[tile.blocks.first..].chunks(tile.blocks.block.max(1));
-            let largest = largest_sums.iter().zip(&*largest_rests);
-            for ((u, valid), (sum, rest)) in tile.us.zip(in_block).zip(largest) {
-                if !seen.contains(&u) || valid.iter().all(|&n| n == 0) {
-                    continue;
-                }
-                for (cells, &found) in [(&mut *sums, sum), (&mut *rests, rest)] {
-                    let cell = &mut cells[v * cells_pitch + u];
-                    *cell = match *cell {
-                        INVALID => found,
-                        before => before.max(found),
-                    };
+            let row = v * cells_pitch;
+            let [sums, rests] = [&mut *sums, &mut *rests].map(|cells| &mut cells[row..]);
+            let found = largest_sums.iter().zip(&*largest_rests);
+            for ((u, valid), (&sum, &rest)) in tile.us.zip(in_block).zip(found) {
+                if seen.contains(&u) && valid.iter().any(|&n| n > 0) {
+                    sums[u] = with(sums[u], sum);
+                    rests[u] = with(rests[u], rest);
                 }
             }
             valid.copy_from_slice(valid_below);
         }
+    }
+}
+
+/// What is known of a block after another piece of it.
+fn with(cell: u32, found: u32) -> u32 {
+    match cell {
+        INVALID => found,
+        before => before.max(found),
     }
 }

@@ -124,11 +124,12 @@ impl<'w> Tiles<'w> {
         self.window.blocks(self.window.top, self.ys.end as u32)
     }
 
-    /// What is read after columns `tile` of row `y`: the tile beside it, or below the first.
-    pub fn after(&self, t: usize, y: usize) -> (usize, Range<usize>) {
+    /// What is read after tile `t`, row for row: the tile beside it, or the first of the blocks below;
+    /// how many rows lower, and the columns.
+    pub fn after(&self, t: usize) -> (usize, Range<usize>) {
         match t + 1 < self.len() {
-            true => (y, self.tile(t + 1).xs),
-            false => (y + self.window.block as usize, self.tile(0).xs),
+            true => (0, self.tile(t + 1).xs),
+            false => (self.window.block as usize, self.tile(0).xs),
         }
     }
 }
