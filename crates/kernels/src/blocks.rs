@@ -1,6 +1,6 @@
 //! Columns → blocks.
 
-use crate::{Simd, slide};
+use crate::{Simd, UNIT, slide};
 
 /// Blocks of columns, side by side.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +11,8 @@ pub struct Blocks {
     pub block: usize,
 }
 
-/// Writes the largest number of each block. `other` is as long as `columns`, and both are lost.
+/// Writes the largest number of each block. Both `columns` and `other` are a [`UNIT`] longer than the
+/// columns that there are, and lost.
 pub fn largest_of_blocks<S: Simd>(
     s: S,
     columns: &mut [u16],
@@ -22,7 +23,8 @@ pub fn largest_of_blocks<S: Simd>(
     s.vectorize(
         #[inline(always)]
         || {
-            let slid = slide::largest(columns, other, blocks.block);
+            let len = columns.len() - UNIT;
+            let slid = slide::largest(columns, other, len, blocks.block);
             let starts = slid[blocks.first..].iter().step_by(blocks.block.max(1));
             for (largest, slid) in largest.iter_mut().zip(starts) {
                 *largest = u64::from(*slid);

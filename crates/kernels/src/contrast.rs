@@ -1,6 +1,6 @@
 //! Cells → levels: how far each stands out of its neighbourhood, in units of the noise there.
 
-use crate::{ACTIVATION_MAX, Simd, slide};
+use crate::{ACTIVATION_MAX, Simd, UNIT, slide};
 
 /// A cell without a valid pixel.
 pub const INVALID: u32 = u32::MAX;
@@ -36,7 +36,7 @@ pub const fn contrast_pitch(input: usize) -> usize {
 /// Words of memory that [`contrast`] works in, for `input` cells a side.
 pub const fn contrast_words(input: usize) -> usize {
     let pitch = contrast_pitch(input);
-    let line = pitch.saturating_add(2 * NOISE_REACH);
+    let line = pitch.saturating_add(2 * NOISE_REACH + UNIT);
     let maps = pitch.saturating_mul(input).saturating_mul(CHANNELS);
     maps.saturating_add(line.saturating_mul(CHANNELS + 1 + 2))
         .saturating_add(pitch.saturating_mul(CHANNELS + 1))
@@ -163,9 +163,10 @@ fn neighbourhoods(
     words: &mut [i32],
     mut tell: impl FnMut(Near<'_>),
 ) {
-    let line = pitch + 2 * reach;
+    let line = pitch + 2 * reach + UNIT;
     let (columns, words) = words.split_at_mut(line * (CHANNELS + 1));
-    let (scratch, words) = words.split_at_mut(2 * line);
+    let (first, words) = words.split_at_mut(line);
+    let (second, words) = words.split_at_mut(line);
     let near = &mut words[..pitch * (CHANNELS + 1)];
     columns.fill(0);
     let rows = maps[0].len() / pitch;
@@ -192,7 +193,8 @@ fn neighbourhoods(
         }
         if y >= reach {
             for (columns, near) in columns.chunks_exact(line).zip(near.chunks_exact_mut(pitch)) {
-                slide::sums(columns, 2 * reach + 1, scratch, near);
+                let others = [&mut *first, &mut *second];
+                slide::sums(columns, 2 * reach + 1, others, near);
             }
             let (first, rest) = near.split_at(pitch);
             let (second, counts) = rest.split_at(pitch);

@@ -5,7 +5,7 @@
 //! neighbours is then one instruction of 16-bit products. What lasts from one row to the next stays in
 //! registers for as many rows as are at hand.
 
-use crate::{Blocks, NO_COUNT, Simd, slide};
+use crate::{Blocks, NO_COUNT, Simd, UNIT, slide};
 
 /// Counts on each side of a line that the loops may look at.
 pub const MARGIN: usize = 32;
@@ -57,14 +57,14 @@ pub fn peaks<S: Simd>(
     s.vectorize(
         #[inline(always)]
         || {
-            let half = found.len() / FOUND;
+            let (rows, half) = (lines.len() / pitch, found.len() / FOUND);
             for (strip, near) in near.chunks_exact_mut(NEAR * S::N).enumerate() {
                 let start = MARGIN - 2 + 2 * S::N * strip;
                 let mut most = match afresh {
                     true => Found::nothing(s),
                     false => Found::load(s, &found[strip * S::N..], half),
                 };
-                take(s, lines, pitch, start, near, &mut most);
+                take(s, lines, [rows, pitch], start, near, &mut most);
                 most.store(s, &mut found[strip * S::N..], half);
             }
         },
@@ -76,24 +76,25 @@ pub fn peaks<S: Simd>(
 fn take<S: Simd>(
     s: S,
     lines: &[i16],
-    pitch: usize,
+    [rows, pitch]: [usize; 2],
     start: usize,
     near: &mut [i32],
     most: &mut Found<S>,
 ) {
     let (before, after) = near.split_at_mut(NEAR / 2 * S::N);
     let (mut above, mut middle) = (Near::load(s, before), Near::load(s, after));
-    let mut rows = lines.chunks_exact(2 * pitch);
-    for two in &mut rows {
-        let first = Near::of(s, &two[start..]);
-        let second = Near::of(s, &two[pitch + start..]);
+    let mut at = start;
+    for _ in 0..rows / 2 {
+        let first = Near::of(s, &lines[at..]);
+        let second = Near::of(s, &lines[at + pitch..]);
+        at += 2 * pitch;
         let shared = middle.with(s, &first);
         most.take(s, above.with(s, &shared));
         most.take(s, shared.with(s, &second));
         (above, middle) = (first, second);
     }
-    if let row @ [_, ..] = rows.remainder() {
-        let below = Near::of(s, &row[start..]);
+    if rows % 2 == 1 {
+        let below = Near::of(s, &lines[at..]);
         most.take(s, above.with(s, &middle.with(s, &below)));
         (above, middle) = (middle, below);
     }
@@ -190,7 +191,7 @@ impl<S: Simd> Found<S> {
 }
 
 /// The largest of `found` in each block: sums into `cells[0]`, rests into `cells[1]`, one number a block.
-/// `words` are two lines of half as many numbers as there are columns.
+/// `words` are two lines of half as many numbers as there are columns and a [`UNIT`] more.
 pub fn fold<S: Simd>(
     s: S,
     found: &[i32],
@@ -202,7 +203,7 @@ pub fn fold<S: Simd>(
         #[inline(always)]
         || {
             let half = found.len() / FOUND;
-            let (a, b) = words[..2 * half].split_at_mut(half);
+            let (a, b) = words.split_at_mut(half + UNIT);
             let found = found.chunks_exact(2 * half.max(1));
             for ((cells, found), least) in cells.into_iter().zip(found).zip([9, 8]) {
                 let (even, odd) = found.split_at(half);
@@ -211,7 +212,7 @@ pub fn fold<S: Simd>(
                 }
                 // Of as many whole pairs as lie in a block, wherever it starts.
                 let in_block = blocks.block / 2;
-                let pairs = slide::largest(a, b, in_block);
+                let pairs = slide::largest(a, b, half, in_block);
                 let starts = (blocks.first..).step_by(blocks.block.max(1));
                 for (cell, start) in cells.iter_mut().zip(starts) {
                     let pair = start / 2;

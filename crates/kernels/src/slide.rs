@@ -1,56 +1,61 @@
 //! The largest, or the sum, of so many neighbours along a line, in steps that double.
+//!
+//! Loops run over whole chunks: lines are [`UNIT`] numbers longer than what is asked for, and what those
+//! hold matters to nobody.
 
-/// Number `i` becomes the largest of `window` numbers from itself on, and of those that there are near
-/// the end; a window of 0 is one of 1. Works in both lines and gives the one that has it; what the other
-/// holds is lost.
+use crate::UNIT;
+
+/// Number `i` of `len` becomes the largest of `window` numbers from itself on, for as long as there are so
+/// many; a window of 0 is one of 1. Works in both lines and gives the one that has it.
 #[inline(always)]
 pub(crate) fn largest<'a, T: Ord + Copy>(
     line: &'a mut [T],
     other: &'a mut [T],
+    len: usize,
     window: usize,
 ) -> &'a [T] {
     let (mut from, mut to) = (line, other);
     let mut reach = 1;
-    while reach < window {
+    while reach < window.min(len) {
         let step = reach.min(window - reach);
-        combine(from, from, to, step, T::max);
+        let n = (len - step).next_multiple_of(UNIT);
+        let far = &from[step..][..n];
+        for ((to, near), far) in to[..n].iter_mut().zip(&from[..n]).zip(far) {
+            *to = *near.max(far);
+        }
         (from, to) = (to, from);
         reach += step;
     }
     from
 }
 
-/// `sums[i]` = the sum of `window` numbers of `line` from number `i` on; `line` is as many longer than
-/// `sums` as that asks for. `words` are twice as long as `line`, what they held does not matter.
+/// `sums[i]` = the sum of `window` numbers of `line` from number `i` on; an odd window. `line` and both
+/// `others` are a window and a [`UNIT`] longer than `sums`.
 #[inline(always)]
-pub(crate) fn sums(line: &[i32], window: usize, words: &mut [i32], sums: &mut [i32]) {
-    let (a, b) = words[..2 * line.len()].split_at_mut(line.len());
-    let (mut from, mut to) = (a, b);
-    from.copy_from_slice(line);
-    sums.fill(0);
-    let (mut done, mut reach) = (0, 1);
+pub(crate) fn sums(line: &[i32], window: usize, others: [&mut [i32]; 2], sums: &mut [i32]) {
+    let n = (sums.len() + window - 1).next_multiple_of(UNIT / 4);
+    sums.copy_from_slice(&line[..sums.len()]);
+    let [mut to, mut from] = others;
+    add(&line[..n], &line[1..], &mut to[..n]);
+    let (mut done, mut reach) = (1, 2);
     while done < window {
+        (from, to) = (to, from);
         if window & reach != 0 {
             for (sum, part) in sums.iter_mut().zip(&from[done..]) {
                 *sum += part;
             }
             done += reach;
         }
-        let len = from.len() - reach;
-        for ((to, near), far) in to[..len].iter_mut().zip(&*from).zip(&from[reach..]) {
-            *to = near + far;
+        if done < window {
+            add(&from[..n], &from[reach..], &mut to[..n]);
         }
         reach *= 2;
-        (from, to) = (to, from);
     }
 }
 
-/// `to[i]` = `of(near[i], far[i + step])`, or `near[i]` where there is no such number.
 #[inline(always)]
-fn combine<T: Copy>(near: &[T], far: &[T], to: &mut [T], step: usize, of: impl Fn(T, T) -> T) {
-    let far = far.get(step..).unwrap_or_default();
+fn add(near: &[i32], far: &[i32], to: &mut [i32]) {
     for ((to, near), far) in to.iter_mut().zip(near).zip(far) {
-        *to = of(*near, *far);
+        *to = near + far;
     }
-    to[far.len()..].copy_from_slice(&near[far.len()..]);
 }

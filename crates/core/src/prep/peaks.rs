@@ -22,7 +22,7 @@ pub(super) fn words(tiles: &Tiles<'_>) -> usize {
     needs::<i16>(ROWS * pitch(columns))
         .saturating_add(needs::<i32>(n * near_len(columns)))
         .saturating_add(needs::<i32>(found_len(columns)))
-        .saturating_add(needs::<i32>(columns))
+        .saturating_add(needs::<i32>(columns + 2 * UNIT))
         .saturating_add(needs::<u16>(n * (columns + UNIT)))
         .saturating_add(needs::<u16>(columns + UNIT))
         .saturating_add(2 * needs::<u32>(columns))
@@ -57,7 +57,7 @@ pub(super) fn reduce<S: Simd>(
     let lines: &mut [i16] = memory.part(ROWS * pitch);
     let near: &mut [i32] = memory.part(n * near_len(widest));
     let found: &mut [i32] = memory.part(found_len(widest));
-    let folded: &mut [i32] = memory.part(widest);
+    let folded: &mut [i32] = memory.part(widest + 2 * UNIT);
     // How many pixels of each column of this row of blocks are valid; and of the row below it, which is
     // read with this one.
     let valid: &mut [u16] = memory.part(n * (widest + UNIT));
@@ -65,6 +65,7 @@ pub(super) fn reduce<S: Simd>(
     let [largest_sums, largest_rests] = [(); 2].map(|()| memory.part::<u32>(widest));
     nothing_near(s, near);
     valid.fill(0);
+    let mut beside = 0..0;
     for (v, ys) in tiles.block_rows() {
         let seen = tiles.window.seen(v);
         // The row above was read with the blocks there.
@@ -81,9 +82,13 @@ pub(super) fn reduce<S: Simd>(
             let padded = tile.start..tile.start + tile.xs.len().next_multiple_of(UNIT);
             let (lower, after) = tiles.after(t);
             valid_below.fill(0);
-            for line in lines.chunks_exact_mut(pitch) {
-                line[..MARGIN + padded.start].fill(NO_COUNT);
-                line[MARGIN + padded.end..].fill(NO_COUNT);
+            // What is beside the columns that are read stays as it is.
+            if beside != padded {
+                for line in lines.chunks_exact_mut(pitch) {
+                    line[..MARGIN + padded.start].fill(NO_COUNT);
+                    line[MARGIN + padded.end..].fill(NO_COUNT);
+                }
+                beside.clone_from(&padded);
             }
             let mut y = first;
             while y <= ys.end {
@@ -98,10 +103,16 @@ pub(super) fn reduce<S: Simd>(
                         false => &mut valid_below[padded.clone()],
                     };
                     let line = &mut line[MARGIN..][padded.clone()];
-                    let ahead = (y + lower, after.clone());
-                    rows.read(s, (y, tile.xs.clone()), ahead, line, valid);
+                    rows.read(
+                        s,
+                        (y, tile.xs.clone()),
+                        (y + lower, after.clone()),
+                        line,
+                        valid,
+                    );
                 }
-                peaks(s, &lines[..batch * pitch], pitch, near, found, y == first);
+                let lines = &lines[..batch * pitch];
+                peaks(s, lines, pitch, near, found, y == first);
                 y += batch;
             }
             let blocks = tile.us.len();

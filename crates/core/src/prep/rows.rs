@@ -49,6 +49,7 @@ impl<'f, P: Pixel> Pixels<'f, P> {
         }
     }
 
+    /// The bytes of `part`; none where the frame does not have it.
     fn bytes(&self, (y, xs): &Part) -> &'f [u8] {
         let first = y * self.columns + xs.start;
         let bytes = first * size_of::<P>()..(first + xs.len()) * size_of::<P>();

@@ -104,11 +104,15 @@ impl<'w> Tiles<'w> {
         }
         let before = if from > panel[0] { 2 } else { 0 };
         let place = from - before;
-        // A piece that is off the panel has nothing to read.
-        let end = if to > from { to + 1 } else { place };
-        let [start, end] = [place, end].map(|x| x.clamp(panel[0], panel[1]));
+        // Whole units, as far as the panel goes; a piece that is off the panel has nothing to read.
+        let start = place.clamp(panel[0], panel[1]);
+        let columns = (to + 1 - start).max(0) as usize;
+        let end = match to > from {
+            true => (start + columns.next_multiple_of(UNIT) as i64).min(panel[1]),
+            false => start,
+        };
         Tile {
-            xs: start as usize..end.max(start) as usize,
+            xs: start as usize..end as usize,
             start: (start - place) as usize,
             blocks: Blocks {
                 first: before as usize,
