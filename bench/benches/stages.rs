@@ -32,6 +32,7 @@ fn network(c: &mut Criterion) {
     group.finish();
 }
 
+/// On a warm frame; beside a read pass and cold it is the bench `prep`.
 fn preparation(c: &mut Criterion) {
     let mut group = c.benchmark_group("preparation");
     for detector in [Detector::JungfrauModule, Detector::Eiger1M] {
@@ -40,9 +41,12 @@ fn preparation(c: &mut Criterion) {
         let mut words = vec![0; preparation.words()];
         let mut map = vec![0; preparation.map_bytes()];
         group.throughput(Throughput::Bytes(frame.payload.len() as u64));
-        group.bench_function(detector.name(), |b| {
-            b.iter(|| preparation.run(black_box(&frame.as_frame()), &mut words, &mut map));
-        });
+        for level in Level::all_available() {
+            group.bench_function(format!("{}, {}", detector.name(), level.name()), |b| {
+                let frame = frame.as_frame();
+                b.iter(|| preparation.run(level, black_box(&frame), &mut words, &mut map));
+            });
+        }
     }
     group.finish();
 }

@@ -20,8 +20,8 @@ fn score_by_hand(model: &Model<'_>, frame: &hitgate_sim::Simulated) -> Result<Sc
     let preparation = frame.preparation(input.size, input.reduce);
     let mut words = vec![0; preparation.words()];
     let mut map = vec![0; preparation.map_bytes()];
-    preparation.run(&frame.as_frame(), &mut words, &mut map)?;
     let level = Level::by_name("scalar").unwrap();
+    preparation.run(level, &frame.as_frame(), &mut words, &mut map)?;
     let memory = Plan::memory(model, level);
     let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
     let plan = Plan::new(model, level, &mut packed).unwrap();

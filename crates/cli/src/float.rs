@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use hitgate_core::frame::Frame;
 use hitgate_core::prep::Reduce;
 use hitgate_import::onnx::{FloatNet, OnnxFile};
+use hitgate_kernels::Level;
 use hitgate_sim::D_WATER;
 
 use crate::module::{Input, Prepared};
@@ -107,6 +108,7 @@ fn map(prepared: &Prepared, picture: &Picture) -> Option<Vec<u8>> {
     let frame = Frame::parse(picture.frame.bytes()).ok()?;
     let mut words = vec![0; preparation.words()];
     let mut map = vec![0; preparation.map_bytes()];
-    preparation.run(&frame, &mut words, &mut map).ok()?;
+    let made = preparation.run(Level::detect(), &frame, &mut words, &mut map);
+    made.ok()?;
     Some(map)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use hitgate_core::frame::Frame;
 use hitgate_core::prep::{MAP_MAX, Preparation, Window};
+use hitgate_kernels::Level;
 
 use crate::module::Input;
 use crate::open::{DescribeArgs, Pictures};
@@ -59,7 +60,7 @@ impl FrameMap {
     fn of(preparation: &Preparation<'_>, frame: &Frame<'_>) -> Result<Self> {
         let mut words = vec![0; preparation.words()];
         let mut levels = vec![0; preparation.map_bytes()];
-        let made = preparation.run(frame, &mut words, &mut levels);
+        let made = preparation.run(Level::detect(), frame, &mut words, &mut levels);
         made.map_err(|fault| anyhow!("{fault}"))?;
         Ok(FrameMap {
             window: preparation.window,

@@ -12,6 +12,7 @@ use crate::verdict::Score;
 
 /// Preparation and network on the calling thread, in memory that the caller gave.
 pub struct Cpu<'m> {
+    level: Level,
     preparations: &'m [Preparation<'m>],
     words: &'m mut [u32],
     map: &'m mut [u8],
@@ -112,6 +113,7 @@ impl<'m> Cpu<'m> {
             return Err(CpuError::Memory);
         }
         Ok(Cpu {
+            level,
             preparations,
             words: buffers.scratch,
             map: buffers.map.get_mut(..needs.map).ok_or(CpuError::Memory)?,
@@ -130,7 +132,7 @@ impl<'m> Cpu<'m> {
         let started = now_ns();
         let module = usize::from(frame.header.module_id);
         let prepared = match self.preparations.get(module) {
-            Some(preparation) => preparation.run(frame, self.words, self.map),
+            Some(preparation) => preparation.run(self.level, frame, self.words, self.map),
             None => Err(Fault::UnknownModule),
         };
         let prepared_at = now_ns();

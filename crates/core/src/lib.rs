@@ -40,7 +40,7 @@
 //! slot[..HEADER_LEN].copy_from_slice(&FrameHeader::new(48, 64, PixelType::U16).seal());
 //!
 //! let frame = Frame::parse(&slot).map_err(|(fault, _)| fault)?;
-//! preparation.run(&frame, &mut words, &mut map)?;
+//! preparation.run(level, &frame, &mut words, &mut map)?;
 //! let score = model.score(plan.infer(&mut arena, &map)?);
 //! let decision = policy.decide(&frame.header, Ok(score), None, 0);
 //! let record = Record::new(&frame.header, Some(score), &decision, identity, 0);

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use hitgate_core::frame::{Fault, Frame, FrameHeader, PixelType};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Reduce, Window};
+use hitgate_kernels::Level;
 
 /// Exit status of the reference where no pixel of the window was measured.
 const NO_VALID_PIXEL: i32 = 3;
@@ -83,7 +84,9 @@ impl Case {
         };
         let mut words = vec![7; preparation.words()];
         let mut map = vec![255; preparation.map_bytes()];
-        preparation.run(&frame, &mut words, &mut map).map(|_| map)
+        preparation
+            .run(Level::detect(), &frame, &mut words, &mut map)
+            .map(|_| map)
     }
 
     /// What `prep.c` reads.

@@ -22,25 +22,36 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+mod blocks;
+mod contrast;
+mod counts;
 mod dense;
 mod depthwise;
 mod isa;
 mod level;
 mod map;
 pub mod pack;
+mod peaks;
 mod pointwise;
 mod pool;
+mod ranks;
 mod simd;
+mod slide;
 mod stem;
 
+pub use blocks::{Blocks, largest_of_blocks};
+pub use contrast::{INVALID, contrast, contrast_pitch, contrast_words};
+pub use counts::{Column, Count, Largest, NO_COUNT, Pixel, Rule, Sum, UNIT, counts};
 pub use dense::dense;
 pub use depthwise::depthwise;
 pub use isa::*;
 pub use level::{Level, LevelError};
 pub use map::{Map, MapMut, Shape};
 pub use pack::Packed;
+pub use peaks::{MARGIN, fold, found_len, near_len, nothing_near, peaks};
 pub use pointwise::pointwise;
 pub use pool::pool;
+pub use ranks::{RANK_WORDS, ranks};
 pub use simd::{Op, Simd};
 pub use stem::{stem, stem_input, stem_inputs};
 

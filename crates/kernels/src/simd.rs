@@ -1,5 +1,5 @@
-//! What a CPU level must be able to do: eight operations on registers of [`Simd::N`] channels, and a
-//! tile of sums, which follows from them.
+//! What a CPU level must be able to do: eight operations of the network and as many of the
+//! preparation, on registers of [`Simd::N`] channels, and what follows from them.
 
 /// A CPU level as a value: who holds one has proved that the CPU has its instructions, because its
 /// type can be made by detection only.
@@ -78,6 +78,99 @@ pub trait Simd: Copy + Send + Sync + 'static {
     ) -> [[Self::I32; R]; P] {
         dots(self, [bias; P], pixels, weights)
     }
+
+    /// Writes the `N` numbers to the start of `dst`.
+    fn store(self, a: Self::I32, dst: &mut [i32]);
+
+    // What follows has a slow default, for a level to begin with.
+
+    /// Asks for the cache line of the first of `bytes`, for a while later.
+    #[inline(always)]
+    fn prefetch(self, _bytes: &[u8]) {}
+    /// `lanes[i]` = all ones where bit `i` is set, else 0.
+    #[inline(always)]
+    fn spread(self, bits: u32, lanes: &mut [u16; 32]) {
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane = 0u16.wrapping_sub((bits >> i & 1) as u16);
+        }
+    }
+    /// `a[n] + b[n]`.
+    #[inline(always)]
+    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        each(self, a, b, |a, b| a + b)
+    }
+    /// The larger of `a[n]` and `b[n]`.
+    #[inline(always)]
+    fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        each(self, a, b, i32::max)
+    }
+    /// The first `2 N` counts of `src`: those of column `2 n` and `2 n + 1` in the halves of lane `n`.
+    #[inline(always)]
+    fn counts(self, src: &[i16]) -> Self::I32 {
+        let mut lanes = [0; MOST_LANES];
+        for (lane, [even, odd]) in lanes.iter_mut().zip(src[..2 * Self::N].as_chunks().0) {
+            *lane = pair((*even).into(), (*odd).into());
+        }
+        self.bias(&lanes)
+    }
+    /// The larger of each two counts.
+    #[inline(always)]
+    fn larger(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        each(self, a, b, |a, b| {
+            pair(even(a).max(even(b)), odd(a).max(odd(b)))
+        })
+    }
+    /// Of each count `at` and its neighbours the sum, in even and in odd columns; `before` and `after`
+    /// are the counts two columns to the left and to the right.
+    #[inline(always)]
+    fn threes(self, before: Self::I32, at: Self::I32, after: Self::I32) -> [Self::I32; 2] {
+        [
+            each(self, before, at, |before, at| {
+                odd(before) + even(at) + odd(at)
+            }),
+            each(self, at, after, |at, after| {
+                even(at) + odd(at) + even(after)
+            }),
+        ]
+    }
+    /// The sums in even and in odd columns less the counts there.
+    #[inline(always)]
+    fn less(self, sums: [Self::I32; 2], counts: Self::I32) -> [Self::I32; 2] {
+        [
+            each(self, sums[0], counts, |sum, counts| sum - even(counts)),
+            each(self, sums[1], counts, |sum, counts| sum - odd(counts)),
+        ]
+    }
+}
+
+/// The lanes of the widest level.
+const MOST_LANES: usize = 16;
+
+#[inline(always)]
+fn each<S: Simd>(s: S, a: S::I32, b: S::I32, of: impl Fn(i32, i32) -> i32) -> S::I32 {
+    let [mut a_lanes, mut b_lanes] = [[0; MOST_LANES]; 2];
+    s.store(a, &mut a_lanes);
+    s.store(b, &mut b_lanes);
+    for (a, b) in a_lanes[..S::N].iter_mut().zip(b_lanes) {
+        *a = of(*a, b);
+    }
+    s.bias(&a_lanes)
+}
+
+/// Two 16-bit numbers in a word, the even one in the low half.
+#[inline(always)]
+fn pair(even: i32, odd: i32) -> i32 {
+    even & 0xFFFF | odd << 16
+}
+
+#[inline(always)]
+fn even(pair: i32) -> i32 {
+    i32::from(pair as i16)
+}
+
+#[inline(always)]
+fn odd(pair: i32) -> i32 {
+    pair >> 16
 }
 
 /// Channels that the widest register has.

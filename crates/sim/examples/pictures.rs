@@ -5,6 +5,7 @@
 //! the one that the network sees, a picture for each of its channels.
 
 use hitgate_core::prep::Reduce;
+use hitgate_kernels::Level;
 use hitgate_sim::{Mix, Simulated, Simulator};
 use std::path::Path;
 
@@ -43,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let preparation = frame.preparation(INPUT, Reduce::Peaks);
         let mut words = vec![0; preparation.words()];
         let mut map = vec![0; preparation.map_bytes()];
-        preparation.run(&frame.as_frame(), &mut words, &mut map)?;
+        preparation.run(Level::detect(), &frame.as_frame(), &mut words, &mut map)?;
         for (first, channel) in ["sums", "rests"].into_iter().enumerate() {
             let levels: Vec<u8> = map.iter().skip(first).step_by(2).map(|l| 2 * l).collect();
             let path = folder.join(format!("{name}-{channel}.pgm"));

@@ -10,6 +10,7 @@ use crate::{D_WATER, Truth};
 use hitgate_core::frame::{Frame, FrameHeader, PixelType};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Reduce, Window};
 use hitgate_formats::geometry::Geometry;
+use hitgate_kernels::Level;
 use std::borrow::Cow;
 
 /// Makes labelled frames: frame `index` is a function of the seed, the mix, the detector and the
@@ -20,6 +21,8 @@ pub struct Simulator {
     mix: Mix,
     /// The one instrument of a run on a fixed detector.
     fixed: Option<Instrument>,
+    /// What maps are made with.
+    level: Level,
 }
 
 /// A frame and what is true of it.
@@ -80,6 +83,7 @@ impl Simulator {
             seed,
             mix,
             fixed: None,
+            level: Level::detect(),
         }
     }
 
@@ -92,6 +96,7 @@ impl Simulator {
             seed,
             mix,
             fixed: Some(instrument),
+            level: Level::detect(),
         }
     }
 
@@ -218,7 +223,8 @@ impl Simulator {
             payload: &scratch.payload,
         };
         scratch.words.resize(preparation.words(), 0);
-        if preparation.run(&frame, &mut scratch.words, map).is_err() {
+        let made = preparation.run(self.level, &frame, &mut scratch.words, map);
+        if made.is_err() {
             map.fill(0);
         }
         let in_cells = |at: f64, first: i32| (at - f64::from(first)) / f64::from(window.block);

@@ -1,80 +1,129 @@
 //! A block of pixels → one cell: its largest count, or its mean.
 
-use super::{INVALID, LARGEST_CELL, Window};
+use hitgate_kernels::{Blocks, Column, Largest, Simd, Sum, UNIT, largest_of_blocks};
 
-/// What becomes of the pixels of a block.
-pub(super) trait Cell: Default {
-    fn add(&mut self, count: u32);
-    /// At most [`LARGEST_CELL`], or [`INVALID`].
-    fn value(&self) -> u32;
+use super::memory::{Memory, needs};
+use super::rows::Rows;
+use super::tiles::Tiles;
+use super::{INVALID, LARGEST_CELL};
+
+/// What becomes of the counts of a block, which are put together column by column.
+pub(super) trait Reduced: Column + bytemuck::Pod {
+    /// Writes what each block has of its columns; `other` is as long as `columns`, and both are lost.
+    fn totals<S: Simd>(
+        s: S,
+        columns: &mut [Self],
+        other: &mut [Self],
+        blocks: Blocks,
+        totals: &mut [u64],
+    );
+    /// How many pixels of a block are valid, of those in each column; or whether any is.
+    fn valid(columns: &[u16]) -> u64;
+    /// What two pieces of a block have together.
+    fn with(total: u64, other: u64) -> u64;
+    /// The cell of a block with so many valid pixels, at most [`LARGEST_CELL`].
+    fn cell(total: u64, valid: u64) -> u64;
 }
 
-/// Reduces each block of the window to its cell. `count` tells the count of pixel `i` of the frame,
-/// and excludes it with `None`.
-pub(super) fn reduce<C: Cell>(
-    window: &Window,
-    [columns, rows]: [u32; 2],
+impl Reduced for Largest {
+    fn totals<S: Simd>(
+        s: S,
+        columns: &mut [Self],
+        other: &mut [Self],
+        blocks: Blocks,
+        totals: &mut [u64],
+    ) {
+        largest_of_blocks(s, columns, other, blocks, totals);
+    }
+
+    fn valid(columns: &[u16]) -> u64 {
+        u64::from(columns.iter().any(|&n| n > 0))
+    }
+
+    fn with(total: u64, other: u64) -> u64 {
+        total.max(other)
+    }
+
+    fn cell(total: u64, _: u64) -> u64 {
+        total
+    }
+}
+
+impl Reduced for Sum {
+    fn totals<S: Simd>(
+        _: S,
+        columns: &mut [Self],
+        _: &mut [Self],
+        blocks: Blocks,
+        totals: &mut [u64],
+    ) {
+        let blocks = columns[blocks.first..].chunks(blocks.block.max(1));
+        for (total, block) in totals.iter_mut().zip(blocks) {
+            *total = block.iter().sum();
+        }
+    }
+
+    fn valid(columns: &[u16]) -> u64 {
+        columns.iter().map(|&n| u64::from(n)).sum()
+    }
+
+    fn with(total: u64, other: u64) -> u64 {
+        total + other
+    }
+
+    /// In sixteenths, rounded.
+    fn cell(total: u64, valid: u64) -> u64 {
+        (16 * total + valid / 2) / valid
+    }
+}
+
+/// Words of memory that [`reduce`] works in.
+pub(super) fn words<C>(tiles: &Tiles<'_>) -> usize {
+    let columns = tiles.widest() + UNIT;
+    (2 * needs::<C>(columns))
+        .saturating_add(needs::<u16>(columns))
+        .saturating_add(needs::<u64>(columns))
+}
+
+/// Reduces each block of the window that it sees to its cell; one without a valid pixel is invalid.
+pub(super) fn reduce<S: Simd, C: Reduced>(
+    s: S,
+    tiles: &Tiles<'_>,
+    rows: &mut impl Rows,
     cells: &mut [u32],
-    count: impl Fn(usize) -> Option<u32>,
+    memory: &mut Memory<'_>,
 ) {
     cells.fill(INVALID);
-    for (v, ys) in window.blocks(window.top, rows) {
-        for (u, xs) in window.blocks(window.left, columns) {
-            if !window.sees(u, v) {
-                continue;
-            }
-            let mut cell = C::default();
+    let widest = tiles.widest() + UNIT;
+    let [columns, other] = [(); 2].map(|()| memory.part::<C>(widest));
+    let valid: &mut [u16] = memory.part(widest);
+    let totals: &mut [u64] = memory.part(widest);
+    for (v, ys) in tiles.block_rows() {
+        let seen = tiles.window.seen(v);
+        let mut whole = (0, 0);
+        for t in 0..tiles.len() {
+            let tile = tiles.tile(t);
+            let padded = tile.start..tile.start + tile.xs.len().next_multiple_of(UNIT);
+            let (lower, after) = tiles.after(t);
+            columns.fill(C::zeroed());
+            valid.fill(0);
             for y in ys.clone() {
-                let first = y * columns as usize;
-                for x in xs.clone() {
-                    if let Some(count) = count(first + x) {
-                        cell.add(count);
+                let (columns, valid) = (&mut columns[padded.clone()], &mut valid[padded.clone()]);
+                let ahead = (y + lower, after.clone());
+                rows.read(s, (y, tile.xs.clone()), ahead, columns, valid);
+            }
+            C::totals(s, columns, other, tile.blocks, &mut totals[..tile.us.len()]);
+            let in_block = valid[tile.blocks.first..].chunks(tile.blocks.block.max(1));
+            for ((u, valid), total) in tile.us.zip(in_block).zip(&*totals) {
+                whole = (C::with(whole.0, *total), whole.1 + C::valid(valid));
+                if tile.ends {
+                    if seen.contains(&u) && whole.1 > 0 {
+                        let cell = C::cell(whole.0, whole.1).min(u64::from(LARGEST_CELL));
+                        cells[v * tiles.window.input as usize + u] = cell as u32;
                     }
+                    whole = (0, 0);
                 }
             }
-            cells[v * window.input as usize + u] = cell.value();
-        }
-    }
-}
-
-#[derive(Default)]
-pub(super) struct Maximum {
-    largest: u32,
-    any: bool,
-}
-
-impl Cell for Maximum {
-    #[inline(always)]
-    fn add(&mut self, count: u32) {
-        self.largest = self.largest.max(count);
-        self.any = true;
-    }
-
-    fn value(&self) -> u32 {
-        match self.any {
-            true => self.largest.min(LARGEST_CELL),
-            false => INVALID,
-        }
-    }
-}
-
-#[derive(Default)]
-pub(super) struct Mean {
-    sum: u64,
-    n: u64,
-}
-
-impl Cell for Mean {
-    #[inline(always)]
-    fn add(&mut self, count: u32) {
-        self.sum += u64::from(count);
-        self.n += 1;
-    }
-
-    fn value(&self) -> u32 {
-        match (16 * self.sum + self.n / 2).checked_div(self.n) {
-            Some(mean) => mean.min(u64::from(LARGEST_CELL)) as u32,
-            None => INVALID,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use core::ops::Range;
 
-use super::{Excluded, Pixel, Preparation};
+use hitgate_kernels::Pixel;
+
+use super::Preparation;
+use super::rows::values;
 use crate::frame::{Fault, Frame, PixelType};
 
 /// What [`Preparation::read_counts`] writes for an excluded pixel.
@@ -34,7 +37,7 @@ impl Preparation<'_> {
         let payload = frame.payload;
         match (self.correction(frame)?, self.pixel_type) {
             (Some(correction), _) => self.write_counts(area, counts, |i| {
-                correction.count(i, u16::load(&payload[i * u16::SIZE..]))
+                correction.count(i, u16::load(u16::stored(payload)[i]))
             }),
             (None, PixelType::U8) => self.write_pixels::<u8>(area, counts, payload),
             (None, PixelType::U16) => self.write_pixels::<u16>(area, counts, payload),
@@ -45,16 +48,17 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    fn write_pixels<P: Pixel>(
+    fn write_pixels<P: Pixel + TryFrom<i64>>(
         &self,
         area: (Range<usize>, Range<usize>),
         counts: &mut [u32],
         payload: &[u8],
     ) {
-        let excluded = Excluded::<P>::new(&self.mask_values);
+        let excluded = values::<P>(&self.mask_values);
+        let pixels = P::stored(payload);
         self.write_counts(area, counts, |i| {
-            let pixel = P::load(&payload[i * P::SIZE..]);
-            (!excluded.has(pixel)).then(|| pixel.count())
+            let pixel = P::load(pixels[i]);
+            (!excluded.contains(&pixel)).then(|| pixel.count(u32::MAX))
         });
     }
 

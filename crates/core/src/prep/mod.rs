@@ -6,11 +6,11 @@
 //! read once.
 
 mod blocks;
-mod contrast;
 mod counts;
-mod equalize;
+mod memory;
 mod peaks;
-mod pixel;
+mod rows;
+mod tiles;
 mod window;
 
 pub use counts::{EXCLUDED, LARGEST_COUNT};
@@ -18,8 +18,13 @@ pub use window::Window;
 
 use crate::correct::Correction;
 use crate::frame::{Fault, Frame, NO_CELL, PixelType};
-use blocks::{Maximum, Mean};
-use pixel::{Excluded, Pixel};
+use hitgate_kernels::{
+    INVALID, Largest, Level, Op, Pixel, RANK_WORDS, Simd, Sum, contrast, contrast_pitch,
+    contrast_words, ranks,
+};
+use memory::{LOST, Memory, needs};
+use rows::{Corrected, Pixels, Rows};
+use tiles::Tiles;
 
 /// How counts become a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,20 +125,26 @@ pub struct Statistics {
 
 /// The largest count of a cell; a sum of 3 × 3 counts may be nine times as large.
 const LARGEST_CELL: u32 = 0xFFFF;
-/// A cell without a valid pixel.
-const INVALID: u32 = u32::MAX;
 /// The largest value of a map.
 pub const MAP_MAX: u32 = 127;
 
 impl Statistics {
-    fn of(cells: &[u32]) -> Result<Self, Fault> {
-        let mut found = Statistics::default();
-        for &cell in cells.iter().filter(|&&cell| cell != INVALID) {
-            found.valid_cells += 1;
-            found.zero_cells += u32::from(cell == 0);
-            found.largest = found.largest.max(cell);
-            found.sum += u64::from(cell);
-        }
+    fn of<S: Simd>(s: S, cells: &[u32]) -> Result<Self, Fault> {
+        let found = s.vectorize(
+            #[inline(always)]
+            || {
+                let mut found = Statistics::default();
+                for &cell in cells {
+                    let valid = cell != INVALID;
+                    let cell = if valid { cell } else { 0 };
+                    found.valid_cells += u32::from(valid);
+                    found.zero_cells += u32::from(valid && cell == 0);
+                    found.largest = found.largest.max(cell);
+                    found.sum += u64::from(cell);
+                }
+                found
+            },
+        );
         match found.valid_cells {
             0 => Err(Fault::NoValidPixel),
             _ => Ok(found),
@@ -144,33 +155,52 @@ impl Statistics {
 impl Preparation<'_> {
     /// Bytes of a map.
     pub const fn map_bytes(&self) -> usize {
-        self.cells().saturating_mul(self.reduce.channels() as usize)
+        let side = self.window.input as usize;
+        side.saturating_mul(side)
+            .saturating_mul(self.reduce.channels() as usize)
     }
 
     /// Words of memory that [`run`](Self::run) works in.
     pub fn words(&self) -> usize {
-        let input = self.window.input;
+        let tiles = self.tiles();
+        let input = self.window.input as usize;
+        let cells = self.cells_pitch().saturating_mul(input);
+        let channels = self.reduce.channels() as usize;
         let working = match self.reduce {
-            Reduce::Maximum | Reduce::Mean => equalize::WORDS,
-            Reduce::Peaks => contrast::words(input).max(peaks::words(&self.window, self.columns)),
+            Reduce::Maximum => blocks::words::<Largest>(&tiles).max(RANK_WORDS),
+            Reduce::Mean => blocks::words::<Sum>(&tiles).max(RANK_WORDS),
+            Reduce::Peaks => peaks::words(&tiles).max(contrast_words(input)),
         };
-        self.map_bytes().saturating_add(working)
+        let corrected = match self.corrections {
+            [] => 0,
+            _ => needs::<u32>(tiles.widest()),
+        };
+        LOST.saturating_add(channels.saturating_mul(needs::<u32>(cells)))
+            .saturating_add(corrected)
+            .saturating_add(working)
     }
 
-    /// Cells of a map.
-    const fn cells(&self) -> usize {
-        let side = self.window.input as usize;
-        side.saturating_mul(side)
+    fn tiles(&self) -> Tiles<'_> {
+        Tiles::new(&self.window, [self.columns, self.rows])
     }
 
-    /// Makes the map of `frame`: [`map_bytes`](Self::map_bytes) bytes, row by row, the channels of
-    /// a cell together.
+    /// Cells from one row of them to the next.
+    const fn cells_pitch(&self) -> usize {
+        match self.reduce {
+            Reduce::Maximum | Reduce::Mean => self.window.input as usize,
+            Reduce::Peaks => contrast_pitch(self.window.input as usize),
+        }
+    }
+
+    /// Makes the map of `frame` with the instructions of `level`, which do not change it:
+    /// [`map_bytes`](Self::map_bytes) bytes, row by row, the channels of a cell together.
     ///
     /// # Errors
     /// [`Fault::Shape`] where the frame is not of the configured shape, or the map or the `words`
     /// are not as many as asked for; [`Fault::NoValidPixel`] where nothing was measured.
     pub fn run(
         &self,
+        level: Level,
         frame: &Frame<'_>,
         words: &mut [u32],
         map: &mut [u8],
@@ -178,18 +208,46 @@ impl Preparation<'_> {
         if !self.fits(frame) || map.len() != self.map_bytes() || words.len() < self.words() {
             return Err(Fault::Shape);
         }
-        let payload = frame.payload;
-        match (self.correction(frame)?, self.pixel_type) {
-            (Some(correction), _) => self.reduce(words, map, |i| {
-                let word = u16::load(&payload[i * u16::SIZE..]);
-                Some(correction.count(i, word)?.min(self.saturation))
-            }),
-            (None, PixelType::U8) => self.counts::<u8>(payload, words, map),
-            (None, PixelType::U16) => self.counts::<u16>(payload, words, map),
-            (None, PixelType::U32) => self.counts::<u32>(payload, words, map),
-            (None, PixelType::I16) => self.counts::<i16>(payload, words, map),
-            (None, PixelType::I32) => self.counts::<i32>(payload, words, map),
+        let (payload, mut memory) = (frame.payload, Memory::new(words));
+        let tiles = &self.tiles();
+        if let Some(correction) = self.correction(frame)? {
+            let line = memory.part(tiles.widest());
+            let rows = Corrected::new(payload, self, correction, line);
+            return level.run(Run {
+                preparation: self,
+                tiles,
+                rows,
+                memory,
+                map,
+            });
         }
+        match self.pixel_type {
+            PixelType::U8 => self.run_on::<u8>(level, payload, memory, map),
+            PixelType::U16 => self.run_on::<u16>(level, payload, memory, map),
+            PixelType::U32 => self.run_on::<u32>(level, payload, memory, map),
+            PixelType::I16 => self.run_on::<i16>(level, payload, memory, map),
+            PixelType::I32 => self.run_on::<i32>(level, payload, memory, map),
+        }
+    }
+
+    /// Pixels that are counts.
+    fn run_on<P: Pixel + TryFrom<i64>>(
+        &self,
+        level: Level,
+        payload: &[u8],
+        memory: Memory<'_>,
+        map: &mut [u8],
+    ) -> Result<Statistics, Fault> {
+        let values = rows::values::<P>(&self.mask_values);
+        let rows = Pixels::new(payload, self, &values);
+        let tiles = &self.tiles();
+        level.run(Run {
+            preparation: self,
+            tiles,
+            rows,
+            memory,
+            map,
+        })
     }
 
     /// Whether the frame is of the configured shape.
@@ -219,51 +277,50 @@ impl Preparation<'_> {
             _ => Err(Fault::Shape),
         }
     }
+}
 
-    /// Pixels that are counts.
-    fn counts<P: Pixel>(
-        &self,
-        payload: &[u8],
-        words: &mut [u32],
-        map: &mut [u8],
-    ) -> Result<Statistics, Fault> {
-        let excluded = Excluded::<P>::new(&self.mask_values);
-        self.reduce(words, map, |i| {
-            let pixel = P::load(&payload[i * P::SIZE..]);
-            (!excluded.has(pixel)).then(|| pixel.count().min(self.saturation))
-        })
-    }
+/// A frame to be prepared.
+struct Run<'r, 'm, R> {
+    preparation: &'r Preparation<'r>,
+    tiles: &'r Tiles<'r>,
+    rows: R,
+    memory: Memory<'m>,
+    map: &'r mut [u8],
+}
 
-    /// Reduces and takes to levels; `count` tells the count of pixel `i`, and excludes it with
-    /// `None`.
-    fn reduce(
-        &self,
-        words: &mut [u32],
-        map: &mut [u8],
-        count: impl Fn(usize) -> Option<u32>,
-    ) -> Result<Statistics, Fault> {
-        let window = &self.window;
-        let shape = [self.columns, self.rows];
-        let input = window.input as usize;
-        let count = |i| match self.mask.excludes(i) {
-            true => None,
-            false => count(i),
-        };
-        let (cells, words) = words.split_at_mut(self.cells());
-        match self.reduce {
-            Reduce::Maximum => blocks::reduce::<Maximum>(window, shape, cells, count),
-            Reduce::Mean => blocks::reduce::<Mean>(window, shape, cells, count),
+impl<R: Rows> Op for Run<'_, '_, R> {
+    type Output = Result<Statistics, Fault>;
+
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        let Run {
+            preparation,
+            tiles,
+            mut rows,
+            mut memory,
+            map,
+        } = self;
+        let input = preparation.window.input as usize;
+        let pitch = preparation.cells_pitch();
+        let cells: &mut [u32] = memory.part(pitch * input);
+        match preparation.reduce {
+            Reduce::Maximum => {
+                blocks::reduce::<_, Largest>(s, tiles, &mut rows, cells, &mut memory.again());
+            }
+            Reduce::Mean => {
+                blocks::reduce::<_, Sum>(s, tiles, &mut rows, cells, &mut memory.again());
+            }
             Reduce::Peaks => {
-                let (rests, words) = words.split_at_mut(self.cells());
-                peaks::reduce(window, shape, [cells, rests], words, count);
-                let found = Statistics::of(cells)?;
-                contrast::contrast(input, cells, words, map, [0, 2]);
-                contrast::contrast(input, rests, words, map, [1, 2]);
+                let rests = memory.part(pitch * input);
+                let both = [&mut *cells, &mut *rests];
+                peaks::reduce(s, tiles, &mut rows, both, pitch, &mut memory.again());
+                let found = Statistics::of(s, cells)?;
+                let both = [cells, rests].map(bytemuck::cast_slice_mut);
+                contrast(s, input, both, memory.part(contrast_words(input)), map);
                 return Ok(found);
             }
         }
-        let found = Statistics::of(cells)?;
-        equalize::equalize(cells, &found, words, map);
+        let found = Statistics::of(s, cells)?;
+        ranks(s, cells, found.valid_cells, memory.part(RANK_WORDS), map);
         Ok(found)
     }
 }
@@ -306,17 +363,20 @@ mod tests {
             pixel_type: preparation.pixel_type,
             payload,
         };
-        let mut words = vec![7; preparation.words()];
-        let mut map = vec![255; preparation.map_bytes()];
-        let first = preparation.run(&frame, &mut words, &mut map)?;
-        let again = map.clone();
-        assert_eq!(
-            preparation.run(&frame, &mut words, &mut map),
-            Ok(first),
-            "what the words held does not matter"
-        );
-        assert_eq!(map, again);
-        Ok((map, first))
+        let on = |level, held| {
+            let mut words = vec![held; preparation.words()];
+            let mut map = vec![255; preparation.map_bytes()];
+            let found = preparation.run(level, &frame, &mut words, &mut map)?;
+            Ok((map, found))
+        };
+        let expected = on(Level::by_name("scalar").unwrap(), 7);
+        for level in Level::all_available() {
+            for held in [0, 0x8000_FFFF, u32::MAX] {
+                let found = on(level, held);
+                assert_eq!(found, expected, "{}, words of {held}", level.name());
+            }
+        }
+        expected
     }
 
     #[test]

@@ -84,6 +84,24 @@ impl Window {
             || square(from_centre(u)) + square(from_centre(v)) <= square(2 * u64::from(self.radius))
     }
 
+    /// The blocks of row `v` of the window that it [`sees`](Self::sees).
+    pub(super) fn seen(&self, v: usize) -> Range<usize> {
+        let input = self.input as usize;
+        // Nearer and nearer to the centre, up to the middle.
+        let (mut out, mut half) = (0, input.div_ceil(2));
+        while out < half {
+            let middle = (out + half) / 2;
+            match self.sees(middle, v) {
+                true => half = middle,
+                false => out = middle + 1,
+            }
+        }
+        match out < input.div_ceil(2) {
+            true => out..input - out,
+            false => 0..0,
+        }
+    }
+
     /// The part of the window along an axis, from `first` on, that lies on a panel of `len` pixels.
     pub(super) fn on_panel(&self, first: i32, len: u32) -> Range<usize> {
         let end = i64::from(first) + i64::from(self.side());

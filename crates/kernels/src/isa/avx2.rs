@@ -18,6 +18,10 @@ impl Avx2 {
 
 const N: usize = 8;
 
+/// Pairs of 16-bit factors that pick the counts of both columns of a lane, of the even one, ...
+const BOTH: i32 = 0x0001_0001;
+const EVEN: i32 = 0x0000_0001;
+
 impl Simd for Avx2 {
     const NAME: &'static str = "avx2";
     const N: usize = N;
@@ -113,6 +117,85 @@ impl Simd for Avx2 {
             let i = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256::<1>(i));
             _mm_storel_epi64(dst.as_mut_ptr().cast(), _mm_packus_epi16(i, i));
         }
+    }
+
+    #[inline(always)]
+    fn spread(self, bits: u32, lanes: &mut [u16; 32]) {
+        let [low, high] = lanes.as_chunks_mut::<16>().0 else {
+            return;
+        };
+        // SAFETY: `self` proves AVX2; each half holds the 32 bytes written.
+        unsafe {
+            let each = _mm256_setr_epi16(
+                1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768,
+            );
+            for (half, bits) in [(low, bits), (high, bits >> 16)] {
+                let set = _mm256_and_si256(_mm256_set1_epi16(bits as i16), each);
+                _mm256_storeu_si256(half.as_mut_ptr().cast(), _mm256_cmpeq_epi16(set, each));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, bytes: &[u8]) {
+        // SAFETY: every x86-64 CPU has the instruction, and it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn counts(self, src: &[i16]) -> __m256i {
+        let src = &src[..2 * N];
+        // SAFETY: `self` proves AVX2; `src` holds the 32 bytes read.
+        unsafe { _mm256_loadu_si256(src.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_max_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn threes(self, before: __m256i, at: __m256i, after: __m256i) -> [__m256i; 2] {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let two = _mm256_madd_epi16(at, _mm256_set1_epi32(BOTH));
+            let odd = _mm256_srai_epi32::<16>(before);
+            let even = _mm256_madd_epi16(after, _mm256_set1_epi32(EVEN));
+            [_mm256_add_epi32(two, odd), _mm256_add_epi32(two, even)]
+        }
+    }
+
+    #[inline(always)]
+    fn less(self, [even, odd]: [__m256i; 2], counts: __m256i) -> [__m256i; 2] {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let less_even = _mm256_madd_epi16(counts, _mm256_set1_epi32(EVEN));
+            let less_odd = _mm256_srai_epi32::<16>(counts);
+            [
+                _mm256_sub_epi32(even, less_even),
+                _mm256_sub_epi32(odd, less_odd),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_max_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn store(self, a: __m256i, dst: &mut [i32]) {
+        let dst = &mut dst[..N];
+        // SAFETY: `self` proves AVX2; `dst` holds the 32 bytes written.
+        unsafe { _mm256_storeu_si256(dst.as_mut_ptr().cast(), a) }
     }
 
     #[inline(always)]

@@ -18,6 +18,13 @@ impl Avx512Vnni {
 
 const N: usize = 16;
 
+/// Pairs of 16-bit factors that pick the counts of both columns of a lane, of the even one, ...
+const BOTH: i32 = 0x0001_0001;
+const EVEN: i32 = 0x0000_0001;
+const ODD: i32 = 0x0001_0000;
+const LESS_EVEN: i32 = 0x0000_FFFF;
+const LESS_ODD: i32 = 0xFFFF_0000_u32 as i32;
+
 impl Simd for Avx512Vnni {
     const NAME: &'static str = "avx512vnni";
     const N: usize = N;
@@ -113,6 +120,73 @@ impl Simd for Avx512Vnni {
             let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x));
             _mm_storeu_si128(dst.as_mut_ptr().cast(), bytes);
         }
+    }
+
+    #[inline(always)]
+    fn spread(self, bits: u32, lanes: &mut [u16; 32]) {
+        // SAFETY: `self` proves AVX-512 BW; `lanes` holds the 64 bytes written.
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), _mm512_movm_epi16(bits)) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, bytes: &[u8]) {
+        // SAFETY: every x86-64 CPU has the instruction, and it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn counts(self, src: &[i16]) -> __m512i {
+        let src = &src[..2 * N];
+        // SAFETY: `self` proves AVX-512 BW and VNNI; `src` holds the 64 bytes read.
+        unsafe { _mm512_loadu_si512(src.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        unsafe { _mm512_max_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn threes(self, before: __m512i, at: __m512i, after: __m512i) -> [__m512i; 2] {
+        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        unsafe {
+            let two = _mm512_madd_epi16(at, _mm512_set1_epi32(BOTH));
+            [
+                _mm512_dpwssd_epi32(two, before, _mm512_set1_epi32(ODD)),
+                _mm512_dpwssd_epi32(two, after, _mm512_set1_epi32(EVEN)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn less(self, [even, odd]: [__m512i; 2], counts: __m512i) -> [__m512i; 2] {
+        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        unsafe {
+            [
+                _mm512_dpwssd_epi32(even, counts, _mm512_set1_epi32(LESS_EVEN)),
+                _mm512_dpwssd_epi32(odd, counts, _mm512_set1_epi32(LESS_ODD)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        unsafe { _mm512_max_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn store(self, a: __m512i, dst: &mut [i32]) {
+        let dst = &mut dst[..N];
+        // SAFETY: `self` proves AVX-512 BW and VNNI; `dst` holds the 64 bytes written.
+        unsafe { _mm512_storeu_si512(dst.as_mut_ptr().cast(), a) }
     }
 
     #[inline(always)]

@@ -80,4 +80,49 @@ impl Simd for AvxVnni {
     fn requant_columns(self, acc: [__m256i; 4], scale: &[f32], dst: &mut [u8]) {
         self.0.requant_columns(acc, scale, dst);
     }
+
+    #[inline(always)]
+    fn spread(self, bits: u32, lanes: &mut [u16; 32]) {
+        self.0.spread(bits, lanes);
+    }
+
+    #[inline(always)]
+    fn prefetch(self, bytes: &[u8]) {
+        self.0.prefetch(bytes);
+    }
+
+    #[inline(always)]
+    fn counts(self, src: &[i16]) -> __m256i {
+        self.0.counts(src)
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m256i, b: __m256i) -> __m256i {
+        self.0.larger(a, b)
+    }
+
+    #[inline(always)]
+    fn threes(self, before: __m256i, at: __m256i, after: __m256i) -> [__m256i; 2] {
+        self.0.threes(before, at, after)
+    }
+
+    #[inline(always)]
+    fn less(self, sums: [__m256i; 2], counts: __m256i) -> [__m256i; 2] {
+        self.0.less(sums, counts)
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256i, b: __m256i) -> __m256i {
+        self.0.add(a, b)
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256i, b: __m256i) -> __m256i {
+        self.0.max(a, b)
+    }
+
+    #[inline(always)]
+    fn store(self, a: __m256i, dst: &mut [i32]) {
+        self.0.store(a, dst);
+    }
 }

@@ -106,6 +106,28 @@ impl Simd for Neon {
         }
     }
 
+    #[inline(always)]
+    fn store(self, a: Self::I32, dst: &mut [i32]) {
+        let dst = &mut dst[..N];
+        // SAFETY: `self` proves NEON; `dst` holds the 32 bytes written.
+        unsafe {
+            vst1q_s32(dst.as_mut_ptr(), a[0]);
+            vst1q_s32(dst.as_mut_ptr().add(4), a[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: `self` proves NEON.
+        unsafe { [vaddq_s32(a[0], b[0]), vaddq_s32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: `self` proves NEON.
+        unsafe { [vmaxq_s32(a[0], b[0]), vmaxq_s32(a[1], b[1])] }
+    }
+
     /// Two quads at a time: to a product of the first quad one of the second is added in sixteen bits,
     /// and two sums of a channel stay apart to the end. Two pixels by one register keep all of it in
     /// the thirty-two registers; with four pixels the compiler spills.

@@ -115,6 +115,21 @@ impl Simd for NeonDotprod {
     }
 
     #[inline(always)]
+    fn store(self, a: Self::I32, dst: &mut [i32]) {
+        self.0.store(a, dst);
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        self.0.add(a, b)
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        self.0.max(a, b)
+    }
+
+    #[inline(always)]
     fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]) {
         self.0.requant(acc, scale, dst);
     }

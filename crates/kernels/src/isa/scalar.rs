@@ -65,4 +65,9 @@ impl Simd for Scalar {
             dst[n] = ((x + MAGIC).to_bits() - MAGIC.to_bits()) as u8;
         }
     }
+
+    #[inline(always)]
+    fn store(self, a: Self::I32, dst: &mut [i32]) {
+        dst[..N].copy_from_slice(&a);
+    }
 }

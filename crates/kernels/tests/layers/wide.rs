@@ -71,4 +71,8 @@ impl Simd for Wide {
             dst[n] = oracle::requantize(i64::from(acc[n]), scale[n]);
         }
     }
+
+    fn store(self, a: Self::I32, dst: &mut [i32]) {
+        dst[..N].copy_from_slice(&a);
+    }
 }

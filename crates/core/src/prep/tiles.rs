@@ -1,0 +1,139 @@
+//! The window's part of a panel, cut into tiles: so many columns that what is known of them stays in
+//! the first cache while the rows of a block are read.
+
+use core::ops::Range;
+
+use hitgate_kernels::{Blocks, UNIT};
+
+use super::Window;
+
+/// Columns of a tile, at most.
+const WIDEST: usize = 640;
+/// Columns beside those of the blocks: two before, which keeps the even ones even, and one after.
+const BESIDE: usize = 3;
+
+/// How a window lies on a panel.
+#[derive(Clone, Debug)]
+pub(super) struct Tiles<'w> {
+    pub window: &'w Window,
+    /// The rows and columns of the panel that are in the window.
+    pub xs: Range<usize>,
+    pub ys: Range<usize>,
+    /// The blocks that have columns on the panel.
+    blocks: Range<usize>,
+    /// Blocks of a tile; a block that is wider than a tile is cut into pieces.
+    per_tile: usize,
+    pieces: usize,
+}
+
+/// Some columns of the window, for as many rows as a block has.
+#[derive(Clone, Debug)]
+pub(super) struct Tile {
+    /// The blocks whose columns they are.
+    pub us: Range<usize>,
+    /// The columns to be read.
+    pub xs: Range<usize>,
+    /// The place of the first of them.
+    pub start: usize,
+    /// Where the blocks, or the piece of one, start and how wide they are.
+    pub blocks: Blocks,
+    /// Whether the last block ends here.
+    pub ends: bool,
+}
+
+impl Tile {
+    /// Columns, whole units of them.
+    pub fn columns(&self) -> usize {
+        let blocks = self.us.len() * self.blocks.block;
+        (self.blocks.first + blocks + 1).next_multiple_of(UNIT)
+    }
+}
+
+impl<'w> Tiles<'w> {
+    pub fn new(window: &'w Window, [columns, rows]: [u32; 2]) -> Self {
+        let mut on_panel = window.blocks(window.left, columns).map(|(u, _)| u);
+        let first = on_panel.next().unwrap_or(0);
+        let end = on_panel.last().map_or(first, |last| last);
+        let xs = window.on_panel(window.left, columns);
+        let blocks = match xs.is_empty() {
+            true => 0..0,
+            false => first..end.max(first) + 1,
+        };
+        let block = window.block as usize;
+        let most = ((WIDEST - BESIDE) / block.max(1)).max(1);
+        // As many tiles as take the fewest units.
+        let units = |per_tile: usize| {
+            let tiles = blocks.len().div_ceil(per_tile);
+            tiles * (per_tile * block.min(WIDEST) + BESIDE).div_ceil(UNIT)
+        };
+        let per_tile = (1..=most).rev().min_by_key(|&n| units(n)).unwrap_or(1);
+        Tiles {
+            window,
+            xs,
+            ys: window.on_panel(window.top, rows),
+            blocks,
+            per_tile,
+            pieces: block.div_ceil(WIDEST - BESIDE).max(1),
+        }
+    }
+
+    /// Number of tiles side by side.
+    pub fn len(&self) -> usize {
+        self.blocks.len().div_ceil(self.per_tile) * self.pieces
+    }
+
+    /// Columns of the widest tile.
+    pub fn widest(&self) -> usize {
+        let blocks = self.per_tile.min(self.blocks.len().max(1)) * self.window.block as usize;
+        (blocks.min(WIDEST - BESIDE) + BESIDE).next_multiple_of(UNIT)
+    }
+
+    /// Tile number `t`, from the left.
+    pub fn tile(&self, t: usize) -> Tile {
+        let first = self.blocks.start + t / self.pieces * self.per_tile;
+        let us = first..(first + self.per_tile).min(self.blocks.end);
+        let width = i64::from(self.window.block);
+        let panel = [self.xs.start as i64, self.xs.end as i64];
+        let mut from = i64::from(self.window.left) + first as i64 * width;
+        let mut to = from + us.len() as i64 * width;
+        if self.pieces > 1 {
+            let piece = (WIDEST - BESIDE) as i64;
+            from += (t % self.pieces) as i64 * piece;
+            to = to.min(from + piece).clamp(panel[0], panel[1]);
+            from = from.clamp(panel[0], panel[1]);
+        }
+        let before = if from > panel[0] { 2 } else { 0 };
+        let place = from - before;
+        // Whole units, as far as the panel goes; a piece that is off the panel has nothing to read.
+        let start = place.clamp(panel[0], panel[1]);
+        let columns = (to + 1 - start).max(0) as usize;
+        let end = match to > from {
+            true => (start + columns.next_multiple_of(UNIT) as i64).min(panel[1]),
+            false => start,
+        };
+        Tile {
+            xs: start as usize..end as usize,
+            start: (start - place) as usize,
+            blocks: Blocks {
+                first: before as usize,
+                block: (to - from) as usize / us.len().max(1),
+            },
+            us,
+            ends: t % self.pieces == self.pieces - 1,
+        }
+    }
+
+    /// Of each row of blocks its number and its rows on the panel.
+    pub fn block_rows(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        self.window.blocks(self.window.top, self.ys.end as u32)
+    }
+
+    /// What is read after tile `t`, row for row: the tile beside it, or the first of the blocks below;
+    /// how many rows lower, and the columns.
+    pub fn after(&self, t: usize) -> (usize, Range<usize>) {
+        match t + 1 < self.len() {
+            true => (0, self.tile(t + 1).xs),
+            false => (self.window.block as usize, self.tile(0).xs),
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! Cells → levels: how far each stands out of its neighbourhood, in units of the noise there.
+
+use crate::{ACTIVATION_MAX, Simd, UNIT, slide};
+
+/// A cell without a valid pixel.
+pub const INVALID: u32 = u32::MAX;
+
+/// Channels of a cell: whether a cell is valid is the same in both.
+const CHANNELS: usize = 2;
+/// Cells on each side of a cell whose mean it is compared with: 7 × 7 with itself.
+const BACKGROUND_REACH: usize = 3;
+/// Cells on each side whose deviations make the unit: 17 × 17. The noise of a frame is not the same
+/// everywhere: rings, shadows and tapers have their own.
+const NOISE_REACH: usize = 8;
+/// A deviation counts for the unit up to so many mean ones of the map, so that spots do not hide
+/// their neighbours.
+const LARGEST_DEVIATIONS: i32 = 4;
+/// The least unit, in 1/64 of a root of a count. Where almost no photon falls most cells are the
+/// same, and a single photon would stand out like a spot.
+const LEAST_UNIT: i32 = 13;
+/// The level of a cell that is as bright as its neighbourhood.
+const LEVEL_OF_BACKGROUND: i32 = 24;
+/// Levels for one mean absolute deviation.
+const LEVELS_PER_DEVIATION: i32 = 8;
+
+/// Cells that the loops take at a time: rows are padded to a multiple of it.
+const LANES: usize = 16;
+/// No root and no deviation.
+const NONE: i32 = i32::MIN;
+
+/// Cells from one row to the next where there are `input` of them: those beyond are invalid.
+pub const fn contrast_pitch(input: usize) -> usize {
+    input.div_ceil(LANES).saturating_mul(LANES)
+}
+
+/// Words of memory that [`contrast`] works in, for `input` cells a side.
+pub const fn contrast_words(input: usize) -> usize {
+    let pitch = contrast_pitch(input);
+    let line = pitch.saturating_add(2 * NOISE_REACH + UNIT);
+    let maps = pitch.saturating_mul(input).saturating_mul(CHANNELS);
+    maps.saturating_add(line.saturating_mul(CHANNELS + 1 + 2))
+        .saturating_add(pitch.saturating_mul(CHANNELS + 1))
+}
+
+/// `24 + floor(8 d / m)`, clamped to 1..=127, for both channels of each of `input` rows of `input` cells;
+/// an invalid cell gives 0. The channels of a cell lie together in `map`.
+///
+/// `y = isqrt(512 (8 cell + 3))` is `64 √(cell + 3/8)`, whose noise does not depend on the counts
+/// (Anscombe 1948); `d` is `y` less the mean of the valid `y` of its neighbourhood, rounded. The
+/// unit `m` is the mean of `min(|d|, 4 M)` over the valid cells of a larger neighbourhood, `M` the
+/// mean `|d|` of the map, rounded up; neither `m` nor `M` is less than the least unit. It takes out
+/// the gain of the detector.
+///
+/// Rows of `cells` are [`contrast_pitch`] apart. A cell is at most 9 · 65535, and invalid in both channels
+/// or in none. What becomes of the cells does not matter to the caller.
+pub fn contrast<S: Simd>(
+    s: S,
+    input: usize,
+    cells: [&mut [i32]; CHANNELS],
+    words: &mut [i32],
+    map: &mut [u8],
+) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let pitch = contrast_pitch(input);
+            let [first, second] = cells;
+            // Without a branch for each cell.
+            let row_has_one = |row: &[i32]| {
+                let all = row.iter().fold(INVALID as i32, |all, cell| all & cell);
+                all != INVALID as i32
+            };
+            let is_valid = |y: &usize| row_has_one(&first[y * pitch..][..pitch]);
+            let start = (0..input).find(is_valid).unwrap_or(input);
+            let end = (start..input)
+                .rev()
+                .find(is_valid)
+                .map_or(start, |last| last + 1);
+            let area = start * pitch..end * pitch;
+            let (map, rest) = map.split_at_mut(CHANNELS * input * end);
+            rest.fill(0);
+            let (rest, map) = map.split_at_mut(CHANNELS * input * start);
+            rest.fill(0);
+            let roots = [&mut first[area.clone()], &mut second[area.clone()]];
+            let (a, words) = words.split_at_mut(area.len());
+            let (b, words) = words.split_at_mut(area.len());
+            levels(
+                pitch,
+                roots,
+                [a, b],
+                words,
+                map.chunks_exact_mut(CHANNELS * input.max(1)),
+            );
+        },
+    );
+}
+
+#[inline(always)]
+fn levels<'m>(
+    pitch: usize,
+    [first, second]: [&mut [i32]; CHANNELS],
+    [a, b]: [&mut [i32]; CHANNELS],
+    words: &mut [i32],
+    map: impl Iterator<Item = &'m mut [u8]>,
+) {
+    take_roots(first);
+    take_roots(second);
+    let mut totals = [0u64; CHANNELS];
+    let mut valid = 0u64;
+    {
+        let rows = first.chunks_exact(pitch).zip(second.chunks_exact(pitch));
+        let mut rows = rows.zip(a.chunks_exact_mut(pitch).zip(b.chunks_exact_mut(pitch)));
+        neighbourhoods(
+            pitch,
+            BACKGROUND_REACH,
+            [first, second],
+            [i32::MAX; CHANNELS],
+            words,
+            #[inline(always)]
+            |near| {
+                let Some(((y0, y1), (d0, d1))) = rows.next() else {
+                    return;
+                };
+                let found = deviations(near, [y0, y1], [d0, d1]);
+                totals[0] += u64::from(found[0]);
+                totals[1] += u64::from(found[1]);
+                valid += u64::from(found[2]);
+            },
+        );
+    }
+    let most = totals
+        .map(|total| LARGEST_DEVIATIONS * (total.div_ceil(valid.max(1)) as i32).max(LEAST_UNIT));
+    let mut rows = a.chunks_exact(pitch).zip(b.chunks_exact(pitch)).zip(map);
+    neighbourhoods(
+        pitch,
+        NOISE_REACH,
+        [a, b],
+        most,
+        words,
+        #[inline(always)]
+        |near| {
+            if let Some(((d0, d1), map)) = rows.next() {
+                in_units(near, [d0, d1], map);
+            }
+        },
+    );
+}
+
+/// Of each cell of a row the sums over the valid cells near it, in each channel, and their number.
+struct Near<'m> {
+    sums: [&'m [i32]; CHANNELS],
+    counts: &'m [i32],
+}
+
+/// Tells, row by row, the sums over the valid cells within `reach`, of their sizes, or of the `most` that a
+/// size counts for.
+#[inline(always)]
+fn neighbourhoods(
+    pitch: usize,
+    reach: usize,
+    maps: [&[i32]; CHANNELS],
+    most: [i32; CHANNELS],
+    words: &mut [i32],
+    mut tell: impl FnMut(Near<'_>),
+) {
+    let line = pitch + 2 * reach + UNIT;
+    let (columns, words) = words.split_at_mut(line * (CHANNELS + 1));
+    let (first, words) = words.split_at_mut(line);
+    let (second, words) = words.split_at_mut(line);
+    let near = &mut words[..pitch * (CHANNELS + 1)];
+    columns.fill(0);
+    let rows = maps[0].len() / pitch;
+    for y in 0..rows + reach {
+        let entering = (y < rows).then_some(y);
+        let leaving = y.checked_sub(2 * reach + 1);
+        for (map, sign) in [(entering, 1), (leaving, -1)] {
+            let Some(row) = map.map(|y| y * pitch..(y + 1) * pitch) else {
+                continue;
+            };
+            let mut lines = columns
+                .chunks_exact_mut(line)
+                .map(|line| &mut line[reach..]);
+            for ((map, most), columns) in maps.iter().zip(most).zip(&mut lines) {
+                for (sum, &cell) in columns.iter_mut().zip(&map[row.clone()]) {
+                    let size = cell.wrapping_abs().min(most);
+                    *sum += if cell == NONE { 0 } else { sign * size };
+                }
+            }
+            let Some(counts) = lines.next() else { continue };
+            for (count, &cell) in counts.iter_mut().zip(&maps[0][row]) {
+                *count += if cell == NONE { 0 } else { sign };
+            }
+        }
+        if y >= reach {
+            for (columns, near) in columns.chunks_exact(line).zip(near.chunks_exact_mut(pitch)) {
+                let others = [&mut *first, &mut *second];
+                slide::sums(columns, 2 * reach + 1, others, near);
+            }
+            let (first, rest) = near.split_at(pitch);
+            let (second, counts) = rest.split_at(pitch);
+            tell(Near {
+                sums: [first, second],
+                counts,
+            });
+        }
+    }
+}
+
+/// 1.5 · 2²³: adding it leaves the nearest integer in the low bits.
+const MAGIC: f32 = 12_582_912.0;
+
+#[inline(always)]
+fn nearest(x: f32) -> i32 {
+    (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
+}
+
+/// Cells → roots, in place.
+#[inline(always)]
+fn take_roots(cells: &mut [i32]) {
+    for cell in cells.as_chunks_mut::<LANES>().0 {
+        for cell in cell {
+            *cell = if *cell == INVALID as i32 {
+                NONE
+            } else {
+                root(*cell)
+            };
+        }
+    }
+}
+
+/// `isqrt(512 (8 cell + 3))`, for a cell of at most 9 · 65535.
+#[inline(always)]
+fn root(cell: i32) -> i32 {
+    let eighths = cell.wrapping_mul(8).wrapping_add(3);
+    let square = eighths as f32 * 512.0;
+    // 1 / √square by Newton's steps from a guess at its logarithm; each doubles the bits that are right.
+    let mut inverse = f32::from_bits(0x5F37_59DF - (square.to_bits() >> 1));
+    for _ in 0..3 {
+        inverse *= 1.5 - 0.5 * square * inverse * inverse;
+    }
+    // The root is right to 0.02; its nearest integer is the floor, or one more.
+    let root = nearest(square * inverse) as u32;
+    (root - u32::from(root.wrapping_mul(root) > eighths as u32 * 512)) as i32
+}
+
+/// `floor(sum / count)` with the reciprocal of a count of at most 49, for sums below 2²².
+#[inline(always)]
+fn quotient(sum: i32, reciprocal: f32) -> i32 {
+    // A half more than the sum is at least 0.5 / 49 from a multiple of the count; the product is right to
+    // 0.006, and a half less of it rounds to the floor.
+    let floor = (sum as f32 + 0.5) * reciprocal - 0.5;
+    nearest(floor)
+}
+
+/// Writes how far each root is above the mean of those near it, rounded; gives the sums of what it is
+/// from zero, and the number of valid cells.
+#[inline(always)]
+fn deviations(
+    near: Near<'_>,
+    roots: [&[i32]; CHANNELS],
+    deviations: [&mut [i32]; CHANNELS],
+) -> [u32; CHANNELS + 1] {
+    let mut found = [[0u32; LANES]; CHANNELS + 1];
+    let [d0, d1] = deviations;
+    let rows = d0
+        .as_chunks_mut::<LANES>()
+        .0
+        .iter_mut()
+        .zip(d1.as_chunks_mut::<LANES>().0);
+    let roots = roots[0]
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .zip(roots[1].as_chunks::<LANES>().0);
+    let sums = near.sums[0]
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .zip(near.sums[1].as_chunks::<LANES>().0);
+    let counts = near.counts.as_chunks::<LANES>().0;
+    for (((to, roots), sums), counts) in rows.zip(roots).zip(sums).zip(counts) {
+        let (sums, roots) = ([*sums.0, *sums.1], [*roots.0, *roots.1]);
+        let mut out = [[0; LANES]; CHANNELS];
+        for i in 0..LANES {
+            let reciprocal = 1.0 / counts[i] as f32;
+            let valid = roots[0][i] != NONE;
+            for channel in 0..CHANNELS {
+                let mean = quotient(sums[channel][i] + counts[i] / 2, reciprocal);
+                let d = roots[channel][i].wrapping_sub(mean);
+                out[channel][i] = if valid { d } else { NONE };
+                found[channel][i] += if valid { d.unsigned_abs() } else { 0 };
+            }
+            found[CHANNELS][i] += u32::from(valid);
+        }
+        (*to.0, *to.1) = (out[0], out[1]);
+    }
+    found.map(|lanes| lanes.iter().sum())
+}
+
+/// Deviations → levels, in the mean deviation near them.
+#[inline(always)]
+fn in_units(near: Near<'_>, deviations: [&[i32]; CHANNELS], map: &mut [u8]) {
+    let deviations = deviations[0]
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .zip(deviations[1].as_chunks::<LANES>().0);
+    let sums = near.sums[0]
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .zip(near.sums[1].as_chunks::<LANES>().0);
+    let counts = near.counts.as_chunks::<LANES>().0;
+    for (((map, d), sums), counts) in map
+        .chunks_mut(CHANNELS * LANES)
+        .zip(deviations)
+        .zip(sums)
+        .zip(counts)
+    {
+        let (sums, d) = ([*sums.0, *sums.1], [*d.0, *d.1]);
+        let mut levels = [0; CHANNELS * LANES];
+        for i in 0..LANES {
+            for channel in 0..CHANNELS {
+                let level = level(d[channel][i], sums[channel][i], counts[i]);
+                levels[CHANNELS * i + channel] = if d[channel][i] == NONE { 0 } else { level };
+            }
+        }
+        map.copy_from_slice(&levels[..map.len()]);
+    }
+}
+
+/// `24 + floor(8 d / m)`, clamped to 1..=127, with `m` the mean of `count` numbers of this `sum`, or the
+/// least unit.
+#[inline(always)]
+fn level(d: i32, sum: i32, count: i32) -> u8 {
+    let unit = sum.max(LEAST_UNIT * count);
+    let in_units = d.wrapping_mul(LEVELS_PER_DEVIATION).wrapping_mul(count);
+    // Both are right to 24 bits, so that the nearest integer is the floor or one more; beyond the clamp it
+    // does not matter.
+    const LOWEST: f32 = -(LEVEL_OF_BACKGROUND as f32);
+    const HIGHEST: f32 = (ACTIVATION_MAX as i32 - LEVEL_OF_BACKGROUND + 1) as f32;
+    let quotient = in_units as f32 / unit as f32;
+    let within = if quotient > LOWEST { quotient } else { LOWEST };
+    let within = if within < HIGHEST { within } else { HIGHEST };
+    let nearest = nearest(within);
+    let floor = nearest - i32::from(in_units < nearest.wrapping_mul(unit));
+    (LEVEL_OF_BACKGROUND + floor).clamp(1, i32::from(ACTIVATION_MAX)) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_exact() {
+        for cell in 0..=9 * 65535 {
+            let square = 512 * (8 * cell as u32 + 3);
+            assert_eq!(root(cell) as u32, square.isqrt(), "{cell}");
+        }
+    }
+
+    #[test]
+    fn quotients_are_exact_where_they_change() {
+        for count in 1..=49 {
+            for quotient_is in 0..=49_152 {
+                for sum in [quotient_is * count, (quotient_is + 1) * count - 1] {
+                    let found = quotient(sum, 1.0 / count as f32);
+                    assert_eq!(found, quotient_is, "{sum} / {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn levels_are_exact_where_they_change() {
+        let mut state = 1u64;
+        for _ in 0..2_000_000 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let random =
+                |shift: u32, below: u64| ((state >> shift & 0xFFFF_FFFF) * below >> 32) as i32;
+            let count = 1 + random(0, 289);
+            let sum = random(16, 49_112 * count as u64 >> random(3, 20));
+            let unit = i64::from(sum.max(13 * count));
+            // A deviation at which the floor changes, and its neighbours.
+            let k = i64::from(random(31, 140)) - 30;
+            let at = (k * unit).div_euclid(8 * i64::from(count));
+            for d in [at - 1, at, at + 1] {
+                let d = d.clamp(-49_112, 49_112);
+                let expected = 24 + (8 * d * i64::from(count)).div_euclid(unit);
+                let found = level(d as i32, sum, count);
+                assert_eq!(
+                    i64::from(found),
+                    expected.clamp(1, 127),
+                    "{d} {sum} {count}"
+                );
+            }
+        }
+    }
+}

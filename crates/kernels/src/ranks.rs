@@ -1,0 +1,59 @@
+//! Cells → levels by their rank: the histogram of the cells made flat.
+
+use crate::{ACTIVATION_MAX, INVALID, Simd};
+
+/// Words of memory that [`ranks`] works in: a histogram of 16-bit cells.
+pub const RANK_WORDS: usize = 1 << 16;
+
+/// Parts of the histogram that are summed side by side.
+const PARTS: usize = 16;
+
+/// `floor(127 H / valid)`, with `H` the number of cells that are at most this one; an invalid cell gives 0.
+/// Cells are at most 65535, `valid` of them; they are lost.
+///
+/// The work does not depend on the cells.
+pub fn ranks<S: Simd>(s: S, cells: &mut [u32], valid: u32, histogram: &mut [u32], map: &mut [u8]) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let histogram = &mut histogram[..RANK_WORDS];
+            histogram.fill(0);
+            for cell in &*cells {
+                if *cell != INVALID {
+                    histogram[place(*cell)] += 1;
+                }
+            }
+            let mut sums = [0; PARTS];
+            for words in histogram.as_chunks_mut::<PARTS>().0 {
+                for (sum, word) in sums.iter_mut().zip(words) {
+                    *sum += *word;
+                    *word = *sum;
+                }
+            }
+            let mut before = [0; PARTS];
+            for part in 1..PARTS {
+                before[part] = before[part - 1] + sums[part - 1];
+            }
+            for cell in cells.iter_mut() {
+                let place = place(*cell);
+                let rank = histogram[place] + before[place % PARTS];
+                *cell = if *cell == INVALID { 0 } else { rank };
+            }
+            // A half more than 127 H is at least a half of 1 / valid from a multiple of it: no rounding of
+            // f64 reaches the next integer. Adding 1.5 · 2⁵² to a half less leaves the floor in the low bits.
+            const MAGIC: f64 = 6_755_399_441_055_744.0;
+            let reciprocal = 1.0 / f64::from(valid.max(1));
+            for (level, rank) in map.iter_mut().zip(&*cells) {
+                let most = f64::from(*rank) * f64::from(ACTIVATION_MAX);
+                *level = ((most + 0.5) * reciprocal - 0.5 + MAGIC).to_bits() as u8;
+            }
+        },
+    );
+}
+
+/// Where the histogram counts a cell: neighbouring cells in neighbouring chunks, so that the sixteen
+/// parts of the range can be summed as one.
+#[inline(always)]
+fn place(cell: u32) -> usize {
+    usize::from((cell as u16).rotate_left(4))
+}
