@@ -52,7 +52,7 @@ pub fn net(subject: &Subject, times: &Times<'_>) -> Result<Histogram<u64>> {
     let mut map = vec![0; preparation.map_bytes()];
     let mut words = vec![0; preparation.words()];
     let frame = Frame::parse(subject.frame(0).bytes()).map_err(|(fault, _)| fault)?;
-    preparation.run(&frame, &mut words, &mut map)?;
+    preparation.run(subject.level, &frame, &mut words, &mut map)?;
     match &subject.network {
         Network::Native { bytes, .. } => {
             let model = model::parse(bytes, None)?;
@@ -137,7 +137,7 @@ pub fn correct(
             pixel_type: PixelType::U16,
             payload: &frames[turn % frames.len()],
         };
-        preparation.run(&frame, &mut words, &mut map)?;
+        preparation.run(subject.level, &frame, &mut words, &mut map)?;
         Ok(())
     })
 }

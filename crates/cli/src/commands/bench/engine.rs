@@ -7,6 +7,7 @@ use hitgate_core::pipeline::{Backend, MAX_BATCH, Scored};
 use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::{Class, Score};
 use hitgate_import::metrics;
+use hitgate_kernels::Level;
 
 use crate::float::FloatModel;
 
@@ -84,7 +85,7 @@ impl Backend for Engine<'_> {
                     let started = now_ns();
                     let module = usize::from(frame.header.module_id);
                     let prepared = match preparations.get(module) {
-                        Some(preparation) => preparation.run(frame, words, map),
+                        Some(preparation) => preparation.run(Level::detect(), frame, words, map),
                         None => Err(Fault::UnknownModule),
                     };
                     let prepared_at = now_ns();
