@@ -22,7 +22,7 @@ pub struct FilterArgs {
     /// Keep a frame when P(hit) + P(maybe) is at least this, from 0 to 1; the model's own if left out
     #[arg(long, value_name = "T", value_parser = probability)]
     pub threshold: Option<f64>,
-    /// CPU level: scalar, avx2 or avx512vnni; the best one if left out
+    /// CPU level, such as scalar or avx2 (`inspect` lists them); the best one if left out
     #[arg(long, value_name = "LEVEL")]
     pub isa: Option<String>,
     /// Keep one in so many of the misses, drawn by a seeded hash of the pulse; 0 keeps none
