@@ -61,12 +61,13 @@ tests() {
     export PROPTEST_CASES=${PROPTEST_CASES:-8}
     local build=(cargo test --release --tests --target "$target" -p hitgate-kernels -p hitgate-ring -p hitgate-core)
     "${build[@]}" --no-run
+    # One test is left out: the emulator does not tell a program that another one could not be started.
     local line cpu
     for line in "${cpus[@]}"; do
         cpu=${line% *}
         echo "== $cpu, which must have ${line#* }"
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -cpu $cpu" \
-            EXPECT_LEVELS=${line#* } "${build[@]}"
+            EXPECT_LEVELS=${line#* } "${build[@]}" -- --skip a_missing_compiler_is_named
     done
 }
 
