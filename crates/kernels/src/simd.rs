@@ -1,4 +1,5 @@
-//! What a CPU level must be able to do: eight operations of the network and as many of the preparation, on registers of [`Simd::N`] channels.
+//! What a CPU level must be able to do: eight operations on registers of [`Simd::N`] channels, and as
+//! many more for the preparation, which have a default.
 
 /// A CPU level as a value: who holds one has proved that the CPU has its instructions, because its
 /// type can be made by detection only.
