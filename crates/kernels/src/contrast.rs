@@ -374,17 +374,20 @@ mod tests {
     #[test]
     fn levels_are_exact_where_they_change() {
         let mut state = 1u64;
-        for _ in 0..2_000_000 {
+        let mut random = |below: u64| {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            let random =
-                |shift: u32, below: u64| ((state >> shift & 0xFFFF_FFFF) * below >> 32) as i32;
-            let count = 1 + random(0, 289);
-            let sum = random(16, 49_112 * count as u64 >> random(3, 20));
+            ((u128::from(state) * u128::from(below)) >> 64) as i32
+        };
+        for _ in 0..2_000_000 {
+            let count = 1 + random(289);
+            let below = 49_112 * count as u64;
+            let fewer = random(20);
+            let sum = random(below >> fewer);
             let unit = i64::from(sum.max(13 * count));
             // A deviation at which the floor changes, and its neighbours.
-            let k = i64::from(random(31, 140)) - 30;
+            let k = i64::from(random(140)) - 30;
             let at = (k * unit).div_euclid(8 * i64::from(count));
             for d in [at - 1, at, at + 1] {
                 let d = d.clamp(-49_112, 49_112);

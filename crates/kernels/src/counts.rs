@@ -61,7 +61,7 @@ pub trait Column: Copy {
     fn take<P: Pixel>(&mut self, pixel: P, most: u32, keep: u16);
 }
 
-/// The count that came last, cut to 65535 and less [`Count::ZERO`]: 16-bit products are signed.
+/// The count that came last, cut to 65535 and less 32768: products of 16 bits are signed.
 pub type Count = i16;
 /// The [`Count`] of an excluded pixel, which is that of no photon.
 pub const NO_COUNT: Count = Count::MIN;
@@ -89,7 +89,8 @@ pub type Sum = u64;
 impl Column for Sum {
     #[inline(always)]
     fn take<P: Pixel>(&mut self, pixel: P, most: u32, keep: u16) {
-        *self += u64::from(pixel.count(most) & u32::from(keep) * 0x1_0001);
+        let keep = u32::from(keep) << 16 | u32::from(keep);
+        *self += u64::from(pixel.count(most) & keep);
     }
 }
 
@@ -141,27 +142,14 @@ pub fn counts<S: Simd, P: Pixel, C: Column>(
             if let ([first, ..], Some(((columns, valid), bit))) = (rest, units.next()) {
                 let mut padded = [*first; UNIT];
                 padded[..rest.len()].copy_from_slice(rest);
-                let beyond = [
-                    u32::MAX.checked_shl(rest.len() as u32),
-                    u32::MAX.checked_shl(rest.len().saturating_sub(WORD) as u32),
-                ]
-                .map(|bits| bits.unwrap_or(0));
+                let beyond = u64::MAX << rest.len();
                 let [low, high] = excluded(rule.mask, bit);
-                unit(
-                    s,
-                    &padded,
-                    [low | beyond[0], high | beyond[1]],
-                    rule,
-                    columns,
-                    valid,
-                );
+                let excluded = [low | beyond as u32, high | (beyond >> WORD) as u32];
+                unit(s, &padded, excluded, rule, columns, valid);
             }
         },
     );
 }
-
-#[repr(align(64))]
-struct Lanes([u16; UNIT]);
 
 #[inline(always)]
 fn unit<S: Simd, P: Pixel, C: Column>(
@@ -172,17 +160,14 @@ fn unit<S: Simd, P: Pixel, C: Column>(
     columns: &mut [C; UNIT],
     valid: &mut [u16; UNIT],
 ) {
-    let Lanes(mut keep) = Lanes([0; UNIT]);
+    let mut keep = [0; UNIT];
     for (keep, excluded) in keep.as_chunks_mut().0.iter_mut().zip(excluded) {
         s.spread(!excluded, keep);
     }
     for value in rule.values {
         for i in 0..UNIT {
-            keep[i] &= if P::load(pixels[i]) == *value {
-                0
-            } else {
-                u16::MAX
-            };
+            let counts = P::load(pixels[i]) != *value;
+            keep[i] &= if counts { u16::MAX } else { 0 };
         }
     }
     for i in 0..UNIT {

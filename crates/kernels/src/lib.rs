@@ -1,5 +1,5 @@
-//! Integer kernels of a quantized MobileNet-V1: every loop is written once over [`Simd`], and a
-//! CPU level adds only its instructions, under `isa`.
+//! Integer kernels of a quantized MobileNet-V1, and of the maps that it sees: every loop is written once
+//! over [`Simd`], and a CPU level adds only its instructions, under `isa`. `KERNELS.md` has their figures.
 //!
 //! What comes in and goes out are slices and shapes; nothing here knows a frame, a file or a thread.
 //! Activations are u7 (`0..=127`), weights i8, accumulators i32, and every level gives **the same
@@ -11,6 +11,9 @@
 //!   channels. Every partial sum, in any order, is then within ±`i32::MAX`.
 //! * Requantization is four IEEE steps that each CPU and GPU has: i32 → f32 to nearest even, one
 //!   f32 multiply, clamp to `0..=127`, round half to even. Nothing is fused.
+//!
+//! The preparation is in integers too. Where a loop divides or takes a root it does so in f32 or f64, and
+//! a comment shows that the integer which comes of it is exact.
 //!
 //! Maps lie channels last, in [`Map`]s with a frame of zero pixels, so that a 3x3 window never leaves
 //! its map. Channels are padded to whole registers ([`pack::padded`]): the weights of a padding

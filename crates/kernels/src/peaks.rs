@@ -157,10 +157,14 @@ impl<S: Simd> Found<S> {
     #[inline(always)]
     fn take(&mut self, s: S, nine: Near<S>) {
         let rests = s.less(nine.sums, nine.largest);
-        for i in 0..2 {
-            self.sums[i] = s.max(self.sums[i], nine.sums[i]);
-            self.rests[i] = s.max(self.rests[i], rests[i]);
-        }
+        self.sums = [
+            s.max(self.sums[0], nine.sums[0]),
+            s.max(self.sums[1], nine.sums[1]),
+        ];
+        self.rests = [
+            s.max(self.rests[0], rests[0]),
+            s.max(self.rests[1], rests[1]),
+        ];
     }
 
     #[inline(always)]

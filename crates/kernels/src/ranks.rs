@@ -2,8 +2,12 @@
 
 use crate::{ACTIVATION_MAX, INVALID, Simd};
 
-/// Words of memory that [`ranks`] works in: a histogram of 16-bit cells.
-pub const RANK_WORDS: usize = 1 << 16;
+/// Values of a cell.
+const VALUES: usize = 1 << 16;
+
+/// Words of memory that [`ranks`] works in: a histogram of every other cell, and one of the others. Most cells
+/// of a dark frame are the same, and what adds to one number has to wait for itself.
+pub const RANK_WORDS: usize = 2 * VALUES;
 
 /// Parts of the histogram that are summed side by side.
 const PARTS: usize = 16;
@@ -18,16 +22,21 @@ pub fn ranks<S: Simd>(s: S, cells: &mut [u32], valid: u32, histogram: &mut [u32]
         || {
             let histogram = &mut histogram[..RANK_WORDS];
             histogram.fill(0);
-            for cell in &*cells {
-                if *cell != INVALID {
-                    histogram[place(*cell)] += 1;
-                }
+            let (even, odd) = histogram.split_at_mut(VALUES);
+            let (pairs, last) = cells.as_chunks::<2>();
+            for [a, b] in pairs {
+                even[place(*a)] += u32::from(*a != INVALID);
+                odd[place(*b)] += u32::from(*b != INVALID);
+            }
+            for cell in last {
+                even[place(*cell)] += u32::from(*cell != INVALID);
             }
             let mut sums = [0; PARTS];
-            for words in histogram.as_chunks_mut::<PARTS>().0 {
-                for (sum, word) in sums.iter_mut().zip(words) {
-                    *sum += *word;
-                    *word = *sum;
+            let words = even.as_chunks_mut::<PARTS>().0.iter_mut();
+            for (even, odd) in words.zip(odd.as_chunks::<PARTS>().0) {
+                for ((sum, even), odd) in sums.iter_mut().zip(even).zip(odd) {
+                    *sum += *even + *odd;
+                    *even = *sum;
                 }
             }
             let mut before = [0; PARTS];
@@ -36,7 +45,7 @@ pub fn ranks<S: Simd>(s: S, cells: &mut [u32], valid: u32, histogram: &mut [u32]
             }
             for cell in cells.iter_mut() {
                 let place = place(*cell);
-                let rank = histogram[place] + before[place % PARTS];
+                let rank = even[place] + before[place % PARTS];
                 *cell = if *cell == INVALID { 0 } else { rank };
             }
             // A half more than 127 H is at least a half of 1 / valid from a multiple of it: no rounding of

@@ -56,11 +56,13 @@ pub(crate) struct Reflection {
 
 impl Crystal {
     /// A crystal of this cell of which about `reflections` with d > `d_water` meet the Ewald sphere, as far as
-    /// plausible sizes and mosaicities allow.
+    /// plausible sizes and mosaicities allow. `focus_mm` is the standard deviation of the narrow side of
+    /// what beam and crystal have in common.
     pub fn random(
         draw: &mut Draw,
         cell: Cell,
         geometry: &Geometry,
+        focus_mm: f64,
         reflections: f64,
         d_water: f64,
     ) -> Self {
@@ -89,7 +91,7 @@ impl Crystal {
             draw.log_uniform(1e-4, 3e-3)
                 .min(2.0 * width * d_water * d_water)
         };
-        let footprint = footprint(draw, geometry);
+        let footprint = footprint(draw, focus_mm, geometry);
         let azimuth = draw.uniform(0.0, std::f64::consts::TAU);
         Crystal {
             reciprocal: cell.reciprocal(&rotation),
@@ -265,10 +267,8 @@ impl Crystal {
 }
 
 /// The spot of an ideal crystal, mm²: beam and crystal, mostly longer one way than the other, and the
-/// divergence of the beam. Wide beams on large crystals make spots of 0.3 × 0.6 mm.
-fn footprint(draw: &mut Draw, geometry: &Geometry) -> Spread {
-    let (least, most) = draw.weighted(&[(0.65, (0.01, 0.07)), (0.35, (0.04, 0.2))]);
-    let across = draw.log_uniform(least, most);
+/// divergence of the beam.
+fn footprint(draw: &mut Draw, across: f64, geometry: &Geometry) -> Spread {
     let along = if draw.chance(0.6) {
         (across * draw.log_uniform(1.0, 3.0)).min(0.35)
     } else {
@@ -367,7 +367,7 @@ mod tests {
 
     fn crystal(mut draw: Draw, reflections: f64) -> Crystal {
         let cell = Cell::random(&mut draw);
-        Crystal::random(&mut draw, cell, &GEOMETRY, reflections, 3.4)
+        Crystal::random(&mut draw, cell, &GEOMETRY, 0.03, reflections, 3.4)
     }
 
     #[test]

@@ -66,10 +66,12 @@ impl Scene {
         let surplus = draw.log_uniform(least, most);
         let on_panel = share_of_ring(geometry, instrument).max(0.05);
         let cell = plan.proteins.cell(draw);
+        let focus_mm = instrument.focus_mm(draw);
         let first = Crystal::random(
             draw,
             cell,
             geometry,
+            focus_mm,
             f64::from(wanted) * surplus / on_panel,
             D_WATER,
         );

@@ -77,6 +77,9 @@ impl Reduced for Sum {
     }
 }
 
+/// Columns of a tile: two lines of them stay in the first cache.
+pub(super) const TILE: usize = 2112;
+
 /// Words of memory that [`reduce`] works in.
 pub(super) fn words<C>(tiles: &Tiles<'_>) -> usize {
     let columns = tiles.widest() + UNIT;

@@ -181,7 +181,11 @@ impl Preparation<'_> {
     }
 
     fn tiles(&self) -> Tiles<'_> {
-        Tiles::new(&self.window, [self.columns, self.rows])
+        let most = match self.reduce {
+            Reduce::Maximum | Reduce::Mean => blocks::TILE,
+            Reduce::Peaks => peaks::TILE,
+        };
+        Tiles::new(&self.window, [self.columns, self.rows], most)
     }
 
     /// Cells from one row of them to the next.

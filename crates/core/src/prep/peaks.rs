@@ -14,7 +14,9 @@ use super::rows::Rows;
 use super::tiles::Tiles;
 
 /// Rows of a tile that are read before they are looked at.
-const ROWS: usize = 8;
+const ROWS: usize = 4;
+/// Columns of a tile: what is known of them and the rows read stay in the first cache.
+pub(super) const TILE: usize = 1280;
 
 /// Words of memory that [`reduce`] works in.
 pub(super) fn words(tiles: &Tiles<'_>) -> usize {

@@ -7,8 +7,6 @@ use hitgate_kernels::{Blocks, UNIT};
 
 use super::Window;
 
-/// Columns of a tile, at most.
-const WIDEST: usize = 640;
 /// Columns beside those of the blocks: two before, which keeps the even ones even, and one after.
 const BESIDE: usize = 3;
 
@@ -16,14 +14,16 @@ const BESIDE: usize = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Tiles<'w> {
     pub window: &'w Window,
-    /// The rows and columns of the panel that are in the window.
-    pub xs: Range<usize>,
+    /// The columns and the rows of the panel that are in the window.
+    xs: Range<usize>,
     pub ys: Range<usize>,
     /// The blocks that have columns on the panel.
     blocks: Range<usize>,
     /// Blocks of a tile; a block that is wider than a tile is cut into pieces.
     per_tile: usize,
     pieces: usize,
+    /// Columns of a tile, at most.
+    most: usize,
 }
 
 /// Some columns of the window, for as many rows as a block has.
@@ -50,30 +50,35 @@ impl Tile {
 }
 
 impl<'w> Tiles<'w> {
-    pub fn new(window: &'w Window, [columns, rows]: [u32; 2]) -> Self {
+    /// Tiles of at most so many columns.
+    pub fn new(window: &'w Window, [columns, rows]: [u32; 2], most: usize) -> Self {
         let mut on_panel = window.blocks(window.left, columns).map(|(u, _)| u);
         let first = on_panel.next().unwrap_or(0);
-        let end = on_panel.last().map_or(first, |last| last);
+        let last = on_panel.last().unwrap_or(first);
         let xs = window.on_panel(window.left, columns);
         let blocks = match xs.is_empty() {
             true => 0..0,
-            false => first..end.max(first) + 1,
+            false => first..last + 1,
         };
         let block = window.block as usize;
-        let most = ((WIDEST - BESIDE) / block.max(1)).max(1);
+        let most_blocks = ((most - BESIDE) / block.max(1)).max(1);
         // As many tiles as take the fewest units.
         let units = |per_tile: usize| {
             let tiles = blocks.len().div_ceil(per_tile);
-            tiles * (per_tile * block.min(WIDEST) + BESIDE).div_ceil(UNIT)
+            tiles * (per_tile * block.min(most) + BESIDE).div_ceil(UNIT)
         };
-        let per_tile = (1..=most).rev().min_by_key(|&n| units(n)).unwrap_or(1);
+        let per_tile = (1..=most_blocks)
+            .rev()
+            .min_by_key(|&n| units(n))
+            .unwrap_or(1);
         Tiles {
             window,
-            xs,
             ys: window.on_panel(window.top, rows),
             blocks,
             per_tile,
-            pieces: block.div_ceil(WIDEST - BESIDE).max(1),
+            pieces: block.min(xs.len()).div_ceil(most - BESIDE).max(1),
+            xs,
+            most,
         }
     }
 
@@ -85,7 +90,7 @@ impl<'w> Tiles<'w> {
     /// Columns of the widest tile.
     pub fn widest(&self) -> usize {
         let blocks = self.per_tile.min(self.blocks.len().max(1)) * self.window.block as usize;
-        (blocks.min(WIDEST - BESIDE) + BESIDE).next_multiple_of(UNIT)
+        (blocks.min(self.most - BESIDE) + BESIDE).next_multiple_of(UNIT)
     }
 
     /// Tile number `t`, from the left.
@@ -96,19 +101,19 @@ impl<'w> Tiles<'w> {
         let panel = [self.xs.start as i64, self.xs.end as i64];
         let mut from = i64::from(self.window.left) + first as i64 * width;
         let mut to = from + us.len() as i64 * width;
-        if self.pieces > 1 {
-            let piece = (WIDEST - BESIDE) as i64;
-            from += (t % self.pieces) as i64 * piece;
-            to = to.min(from + piece).clamp(panel[0], panel[1]);
-            from = from.clamp(panel[0], panel[1]);
+        let widest = (self.most - BESIDE) as i64;
+        if width > widest {
+            [from, to] = [from, to].map(|x| x.clamp(panel[0], panel[1]));
+            from = to.min(from + (t % self.pieces) as i64 * widest);
+            to = to.min(from + widest);
         }
         let before = if from > panel[0] { 2 } else { 0 };
         let place = from - before;
         // Whole units, as far as the panel goes; a piece that is off the panel has nothing to read.
         let start = place.clamp(panel[0], panel[1]);
-        let columns = (to + 1 - start).max(0) as usize;
+        let columns = ((to + 1 - start).max(0) as usize).next_multiple_of(UNIT);
         let end = match to > from {
-            true => (start + columns.next_multiple_of(UNIT) as i64).min(panel[1]),
+            true => (start + columns as i64).min(panel[1]),
             false => start,
         };
         Tile {
