@@ -1,6 +1,6 @@
 //! Cells → levels by their rank: the histogram of the cells made flat.
 
-use crate::{ACTIVATION_MAX, INVALID, Simd};
+use crate::{ACTIVATION_MAX, INVALID, Simd, UNIT};
 
 /// Values of a cell.
 const VALUES: usize = 1 << 16;
@@ -20,6 +20,10 @@ pub fn ranks<S: Simd>(s: S, cells: &mut [u32], valid: u32, histogram: &mut [u32]
     s.vectorize(
         #[inline(always)]
         || {
+            let [start, end] = measured(cells);
+            map[..start].fill(0);
+            map[end..].fill(0);
+            let (cells, map) = (&mut cells[start..end], &mut map[start..end]);
             let histogram = &mut histogram[..RANK_WORDS];
             histogram.fill(0);
             let (even, odd) = histogram.split_at_mut(VALUES);
@@ -58,6 +62,17 @@ pub fn ranks<S: Simd>(s: S, cells: &mut [u32], valid: u32, histogram: &mut [u32]
             }
         },
     );
+}
+
+/// The first and the end of the cells outside of which all are invalid; it may be a few more.
+#[inline(always)]
+fn measured(cells: &[u32]) -> [usize; 2] {
+    // Without a branch for each cell.
+    let one = |cells: &[u32]| cells.iter().fold(INVALID, |all, cell| all & cell) != INVALID;
+    let start = cells.chunks(UNIT).position(one).unwrap_or(0) * UNIT;
+    let last = cells.chunks(UNIT).rposition(one);
+    let end = last.map_or(start, |last| cells.len().min((last + 1) * UNIT));
+    [start, end]
 }
 
 /// Where the histogram counts a cell: neighbouring cells in neighbouring chunks, so that the sixteen

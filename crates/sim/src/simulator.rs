@@ -395,7 +395,7 @@ mod tests {
                 let mut words = vec![0; preparation.words()];
                 let mut expected = vec![0; found.len()];
                 preparation
-                    .run(&part.as_frame(), &mut words, &mut expected)
+                    .run(Level::detect(), &part.as_frame(), &mut words, &mut expected)
                     .unwrap();
                 assert!(expected == found, "map of frame {index} on {}", frame.set);
             }

@@ -117,12 +117,12 @@ pub(super) fn reduce<S: Simd, C: Reduced>(
             }
             C::totals(s, columns, other, tile.blocks, &mut totals[..tile.us.len()]);
             let in_block = valid[tile.blocks.first..].chunks(tile.blocks.block.max(1));
-            for ((u, valid), total) in tile.us.zip(in_block).zip(&*totals) {
+            let cells = &mut cells[v * tiles.window.input as usize + tile.us.start..];
+            for (((u, valid), total), cell) in tile.us.zip(in_block).zip(&*totals).zip(cells) {
                 whole = (C::with(whole.0, *total), whole.1 + C::valid(valid));
                 if tile.ends {
-                    if seen.contains(&u) && whole.1 > 0 {
-                        let cell = C::cell(whole.0, whole.1).min(u64::from(LARGEST_CELL));
-                        cells[v * tiles.window.input as usize + u] = cell as u32;
+                    if whole.1 > 0 && seen.contains(&u) {
+                        *cell = C::cell(whole.0, whole.1).min(u64::from(LARGEST_CELL)) as u32;
                     }
                     whole = (0, 0);
                 }

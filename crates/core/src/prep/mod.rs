@@ -134,13 +134,20 @@ impl Statistics {
             #[inline(always)]
             || {
                 let mut found = Statistics::default();
-                for &cell in cells {
-                    let valid = cell != INVALID;
-                    let cell = if valid { cell } else { 0 };
-                    found.valid_cells += u32::from(valid);
-                    found.zero_cells += u32::from(valid && cell == 0);
-                    found.largest = found.largest.max(cell);
-                    found.sum += u64::from(cell);
+                // Few enough at a time for a sum of 32 bits.
+                for cells in cells.chunks(4096) {
+                    let [mut valid_cells, mut zero_cells, mut sum] = [0u32; 3];
+                    for &cell in cells {
+                        let valid = cell != INVALID;
+                        let cell = if valid { cell } else { 0 };
+                        valid_cells += u32::from(valid);
+                        zero_cells += u32::from(valid & (cell == 0));
+                        sum += cell;
+                        found.largest = found.largest.max(cell);
+                    }
+                    found.valid_cells += valid_cells;
+                    found.zero_cells += zero_cells;
+                    found.sum += u64::from(sum);
                 }
                 found
             },
