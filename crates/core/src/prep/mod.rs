@@ -3,7 +3,7 @@
 //! One definition in integers, the same in training, on CPUs and on GPUs: crop to the window,
 //! reduce each block of pixels to one cell, then either equalize the histogram of the cells (Hui et
 //! al. 2023, with the grey levels 0..=127) or take them in units of the local noise. Each pixel is
-//! read once.
+//! read once, but for three columns or up to a unit of them where tiles meet, which are read twice.
 
 mod blocks;
 mod counts;
