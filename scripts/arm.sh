@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# 64-bit ARM from a machine that is none: kernels, ring and core are tested on three emulated CPUs, and
+# 64-bit ARM from a machine that is none: kernels, ring and core are linted, and tested on three emulated CPUs, and
 # it is a failure where one of them runs without a level that it has.
 #   scripts/arm.sh             builds the tests and runs them
 #   scripts/arm.sh --install   installs what that takes on Debian (as root): cross toolchain, emulator
@@ -60,6 +60,10 @@ missing() {
 tests() {
     export PROPTEST_CASES=${PROPTEST_CASES:-8}
     local build=(cargo test --release --tests --target "$target" -p hitgate-kernels -p hitgate-ring -p hitgate-core)
+    # Code that no lint on another machine sees. Debian's compiler comes without clippy.
+    if [ -z "${RUSTC-}" ]; then
+        cargo clippy --release --target "$target" -p hitgate-kernels -- -D warnings
+    fi
     "${build[@]}" --no-run
     # One test is left out: the emulator does not tell a program that another one could not be started.
     local line cpu

@@ -167,7 +167,7 @@ impl Neon {
     fn halves<const R: usize>(
         self,
         r: usize,
-        pixels: [&[[[u8; 4]; 2]]; 2],
+        pixels: [Steps<'_, 2>; 2],
         panels: ChunksExact<'_, i8>,
     ) -> [[int32x4_t; 4]; 2] {
         // SAFETY: `self` proves NEON.
@@ -175,16 +175,18 @@ impl Neon {
         for (k, weights) in (0..pixels[0].len()).zip(panels) {
             let (first, second) = weights.split_at(R * 4 * N);
             let (first, second) = (&first[r * 4 * N..][..4 * N], &second[r * 4 * N..][..4 * N]);
-            for c in 0..4 {
-                for p in 0..2 {
-                    let sum = &mut halves[p][c];
+            for (sums, quads) in halves.iter_mut().zip([pixels[0][k], pixels[1][k]]) {
+                // SAFETY: `self` proves NEON.
+                let [a, b] = quads.map(
+                    #[inline(always)]
+                    |quad| unsafe { vreinterpret_s8_s32(vdup_n_s32(i32::from_le_bytes(quad))) },
+                );
+                for (c, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: `self` proves NEON; `first` and `second` hold the 8 bytes read.
                     *sum = unsafe {
-                        let [a, b] = pixels[p][k].map(|quad| vdup_n_s32(i32::from_le_bytes(quad)));
-                        let first = vld1_s8(first.as_ptr().add(8 * c));
-                        let second = vld1_s8(second.as_ptr().add(8 * c));
-                        let pairs = vmull_s8(vreinterpret_s8_s32(a), first);
-                        vpadalq_s16(*sum, vmlal_s8(pairs, vreinterpret_s8_s32(b), second))
+                        let pairs = vmull_s8(a, vld1_s8(first.as_ptr().add(8 * c)));
+                        let pairs = vmlal_s8(pairs, b, vld1_s8(second.as_ptr().add(8 * c)));
+                        vpadalq_s16(*sum, pairs)
                     };
                 }
             }
@@ -193,11 +195,14 @@ impl Neon {
     }
 }
 
+/// A pixel, `K` quads a step.
+type Steps<'a, const K: usize> = &'a [[[u8; 4]; K]];
+
 /// Each pixel in steps of `K` quads, and the quads that are left.
 #[inline(always)]
 pub(super) fn split<const K: usize, const P: usize>(
     pixels: [&[[u8; 4]]; P],
-) -> ([&[[[u8; 4]; K]]; P], [&[[u8; 4]]; P]) {
+) -> ([Steps<'_, K>; P], [&[[u8; 4]]; P]) {
     (
         pixels.map(|quads| quads.as_chunks().0),
         pixels.map(|quads| quads.as_chunks::<K>().1),
