@@ -365,7 +365,7 @@ fn every_level_equals_the_definition() {
     let names: Vec<_> = levels.iter().map(|level| level.name()).collect();
     println!("CPU levels tested: {}", names.join(", "));
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 1500,
+        cases: hitgate_testkit::cases(1500),
         failure_persistence: None,
         ..ProptestConfig::default()
     });

@@ -68,6 +68,8 @@ fn every_level_equals_the_oracle() {
         (0.5, 64, 1),
         (0.5, 33, 3),
         (0.75, 17, 1),
+        (0.4, 17, 2),
+        (0.65, 32, 1),
         (1.0, 32, 1),
         (0.1, 1, 1),
     ];
@@ -118,7 +120,13 @@ fn every_level_equals_the_oracle() {
 
 #[test]
 fn the_features_of_every_level_pool_to_what_the_head_sees() {
-    for (width, input, channels) in [(0.25, 64, 2), (0.25, 33, 1), (1.0, 32, 1), (0.1, 1, 1)] {
+    for (width, input, channels) in [
+        (0.25, 64, 2),
+        (0.25, 33, 1),
+        (1.0, 32, 1),
+        (0.4, 33, 1),
+        (0.1, 1, 1),
+    ] {
         let file = random::file(width, input, channels, 11).expect("a sound network");
         let network = random::network(width, input, channels, 11);
         let model = Model::parse(&file).expect("a sound file");

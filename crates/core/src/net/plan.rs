@@ -78,7 +78,8 @@ impl<'p> Plan<'p> {
         };
         let walk = Walk::new(model, lanes);
         let inputs = model.input().channels as usize;
-        let stem = room.matrix(model.stem(), stem_inputs(inputs), [lanes, 4], |out, k| {
+        let shape = [stem_inputs(inputs), walk.stem.channels];
+        let stem = room.matrix(model.stem(), shape, [lanes, 4], |out, k| {
             stem_input(inputs, k).map(|(tap, channel)| (out * inputs + channel) * 9 + tap)
         })?;
         let mut blocks = Vec::new();
@@ -89,7 +90,7 @@ impl<'p> Plan<'p> {
                 depthwise: room.depthwise(block.depthwise(), level)?,
                 pointwise: room.matrix(
                     block.pointwise(),
-                    inputs,
+                    [inputs, shape.out.channels],
                     [lanes, level.depth()],
                     |out, k| Some(out * inputs + k),
                 )?,
@@ -355,11 +356,12 @@ impl<'p> Room<'p> {
         Ok(slice)
     }
 
-    /// A convolution whose input `k` of output `out` has the weight at `index(out, k)`, or is zero.
+    /// A convolution whose input `k` of output `out` has the weight at `index(out, k)`, or is zero. The
+    /// `outputs` are those of the map that it writes: what a map has beyond the layer's is zero.
     fn matrix(
         &mut self,
         layer: Convolution<'_>,
-        inputs: usize,
+        [inputs, outputs]: [usize; 2],
         [lanes, depth]: [usize; 2],
         index: impl Fn(usize, usize) -> Option<usize>,
     ) -> Result<Packed<'p>, PlanError> {
@@ -367,7 +369,6 @@ impl<'p> Room<'p> {
             let weight = index(out, k).and_then(|at| layer.weights().get(at));
             weight.copied().unwrap_or(0)
         };
-        let outputs = layer.channels();
         let weights = self.take_slice(pack::matrix_len(inputs, outputs, lanes))?;
         pack::matrix(inputs, outputs, [lanes, depth], weight, weights);
         self.numbers(weights, layer, lanes)
