@@ -5,6 +5,7 @@
 #   scripts/arm.sh --install   installs what that takes on Debian (as root): cross toolchain, emulator
 #   scripts/arm.sh --archive   makes target/hitgate-aarch64-linux.tar.gz: the program for a board, linked
 #                              statically, to make a record with `hitgate bench` there
+# It ends with 3 where something that it takes is missing.
 # PROPTEST_CASES: random cases a property (8, as an emulated CPU is slow; the awkward shapes all run).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -54,7 +55,7 @@ toolchain() {
 
 missing() {
     echo "arm.sh: $1; on Debian scripts/arm.sh --install installs it" >&2
-    exit 1
+    exit 3
 }
 
 tests() {
