@@ -109,11 +109,9 @@ pub fn depthwise(
             for kx in 0..3 {
                 let column = &mut dst[4 * (kx * step + place(n))..][..4];
                 for (ky, to) in column.iter_mut().enumerate() {
-                    let inside = channel < channels && ky < 3;
-                    *to = if inside {
-                        weight(channel, 3 * ky + kx)
-                    } else {
-                        0
+                    *to = match ky {
+                        0..3 => weight(channel, 3 * ky + kx),
+                        _ => 0,
                     };
                 }
             }

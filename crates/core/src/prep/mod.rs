@@ -36,7 +36,7 @@ pub enum Reduce {
     Mean = 1,
     /// Two channels: a block's largest sum of 3 × 3 counts, and the largest that is left of such a
     /// sum without the largest of the nine; each in units of the noise in its neighbourhood. 2 and 3
-    /// were earlier ways.
+    /// are not given out again.
     Peaks = 4,
 }
 
@@ -269,8 +269,10 @@ impl Preparation<'_> {
             u32::from(frame.header.columns),
             frame.pixel_type,
         );
-        let pixels = self.rows as usize * self.columns as usize;
-        found == expected && frame.payload.len() == pixels * self.pixel_type.size()
+        // A header has 16 bits for each, so that this fits where the shape is the configured one.
+        let pixels = u64::from(self.rows).saturating_mul(u64::from(self.columns));
+        let bytes = pixels.saturating_mul(self.pixel_type.size() as u64);
+        found == expected && frame.payload.len() as u64 == bytes
     }
 
     /// The correction of the frame's storage cell, where pixels are raw words.

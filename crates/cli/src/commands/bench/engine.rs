@@ -45,6 +45,7 @@ pub enum Engine<'m> {
     Tract {
         net: &'m FloatModel,
         preparations: &'m [Preparation<'m>],
+        level: Level,
         words: Vec<u32>,
         map: Vec<u8>,
     },
@@ -59,6 +60,7 @@ impl<'m> Engine<'m> {
         Engine::Tract {
             net,
             preparations,
+            level: Level::detect(),
             words: vec![0; most(Preparation::words).unwrap_or(0)],
             map: vec![0; most(Preparation::map_bytes).unwrap_or(0)],
         }
@@ -78,6 +80,7 @@ impl Backend for Engine<'_> {
             Engine::Tract {
                 net,
                 preparations,
+                level,
                 words,
                 map,
             } => {
@@ -85,7 +88,7 @@ impl Backend for Engine<'_> {
                     let started = now_ns();
                     let module = usize::from(frame.header.module_id);
                     let prepared = match preparations.get(module) {
-                        Some(preparation) => preparation.run(Level::detect(), frame, words, map),
+                        Some(preparation) => preparation.run(*level, frame, words, map),
                         None => Err(Fault::UnknownModule),
                     };
                     let prepared_at = now_ns();
