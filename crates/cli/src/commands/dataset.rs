@@ -31,7 +31,7 @@ use crate::simulation::{COUNT, FIRST, MixArg, ReduceArg, detector};
 Examples:
   hitgate dataset train --maps 30000 --seed 1 --mix training
   hitgate dataset validation --maps 4000 --seed 1000
-  hitgate dataset without-eiger --maps 30000 --without eiger4m --without eiger16m
+  hitgate dataset without-eiger --maps 30000 --without eiger4m --without eiger2-16m
   hitgate dataset real --truth frames/truth.jsonl           # labelled files
   hitgate dataset L498 --truth L498/expert_annotation.txt   # CXIDB entry 76, r0027_2000.h5 beside it
 
