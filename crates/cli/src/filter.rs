@@ -48,7 +48,7 @@ impl FilterArgs {
     pub fn level(&self) -> Result<Level> {
         match &self.isa {
             None => Ok(Level::detect()),
-            Some(name) => Ok(Level::by_name(name)?),
+            Some(name) => Level::by_name(name).with_context(|| format!("--isa {name}")),
         }
     }
 

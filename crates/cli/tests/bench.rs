@@ -288,7 +288,10 @@ fn percentiles_are_drawn() {
 fn what_cannot_be_timed_is_said_at_once() {
     let model = onnx().to_str().unwrap();
     let mistakes: [(&[&str], &str); 21] = [
-        (&["--isa=amx"], "there are scalar"),
+        (
+            &["--isa=amx"],
+            "--isa amx: no such CPU level; there are scalar",
+        ),
         (&["--detector=eiger32m"], "eiger16m"),
         (&["--stage=frobnicate"], "decode"),
         (&["--window=half"], "whole"),

@@ -517,6 +517,7 @@ fn mistakes_of_an_explanation_are_answered_in_a_sentence() {
         (&["explain", &file, "-o", &nowhere], "no/why.png"),
         (&["explain", &cut, "-o", &out], "cut.h5"),
         (&["explain", &file], "--output"),
+        (&["explain", &file, "-o", "why.jpg"], "written as PNG"),
         (
             &["explain", &file, "-o", &out, "--model", &file],
             "cannot be used",

@@ -364,6 +364,9 @@ fn every_level_equals_the_definition() {
     let levels: Vec<Level> = Level::all_available().collect();
     let names: Vec<_> = levels.iter().map(|level| level.name()).collect();
     println!("CPU levels tested: {}", names.join(", "));
+    for expected in hitgate_testkit::expected_levels() {
+        assert!(names.contains(&expected.as_str()), "{expected} did not run");
+    }
     let mut runner = TestRunner::new(ProptestConfig {
         cases: hitgate_testkit::cases(1500),
         failure_persistence: None,

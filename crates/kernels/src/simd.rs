@@ -107,7 +107,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The first `2 N` counts of `src`: those of column `2 n` and `2 n + 1` in the halves of lane `n`.
     #[inline(always)]
     fn counts(self, src: &[i16]) -> Self::I32 {
-        let mut lanes = [0; MOST_LANES];
+        let mut lanes = [0; WIDEST];
         for (lane, [even, odd]) in lanes.iter_mut().zip(src[..2 * Self::N].as_chunks().0) {
             *lane = pair((*even).into(), (*odd).into());
         }
@@ -143,12 +143,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
-/// The lanes of the widest level.
-const MOST_LANES: usize = 16;
-
 #[inline(always)]
 fn each<S: Simd>(s: S, a: S::I32, b: S::I32, of: impl Fn(i32, i32) -> i32) -> S::I32 {
-    let [mut a_lanes, mut b_lanes] = [[0; MOST_LANES]; 2];
+    let [mut a_lanes, mut b_lanes] = [[0; WIDEST]; 2];
     s.store(a, &mut a_lanes);
     s.store(b, &mut b_lanes);
     for (a, b) in a_lanes[..S::N].iter_mut().zip(b_lanes) {

@@ -9,6 +9,7 @@ mod layers;
 use std::process::ExitCode;
 
 use hitgate_kernels::Level;
+use hitgate_testkit::expected_levels;
 use layers::{Case, On, named, property};
 use libtest_mimic::{Arguments, Trial};
 
@@ -56,12 +57,9 @@ fn trials(name: &'static str, on: Option<On>) -> impl Iterator<Item = Trial> {
 
 /// The levels that `EXPECT_LEVELS` names and this machine does not have.
 fn missing() -> Vec<String> {
-    let expected = std::env::var("EXPECT_LEVELS").unwrap_or_default();
-    expected
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .filter_map(|name| Some(format!("{name}: {}", Level::by_name(name).err()?)))
+    expected_levels()
+        .into_iter()
+        .filter_map(|name| Some(format!("{name}: {}", Level::by_name(&name).err()?)))
         .collect()
 }
 

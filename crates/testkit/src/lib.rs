@@ -13,3 +13,14 @@ pub fn cases(usual: u32) -> u32 {
         Err(_) => usual,
     }
 }
+
+/// The CPU levels that the variable `EXPECT_LEVELS` (a comma list, such as `scalar,avx2`) demands: one that
+/// does not run is a failure, not a test fewer.
+pub fn expected_levels() -> Vec<String> {
+    let expected = std::env::var("EXPECT_LEVELS").unwrap_or_default();
+    let names = expected.split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(String::from)
+        .collect()
+}

@@ -47,6 +47,10 @@ pub struct ExplainArgs {
 
 /// Runs the command.
 pub fn run(args: &ExplainArgs) -> Result<()> {
+    if args.output.extension().is_none_or(|kind| kind != "png") {
+        let path = args.output.display();
+        bail!("{path}: a picture is written as PNG: name it so");
+    }
     let bytes = model::bytes(args.model.as_deref())?;
     let model = model::parse(&bytes, args.model.as_deref())?;
     let map = FrameMap::of_file(&args.file, args.index, &args.describe, model::input(&model))?;

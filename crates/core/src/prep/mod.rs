@@ -169,14 +169,17 @@ impl Preparation<'_> {
 
     /// Words of memory that [`run`](Self::run) works in.
     pub fn words(&self) -> usize {
-        let tiles = self.tiles();
+        self.words_for(&self.tiles())
+    }
+
+    fn words_for(&self, tiles: &Tiles<'_>) -> usize {
         let input = self.window.input as usize;
         let cells = self.cells_pitch().saturating_mul(input);
         let channels = self.reduce.channels() as usize;
         let working = match self.reduce {
-            Reduce::Maximum => blocks::words::<Largest>(&tiles).max(RANK_WORDS),
-            Reduce::Mean => blocks::words::<Sum>(&tiles).max(RANK_WORDS),
-            Reduce::Peaks => peaks::words(&tiles).max(contrast_words(input)),
+            Reduce::Maximum => blocks::words::<Largest>(tiles).max(RANK_WORDS),
+            Reduce::Mean => blocks::words::<Sum>(tiles).max(RANK_WORDS),
+            Reduce::Peaks => peaks::words(tiles).max(contrast_words(input)),
         };
         let corrected = match self.corrections {
             [] => 0,
@@ -216,11 +219,12 @@ impl Preparation<'_> {
         words: &mut [u32],
         map: &mut [u8],
     ) -> Result<Statistics, Fault> {
-        if !self.fits(frame) || map.len() != self.map_bytes() || words.len() < self.words() {
+        let tiles = &self.tiles();
+        let room = map.len() == self.map_bytes() && words.len() >= self.words_for(tiles);
+        if !room || !self.fits(frame) {
             return Err(Fault::Shape);
         }
         let (payload, mut memory) = (frame.payload, Memory::new(words));
-        let tiles = &self.tiles();
         if let Some(correction) = self.correction(frame)? {
             let line = memory.part(tiles.widest());
             let rows = Corrected::new(payload, self, correction, line);
@@ -233,11 +237,11 @@ impl Preparation<'_> {
             });
         }
         match self.pixel_type {
-            PixelType::U8 => self.run_on::<u8>(level, payload, memory, map),
-            PixelType::U16 => self.run_on::<u16>(level, payload, memory, map),
-            PixelType::U32 => self.run_on::<u32>(level, payload, memory, map),
-            PixelType::I16 => self.run_on::<i16>(level, payload, memory, map),
-            PixelType::I32 => self.run_on::<i32>(level, payload, memory, map),
+            PixelType::U8 => self.run_on::<u8>(level, tiles, payload, memory, map),
+            PixelType::U16 => self.run_on::<u16>(level, tiles, payload, memory, map),
+            PixelType::U32 => self.run_on::<u32>(level, tiles, payload, memory, map),
+            PixelType::I16 => self.run_on::<i16>(level, tiles, payload, memory, map),
+            PixelType::I32 => self.run_on::<i32>(level, tiles, payload, memory, map),
         }
     }
 
@@ -245,13 +249,13 @@ impl Preparation<'_> {
     fn run_on<P: Pixel + TryFrom<i64>>(
         &self,
         level: Level,
+        tiles: &Tiles<'_>,
         payload: &[u8],
         memory: Memory<'_>,
         map: &mut [u8],
     ) -> Result<Statistics, Fault> {
         let values = rows::values::<P>(&self.mask_values);
         let rows = Pixels::new(payload, self, &values);
-        let tiles = &self.tiles();
         level.run(Run {
             preparation: self,
             tiles,

@@ -42,7 +42,7 @@ impl Floors {
         let multiply = || level.run(MultiplyAdds { rounds: ROUNDS });
         // Pages that were never written are all the same one, which stays in the cache.
         let numbers: Vec<u64> = (0..bytes as u64 / 8).collect();
-        let read = || level.run(Sum(black_box(&numbers)));
+        let read = || level.run(Reading(black_box(&numbers)));
         let bytes = size_of_val(numbers.as_slice()) as u64;
         Floors {
             macs_per_s: fastest(REPETITIONS, multiply),
@@ -119,16 +119,16 @@ impl Op for MultiplyAdds {
     }
 }
 
-/// The sum of all numbers, with loads as wide as the compiler makes them for the level.
-struct Sum<'n>(&'n [u64]);
+/// Reads all numbers, with loads as wide as the compiler makes them for the level; gives their parity.
+struct Reading<'n>(&'n [u64]);
 
-impl Op for Sum<'_> {
+impl Op for Reading<'_> {
     type Output = u64;
 
     fn run<S: Simd>(self, s: S) -> u64 {
         s.vectorize(
             #[inline(always)]
-            || self.0.iter().fold(0, |sum, number| sum ^ number),
+            || self.0.iter().fold(0, |parity, number| parity ^ number),
         )
     }
 }
@@ -143,8 +143,8 @@ mod tests {
         for level in Level::all_available() {
             let done = level.run(MultiplyAdds { rounds: 10 });
             assert_eq!(done, 10 * (PIXELS * REGISTERS * 4 * level.lanes()) as u64);
-            let expected = numbers.iter().fold(0, |sum, number| sum ^ number);
-            assert_eq!(level.run(Sum(&numbers)), expected);
+            let expected = numbers.iter().fold(0, |parity, number| parity ^ number);
+            assert_eq!(level.run(Reading(&numbers)), expected);
         }
     }
 
