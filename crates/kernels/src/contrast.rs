@@ -7,11 +7,11 @@ pub const INVALID: u32 = u32::MAX;
 
 /// Channels of a cell: whether a cell is valid is the same in both.
 const CHANNELS: usize = 2;
-/// Cells on each side of a cell whose mean it is compared with: 7 × 7 with itself.
-const BACKGROUND_REACH: usize = 3;
-/// Cells on each side whose deviations make the unit: 17 × 17. The noise of a frame is not the same
-/// everywhere: rings, shadows and tapers have their own.
-const NOISE_REACH: usize = 8;
+/// Cells each way whose mean a cell in their middle is compared with.
+const BACKGROUND: usize = 7;
+/// Cells each way whose deviations make the unit of the one in their middle. The noise of a frame is not
+/// the same everywhere: rings, shadows and tapers have their own.
+const NOISE: usize = 17;
 /// A deviation counts for the unit up to so many mean ones of the map, so that spots do not hide
 /// their neighbours.
 const LARGEST_DEVIATIONS: i32 = 4;
@@ -24,7 +24,7 @@ const LEVEL_OF_BACKGROUND: i32 = 24;
 const LEVELS_PER_DEVIATION: i32 = 8;
 
 /// Cells that the loops take at a time: rows are padded to a multiple of it.
-const LANES: usize = 16;
+const LANES: usize = slide::LANES;
 /// No root and no deviation.
 const NONE: i32 = i32::MIN;
 
@@ -36,9 +36,8 @@ pub const fn contrast_pitch(input: usize) -> usize {
 /// Words of memory that [`contrast`] works in, for `input` cells a side.
 pub const fn contrast_words(input: usize) -> usize {
     let pitch = contrast_pitch(input);
-    let line = pitch.saturating_add(2 * NOISE_REACH + UNIT);
     let maps = pitch.saturating_mul(input).saturating_mul(CHANNELS);
-    maps.saturating_add(line.saturating_mul(CHANNELS + 1 + 2))
+    maps.saturating_add(line(pitch).saturating_mul(CHANNELS + 1 + 1))
         .saturating_add(pitch.saturating_mul(CHANNELS + 1))
 }
 
@@ -95,6 +94,11 @@ pub fn contrast<S: Simd>(
     );
 }
 
+/// Cells of a row, and those that a window about one of them may look at.
+const fn line(pitch: usize) -> usize {
+    pitch.saturating_add(NOISE + UNIT)
+}
+
 #[inline(always)]
 fn levels<'m>(
     pitch: usize,
@@ -110,9 +114,8 @@ fn levels<'m>(
     {
         let rows = first.chunks_exact(pitch).zip(second.chunks_exact(pitch));
         let mut rows = rows.zip(a.chunks_exact_mut(pitch).zip(b.chunks_exact_mut(pitch)));
-        neighbourhoods(
+        neighbourhoods::<BACKGROUND, 3>(
             pitch,
-            BACKGROUND_REACH,
             [first, second],
             [i32::MAX; CHANNELS],
             words,
@@ -131,9 +134,8 @@ fn levels<'m>(
     let most = totals
         .map(|total| LARGEST_DEVIATIONS * (total.div_ceil(valid.max(1)) as i32).max(LEAST_UNIT));
     let mut rows = a.chunks_exact(pitch).zip(b.chunks_exact(pitch)).zip(map);
-    neighbourhoods(
+    neighbourhoods::<NOISE, 4>(
         pitch,
-        NOISE_REACH,
         [a, b],
         most,
         words,
@@ -152,49 +154,37 @@ struct Near<'m> {
     counts: &'m [i32],
 }
 
-/// Tells, row by row, the sums over the valid cells within `reach`, of their sizes, or of the `most` that a
-/// size counts for.
+/// Tells, row by row, the sums over the valid cells within `WINDOW`, of their sizes, or of the `most` that a
+/// size counts for. `PART` is a help in adding them up.
 #[inline(always)]
-fn neighbourhoods(
+fn neighbourhoods<const WINDOW: usize, const PART: usize>(
     pitch: usize,
-    reach: usize,
     maps: [&[i32]; CHANNELS],
     most: [i32; CHANNELS],
     words: &mut [i32],
     mut tell: impl FnMut(Near<'_>),
 ) {
-    let line = pitch + 2 * reach + UNIT;
+    let (reach, line) = (WINDOW / 2, line(pitch));
     let (columns, words) = words.split_at_mut(line * (CHANNELS + 1));
-    let (first, words) = words.split_at_mut(line);
-    let (second, words) = words.split_at_mut(line);
+    let (parts, words) = words.split_at_mut(line);
     let near = &mut words[..pitch * (CHANNELS + 1)];
     columns.fill(0);
     let rows = maps[0].len() / pitch;
     for y in 0..rows + reach {
-        let entering = (y < rows).then_some(y);
-        let leaving = y.checked_sub(2 * reach + 1);
-        for (map, sign) in [(entering, 1), (leaving, -1)] {
-            let Some(row) = map.map(|y| y * pitch..(y + 1) * pitch) else {
-                continue;
-            };
-            let mut lines = columns
-                .chunks_exact_mut(line)
-                .map(|line| &mut line[reach..]);
-            for ((map, most), columns) in maps.iter().zip(most).zip(&mut lines) {
-                for (sum, &cell) in columns.iter_mut().zip(&map[row.clone()]) {
-                    let size = cell.wrapping_abs().min(most);
-                    *sum += if cell == NONE { 0 } else { sign * size };
-                }
-            }
-            let Some(counts) = lines.next() else { continue };
-            for (count, &cell) in counts.iter_mut().zip(&maps[0][row]) {
-                *count += if cell == NONE { 0 } else { sign };
-            }
+        let of_row = |y: usize| maps.map(|map| &map[y * pitch..][..pitch]);
+        if y < rows {
+            change(columns, line, reach, of_row(y), most, |sum, size| {
+                sum + size
+            });
+        }
+        if let Some(y) = y.checked_sub(WINDOW) {
+            change(columns, line, reach, of_row(y), most, |sum, size| {
+                sum - size
+            });
         }
         if y >= reach {
             for (columns, near) in columns.chunks_exact(line).zip(near.chunks_exact_mut(pitch)) {
-                let others = [&mut *first, &mut *second];
-                slide::sums(columns, 2 * reach + 1, others, near);
+                slide::sums::<WINDOW, PART>(columns, parts, near);
             }
             let (first, rest) = near.split_at(pitch);
             let (second, counts) = rest.split_at(pitch);
@@ -202,6 +192,33 @@ fn neighbourhoods(
                 sums: [first, second],
                 counts,
             });
+        }
+    }
+}
+
+/// Changes the sums of the columns, and their numbers of valid cells, by a row of each map.
+#[inline(always)]
+fn change(
+    columns: &mut [i32],
+    line: usize,
+    reach: usize,
+    rows: [&[i32]; CHANNELS],
+    most: [i32; CHANNELS],
+    by: impl Fn(i32, i32) -> i32,
+) {
+    let mut lines = columns
+        .chunks_exact_mut(line)
+        .map(|line| &mut line[reach..]);
+    for ((row, most), sums) in rows.iter().zip(most).zip(&mut lines) {
+        for (sum, &cell) in sums.iter_mut().zip(*row) {
+            // No cell is the least number, which has no size.
+            let size = cell.wrapping_abs().min(most).max(0);
+            *sum = by(*sum, size);
+        }
+    }
+    for counts in lines {
+        for (count, &cell) in counts.iter_mut().zip(rows[0]) {
+            *count = by(*count, i32::from(cell != NONE));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Pixels of a row → counts, and what becomes of them column by column.
 
-use crate::Simd;
+use crate::{Ahead, Simd};
 
 /// Pixels that the loops take at a time: the columns of a row are padded to a multiple of it.
 pub const UNIT: usize = 64;
-/// Pixels of a word of mask bits.
-const WORD: usize = 32;
+/// Units whose mask bits are looked up together.
+const RUN: usize = 34;
 
 /// A stored pixel, little endian.
 pub trait Pixel: Copy + PartialEq + 'static {
@@ -83,14 +83,17 @@ impl Column for Largest {
     }
 }
 
-/// The sum of the counts.
+/// The sum of the counts, and in its highest 16 bits how many there are: at most 65535 rows of 32 bits.
 pub type Sum = u64;
+
+/// Bits of the sum in a [`Sum`].
+pub const SUM_BITS: u32 = 48;
 
 impl Column for Sum {
     #[inline(always)]
     fn take<P: Pixel>(&mut self, pixel: P, most: u32, keep: u16) {
         let keep = u32::from(keep) << 16 | u32::from(keep);
-        *self += u64::from(pixel.count(most) & keep);
+        *self += u64::from(pixel.count(most) & keep) + (u64::from(keep & 1) << SUM_BITS);
     }
 }
 
@@ -111,59 +114,117 @@ pub struct Rule<'a, P> {
     pub most: u32,
 }
 
-/// Gives the pixels in `bytes`, the first of which has bit `bit` of the mask, to their columns, and adds
-/// 1 to `valid` where a pixel is not excluded. `ahead` are bytes that will be read soon.
+/// Some columns of some rows of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Area<'f> {
+    /// Stored pixels, from the first of the area on; rows that they lack are not there.
+    pub bytes: &'f [u8],
+    /// The number of the first pixel, row by row.
+    pub first: usize,
+    /// Pixels from one row to the next.
+    pub pitch: usize,
+    /// Pixels of a row.
+    pub columns: usize,
+    /// Rows.
+    pub rows: usize,
+}
+
+impl<'f> Area<'f> {
+    /// The bytes of row `row`, of pixels of so many bytes.
+    #[inline(always)]
+    fn row(&self, row: usize, pixel: usize) -> &'f [u8] {
+        let bytes = self
+            .bytes
+            .get(row * self.pitch * pixel..)
+            .unwrap_or_default();
+        &bytes[..bytes.len().min(self.columns * pixel)]
+    }
+}
+
+/// Gives the pixels of each row to their columns, and sets the bit of a column in `valid` where one is not
+/// excluded.
 ///
-/// `columns` and `valid` are as long as the pixels, padded to whole units; the padding is excluded.
+/// A row has as many columns as it has pixels, padded to whole units, and is `pitch` columns after the row
+/// before, or in the same ones where that is 0; `valid` has a word for each unit. The padding is excluded.
+/// On the way the lines of `ahead` are asked for.
 pub fn counts<S: Simd, P: Pixel, C: Column>(
     s: S,
-    bytes: &[u8],
-    bit: usize,
+    area: &Area<'_>,
     rule: &Rule<'_, P>,
-    ahead: &[u8],
     columns: &mut [C],
-    valid: &mut [u16],
+    pitch: usize,
+    valid: &mut [u64],
+    ahead: Ahead<'_>,
 ) {
     s.vectorize(
         #[inline(always)]
         || {
-            let pixels = P::stored(bytes);
-            let columns = columns.as_chunks_mut::<UNIT>().0;
-            let valid = valid.as_chunks_mut::<UNIT>().0;
-            let mut units = columns.iter_mut().zip(valid).zip((bit..).step_by(UNIT));
-            let mut ahead = ahead.chunks(UNIT);
-            let (whole, rest) = pixels.as_chunks::<UNIT>();
-            for (pixels, ((columns, valid), bit)) in whole.iter().zip(&mut units) {
-                for line in ahead.by_ref().take(size_of::<P>()) {
-                    s.prefetch(line);
-                }
-                unit(s, pixels, excluded(rule.mask, bit), rule, columns, valid);
-            }
-            if let ([first, ..], Some(((columns, valid), bit))) = (rest, units.next()) {
-                let mut padded = [*first; UNIT];
-                padded[..rest.len()].copy_from_slice(rest);
-                let beyond = u64::MAX << rest.len();
-                let [low, high] = excluded(rule.mask, bit);
-                let excluded = [low | beyond as u32, high | (beyond >> WORD) as u32];
-                unit(s, &padded, excluded, rule, columns, valid);
+            let rule = *rule;
+            for row in 0..area.rows {
+                let bytes = area.row(row, size_of::<P>());
+                let first = area.first + row * area.pitch;
+                let columns = &mut columns[row * pitch..];
+                take_row(s, bytes, first, &rule, columns, valid, ahead.row(row));
             }
         },
     );
 }
 
 #[inline(always)]
+fn take_row<S: Simd, P: Pixel, C: Column>(
+    s: S,
+    bytes: &[u8],
+    bit: usize,
+    rule: &Rule<'_, P>,
+    columns: &mut [C],
+    valid: &mut [u64],
+    ahead: &[u8],
+) {
+    let (whole, rest) = P::stored(bytes).as_chunks::<UNIT>();
+    let columns = columns.as_chunks_mut::<UNIT>().0;
+    let (whole_columns, rest_columns) = columns.split_at_mut(whole.len());
+    let (whole_valid, rest_valid) = valid.split_at_mut(whole.len());
+    let runs = whole.chunks(RUN).zip(whole_columns.chunks_mut(RUN));
+    let mut at = 0;
+    for ((pixels, columns), valid) in runs.zip(whole_valid.chunks_mut(RUN)) {
+        let mut padded = [0; MASK_BYTES];
+        let words = mask_words(rule.mask, bit / 8 + at / 8, &mut padded);
+        let units = pixels.iter().zip(columns).zip(valid).zip(words.windows(2));
+        for (((pixels, columns), valid), words) in units {
+            for line in 0..size_of::<P>() {
+                if let Some(line) = ahead.get(size_of::<P>() * at + UNIT * line..) {
+                    s.prefetch(line);
+                }
+            }
+            *valid |= unit(s, pixels, excluded(words, bit), rule, columns);
+            at += UNIT;
+        }
+    }
+    if let ([first, ..], [columns, ..], [valid, ..]) = (rest, rest_columns, rest_valid) {
+        let mut pixels = [*first; UNIT];
+        pixels[..rest.len()].copy_from_slice(rest);
+        let mut padded = [0; MASK_BYTES];
+        let words = mask_words(rule.mask, bit / 8 + at / 8, &mut padded);
+        let excluded = excluded(words, bit) | u64::MAX << rest.len();
+        *valid |= unit(s, &pixels, excluded, rule, columns);
+    }
+}
+
+/// Gives the pixels of a unit to their columns; a bit is set for each that is not excluded.
+#[inline(always)]
 fn unit<S: Simd, P: Pixel, C: Column>(
     s: S,
     pixels: &[P::Stored; UNIT],
-    excluded: [u32; 2],
+    excluded: u64,
     rule: &Rule<'_, P>,
     columns: &mut [C; UNIT],
-    valid: &mut [u16; UNIT],
-) {
+) -> u64 {
     let mut keep = [0; UNIT];
-    for (keep, excluded) in keep.as_chunks_mut().0.iter_mut().zip(excluded) {
-        s.spread(!excluded, keep);
+    if let [low, high] = keep.as_chunks_mut().0 {
+        s.spread(!excluded as u32, low);
+        s.spread(!(excluded >> 32) as u32, high);
     }
+    // Loops of so many steps are vectorised; shorter ones would be unrolled, and then are not.
     for value in rule.values {
         for i in 0..UNIT {
             let counts = P::load(pixels[i]) != *value;
@@ -172,32 +233,34 @@ fn unit<S: Simd, P: Pixel, C: Column>(
     }
     for i in 0..UNIT {
         columns[i].take(P::load(pixels[i]), rule.most, keep[i]);
-        valid[i] = valid[i].wrapping_sub(keep[i]);
+    }
+    match keep.as_chunks().0 {
+        [low, high] => u64::from(s.gather(low)) | u64::from(s.gather(high)) << 32,
+        _ => 0,
     }
 }
 
-/// The bits of `mask` for a unit from bit `bit` on, 0 beyond its end.
+/// Bytes of the mask for a run of units, and a word more.
+const MASK_BYTES: usize = 8 * (RUN + 1);
+
+/// The mask from byte `first` on; 0 beyond its end.
 #[inline(always)]
-fn excluded(mask: &[u8], bit: usize) -> [u32; 2] {
-    [word(mask, bit), word(mask, bit + WORD)]
+fn mask_words<'a>(mask: &'a [u8], first: usize, padded: &'a mut [u8; MASK_BYTES]) -> &'a [[u8; 8]] {
+    let bytes = mask.get(first..).unwrap_or_default();
+    let bytes = bytes.first_chunk().unwrap_or_else(
+        #[cold]
+        || {
+            padded[..bytes.len()].copy_from_slice(bytes);
+            padded
+        },
+    );
+    bytes.as_chunks().0
 }
 
+/// The bits for a unit that begins at bit `bit` of the first of two words.
 #[inline(always)]
-fn word(mask: &[u8], bit: usize) -> u32 {
-    let bytes = mask.get(bit / 8..).unwrap_or_default();
-    let word = match bytes.first_chunk() {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None if bytes.is_empty() => 0,
-        None => last_word(bytes),
-    };
-    (word >> (bit % 8)) as u32
-}
-
-#[cold]
-fn last_word(bytes: &[u8]) -> u64 {
-    let mut word = 0;
-    for byte in bytes.iter().rev() {
-        word = word << 8 | u64::from(*byte);
-    }
-    word
+fn excluded(words: &[[u8; 8]], bit: usize) -> u64 {
+    let [low, high] = [words[0], words[1]].map(u64::from_le_bytes);
+    let shift = bit % 8;
+    low >> shift | high << 1 << (63 - shift)
 }

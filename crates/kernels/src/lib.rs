@@ -25,6 +25,7 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+mod ahead;
 mod blocks;
 mod contrast;
 mod counts;
@@ -42,16 +43,19 @@ mod simd;
 mod slide;
 mod stem;
 
-pub use blocks::{Blocks, largest_of_blocks};
+pub use ahead::Ahead;
+pub use blocks::{Blocks, any_of_blocks, largest_of_blocks};
 pub use contrast::{INVALID, contrast, contrast_pitch, contrast_words};
-pub use counts::{Column, Count, Largest, NO_COUNT, Pixel, Rule, Sum, UNIT, counts};
+pub use counts::{
+    Area, Column, Count, Largest, NO_COUNT, Pixel, Rule, SUM_BITS, Sum, UNIT, counts,
+};
 pub use dense::dense;
 pub use depthwise::depthwise;
 pub use isa::*;
 pub use level::{Level, LevelError};
 pub use map::{Map, MapMut, Shape};
 pub use pack::Packed;
-pub use peaks::{MARGIN, fold, found_len, near_len, nothing_near, peaks};
+pub use peaks::{MARGIN, fold, fold_words, found_len, near_len, nothing_near, peaks};
 pub use pointwise::pointwise;
 pub use pool::pool;
 pub use ranks::{RANK_WORDS, ranks};

@@ -5,7 +5,7 @@
 //! neighbours is then one instruction of 16-bit products. What lasts from one row to the next stays in
 //! registers for as many rows as are at hand.
 
-use crate::{Blocks, NO_COUNT, Simd, UNIT, slide};
+use crate::{Ahead, Blocks, NO_COUNT, Simd, UNIT, slide};
 
 /// Counts on each side of a line that the loops may look at.
 pub const MARGIN: usize = 32;
@@ -44,8 +44,7 @@ const NOTHING_FOUND: i32 = i32::MIN;
 /// row completes the sums about the one before it.
 ///
 /// `found` has sums in even columns, in odd ones, and then rests; what it held counts unless it is begun
-/// `afresh`. Sums lack nine times what a [`Count`](crate::Count) lacks, rests
-/// eight times; see [`fold`].
+/// `afresh`. Sums lack nine times what a [`Count`](crate::Count) lacks, and rests eight times.
 pub fn peaks<S: Simd>(
     s: S,
     lines: &[i16],
@@ -53,13 +52,17 @@ pub fn peaks<S: Simd>(
     near: &mut [i32],
     found: &mut [i32],
     afresh: bool,
+    ahead: Ahead<'_>,
 ) {
     s.vectorize(
         #[inline(always)]
         || {
             let (rows, half) = (lines.len() / pitch, found.len() / FOUND);
+            let strips = near.len() / (NEAR * S::N);
+            let mut ahead = ahead.in_steps(strips);
             for (strip, near) in near.chunks_exact_mut(NEAR * S::N).enumerate() {
                 let start = MARGIN - 2 + 2 * S::N * strip;
+                ahead.step(s);
                 let mut most = match afresh {
                     true => Found::nothing(s),
                     false => Found::load(s, &found[strip * S::N..], half),
@@ -194,42 +197,73 @@ impl<S: Simd> Found<S> {
     }
 }
 
-/// The largest of `found` in each block: sums into `cells[0]`, rests into `cells[1]`, one number a block.
-/// `words` are two lines of half as many numbers as there are columns and a [`UNIT`] more.
+/// What sums and rests lack of what a [`Count`](crate::Count) lacks, nine times and eight times.
+const LACKS: [i32; 2] = [9 * -(NO_COUNT as i32), 8 * -(NO_COUNT as i32)];
+
+/// Words that [`fold`] works in, for so many columns.
+pub const fn fold_words(columns: usize) -> usize {
+    4 * (columns / 2 + UNIT)
+}
+
+/// Takes the largest of `found` in each block into `largest`, a number a block: sums into the first, rests
+/// into the second. The first block begins at an even column.
 pub fn fold<S: Simd>(
     s: S,
     found: &[i32],
     blocks: Blocks,
     words: &mut [i32],
-    cells: [&mut [u32]; 2],
+    [sums, rests]: [&mut [i32]; 2],
 ) {
     s.vectorize(
         #[inline(always)]
         || {
             let half = found.len() / FOUND;
-            let (a, b) = words.split_at_mut(half + UNIT);
-            let found = found.chunks_exact(2 * half.max(1));
-            for ((cells, found), least) in cells.into_iter().zip(found).zip([9, 8]) {
-                let (even, odd) = found.split_at(half);
-                for ((pair, even), odd) in a.iter_mut().zip(even).zip(odd) {
-                    *pair = *even.max(odd);
-                }
-                // Of as many whole pairs as lie in a block, wherever it starts.
-                let in_block = blocks.block / 2;
-                let pairs = slide::largest(a, b, half, in_block);
-                let starts = (blocks.first..).step_by(blocks.block.max(1));
-                for (cell, start) in cells.iter_mut().zip(starts) {
-                    let pair = start / 2;
-                    let largest = match (blocks.block % 2, start % 2) {
-                        (0, _) => pairs[pair],
-                        (_, 0) if in_block == 0 => even[pair],
-                        (..) if in_block == 0 => odd[pair],
-                        (_, 0) => pairs[pair].max(even[pair + in_block]),
-                        (..) => odd[pair].max(pairs[pair + 1]),
-                    };
-                    *cell = (largest + least * -i32::from(NO_COUNT)) as u32;
-                }
+            let (sum_words, rest_words) = words.split_at_mut(2 * (half + UNIT));
+            let (found_sums, found_rests) = found.split_at(2 * half);
+            let found_sums = starting_at_columns(found_sums, blocks.block, sum_words);
+            let found_rests = starting_at_columns(found_rests, blocks.block, rest_words);
+            let mut column = blocks.first;
+            for (sum, rest) in sums.iter_mut().zip(rests) {
+                let (odd, pair) = (column % 2, column / 2);
+                *sum = (found_sums[odd][pair] + LACKS[0]).max(*sum);
+                *rest = (found_rests[odd][pair] + LACKS[1]).max(*rest);
+                column += blocks.block;
             }
         },
     );
+}
+
+/// The largest of `block` columns from an even column on, and from an odd one; those only where blocks can
+/// begin there.
+#[inline(always)]
+fn starting_at_columns<'w>(
+    found: &[i32],
+    block: usize,
+    words: &'w mut [i32],
+) -> [&'w mut [i32]; 2] {
+    let half = found.len() / 2;
+    let (even, odd) = found.split_at(half);
+    let (pairs, other) = words.split_at_mut(words.len() / 2);
+    for ((pair, even), odd) in pairs.iter_mut().zip(even).zip(odd) {
+        *pair = *even.max(odd);
+    }
+    // Of as many whole pairs as lie in a block, wherever it begins.
+    let in_block = block / 2;
+    let [pairs, other] = slide::largest(pairs, other, half, in_block);
+    match (block % 2, in_block) {
+        (0, _) => {}
+        (_, 0) => {
+            pairs[..half].copy_from_slice(even);
+            other[..half].copy_from_slice(odd);
+        }
+        _ => {
+            for ((from_odd, odd), pairs) in other.iter_mut().zip(odd).zip(&pairs[1..]) {
+                *from_odd = *odd.max(pairs);
+            }
+            for (pair, even) in pairs.iter_mut().zip(&even[in_block.min(half)..]) {
+                *pair = *even.max(pair);
+            }
+        }
+    }
+    [pairs, other]
 }

@@ -94,6 +94,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
             *lane = 0u16.wrapping_sub((bits >> i & 1) as u16);
         }
     }
+    /// Bit `i` is set where `lanes[i]` is all ones; else that is 0.
+    #[inline(always)]
+    fn gather(self, lanes: &[u16; 32]) -> u32 {
+        let lanes = lanes.iter().enumerate();
+        lanes.fold(0, |bits, (i, lane)| bits | u32::from(lane & 1) << i)
+    }
     /// `a[n] + b[n]`.
     #[inline(always)]
     fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {

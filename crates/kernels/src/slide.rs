@@ -1,4 +1,4 @@
-//! The largest, or the sum, of so many neighbours along a line, in steps that double.
+//! The largest, any, or the sum of so many neighbours along a line, in steps that double.
 //!
 //! Loops run over whole chunks: lines are [`UNIT`] numbers longer than what is asked for, and what those
 //! hold matters to nobody.
@@ -6,14 +6,14 @@
 use crate::UNIT;
 
 /// Number `i` of `len` becomes the largest of `window` numbers from itself on, for as long as there are so
-/// many; a window of 0 is one of 1. Works in both lines and gives the one that has it.
+/// many; a window of 0 is one of 1. Works in both lines and gives the one that has it, then the other.
 #[inline(always)]
 pub(crate) fn largest<'a, T: Ord + Copy>(
     line: &'a mut [T],
     other: &'a mut [T],
     len: usize,
     window: usize,
-) -> &'a [T] {
+) -> [&'a mut [T]; 2] {
     let (mut from, mut to) = (line, other);
     let mut reach = 1;
     while reach < window.min(len) {
@@ -26,36 +26,108 @@ pub(crate) fn largest<'a, T: Ord + Copy>(
         (from, to) = (to, from);
         reach += step;
     }
-    from
+    [from, to]
 }
 
-/// `sums[i]` = the sum of `window` numbers of `line` from number `i` on; an odd window. `line` and both
-/// `others` are a window and a [`UNIT`] longer than `sums`.
+/// Bit `i` is set where any of `window` bits from itself on is.
 #[inline(always)]
-pub(crate) fn sums(line: &[i32], window: usize, others: [&mut [i32]; 2], sums: &mut [i32]) {
-    let n = (sums.len() + window - 1).next_multiple_of(UNIT / 4);
-    sums.copy_from_slice(&line[..sums.len()]);
-    let [mut to, mut from] = others;
-    add(&line[..n], &line[1..], &mut to[..n]);
-    let (mut done, mut reach) = (1, 2);
-    while done < window {
-        (from, to) = (to, from);
-        if window & reach != 0 {
-            for (sum, part) in sums.iter_mut().zip(&from[done..]) {
-                *sum += part;
-            }
-            done += reach;
+pub(crate) fn any(bits: &mut [u64], window: usize) {
+    let mut reach = 1;
+    while reach < window {
+        let step = reach.min(window - reach);
+        let (words, shift) = (step / UNIT, step % UNIT);
+        let end = bits.len().saturating_sub(words + 1);
+        for i in 0..end {
+            let far = bits[i + words] >> shift | bits[i + words + 1] << 1 << (UNIT - 1 - shift);
+            bits[i] |= far;
         }
-        if done < window {
-            add(&from[..n], &from[reach..], &mut to[..n]);
+        if let Some(last) = bits.last().copied().filter(|_| words < bits.len()) {
+            bits[end] |= last >> shift;
         }
-        reach *= 2;
+        reach += step;
+    }
+}
+
+/// Numbers that [`sums`] takes at a time.
+pub(crate) const LANES: usize = 16;
+
+/// `sums[i]` = the sum of `WINDOW` numbers of `line` from number `i` on, put together of whole sums of `PART`
+/// and one number more. `sums` are whole [`LANES`], `line` and `parts` a window and a [`UNIT`] longer.
+#[inline(always)]
+pub(crate) fn sums<const WINDOW: usize, const PART: usize>(
+    line: &[i32],
+    parts: &mut [i32],
+    sums: &mut [i32],
+) {
+    const { assert!(WINDOW % PART == 1) };
+    let in_parts = (sums.len() + WINDOW - PART).next_multiple_of(LANES);
+    let chunks = parts[..in_parts].as_chunks_mut::<LANES>().0;
+    for (part, at) in chunks.iter_mut().zip((0..).step_by(LANES)) {
+        let line = &line[at..][..LANES + PART - 1];
+        let mut sum = [0; LANES];
+        for i in 0..PART {
+            sum = add(sum, &line[i..]);
+        }
+        *part = sum;
+    }
+    let chunks = sums.as_chunks_mut::<LANES>().0;
+    for (sums, at) in chunks.iter_mut().zip((0..).step_by(LANES)) {
+        let (line, parts) = (
+            &line[at..][..LANES + WINDOW],
+            &parts[at..][..LANES + WINDOW],
+        );
+        let mut sum = [0; LANES];
+        for i in 0..WINDOW / PART {
+            sum = add(sum, &parts[i * PART..]);
+        }
+        *sums = add(sum, &line[WINDOW - 1..]);
     }
 }
 
 #[inline(always)]
-fn add(near: &[i32], far: &[i32], to: &mut [i32]) {
-    for ((to, near), far) in to.iter_mut().zip(near).zip(far) {
-        *to = near + far;
+fn add(mut sums: [i32; LANES], numbers: &[i32]) -> [i32; LANES] {
+    for (sum, number) in sums.iter_mut().zip(&numbers[..LANES]) {
+        *sum += number;
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LANES, any, sums};
+
+    #[test]
+    fn any_of_a_window() {
+        for window in 1..=200 {
+            let mut bits = [1 << 63, 0b1000, 0, 1 << 63];
+            let set = [63, 67, 255];
+            any(&mut bits, window);
+            for i in 0..256 {
+                let expected = set.iter().any(|at| (i..i + window).contains(at));
+                assert_eq!(bits[i / 64] >> (i % 64) & 1 == 1, expected, "{i}, {window}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_a_window() {
+        let mut line = [0; 4 * LANES + 17 + 64];
+        for (i, number) in line.iter_mut().enumerate() {
+            *number = (i * i % 101) as i32 - 50;
+        }
+        let mut found = [7; 4 * LANES];
+        let check = |window: usize, found: &[i32]| {
+            for (i, sum) in found.iter().enumerate() {
+                assert_eq!(
+                    *sum,
+                    line[i..i + window].iter().sum::<i32>(),
+                    "{window}, {i}"
+                );
+            }
+        };
+        sums::<7, 3>(&line, &mut [9; 200], &mut found);
+        check(7, &found);
+        sums::<17, 4>(&line, &mut [9; 200], &mut found);
+        check(17, &found);
     }
 }

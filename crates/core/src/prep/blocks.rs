@@ -1,79 +1,73 @@
 //! A block of pixels → one cell: its largest count, or its mean.
 
-use hitgate_kernels::{Blocks, Column, Largest, Simd, Sum, UNIT, largest_of_blocks};
+use bytemuck::Zeroable;
+use hitgate_kernels::{Blocks, Column, Largest, SUM_BITS, Simd, Sum, UNIT, largest_of_blocks};
 
 use super::memory::{Memory, needs};
 use super::rows::Rows;
 use super::tiles::Tiles;
+use super::valid::{first_word, take_valid, valid_words, write_cells};
 use super::{INVALID, LARGEST_CELL};
 
 /// What becomes of the counts of a block, which are put together column by column.
 pub(super) trait Reduced: Column + bytemuck::Pod {
-    /// Writes what each block has of its columns; `other` is as long as `columns`, and both are lost.
-    fn totals<S: Simd>(
+    /// What is known of a block.
+    type Total: bytemuck::Pod;
+    /// Takes the columns of each block into its total; `other` is as long as `columns`, and both are lost.
+    fn take_blocks<S: Simd>(
         s: S,
         columns: &mut [Self],
         other: &mut [Self],
         blocks: Blocks,
-        totals: &mut [u64],
+        totals: &mut [Self::Total],
     );
-    /// How many pixels of a block are valid, of those in each column; or whether any is.
-    fn valid(columns: &[u16]) -> u64;
-    /// What two pieces of a block have together.
-    fn with(total: u64, other: u64) -> u64;
-    /// The cell of a block with so many valid pixels, at most [`LARGEST_CELL`].
-    fn cell(total: u64, valid: u64) -> u64;
+    /// The cell of a block, at most [`LARGEST_CELL`].
+    fn cell(total: Self::Total) -> u32;
 }
 
 impl Reduced for Largest {
-    fn totals<S: Simd>(
+    type Total = Largest;
+
+    fn take_blocks<S: Simd>(
         s: S,
         columns: &mut [Self],
         other: &mut [Self],
         blocks: Blocks,
-        totals: &mut [u64],
+        totals: &mut [Largest],
     ) {
         largest_of_blocks(s, columns, other, blocks, totals);
     }
 
-    fn valid(columns: &[u16]) -> u64 {
-        u64::from(columns.iter().any(|&n| n > 0))
-    }
-
-    fn with(total: u64, other: u64) -> u64 {
-        total.max(other)
-    }
-
-    fn cell(total: u64, _: u64) -> u64 {
-        total
+    #[inline(always)]
+    fn cell(total: Largest) -> u32 {
+        total.into()
     }
 }
 
 impl Reduced for Sum {
-    fn totals<S: Simd>(
+    /// The sum, and of how many counts.
+    type Total = [u64; 2];
+
+    fn take_blocks<S: Simd>(
         _: S,
         columns: &mut [Self],
         _: &mut [Self],
         blocks: Blocks,
-        totals: &mut [u64],
+        totals: &mut [Self::Total],
     ) {
         let blocks = columns[blocks.first..].chunks(blocks.block.max(1));
-        for (total, block) in totals.iter_mut().zip(blocks) {
-            *total = block.iter().sum();
+        for ([sum, number], block) in totals.iter_mut().zip(blocks) {
+            for column in block {
+                *sum += column & !(u64::MAX << SUM_BITS);
+                *number += column >> SUM_BITS;
+            }
         }
     }
 
-    fn valid(columns: &[u16]) -> u64 {
-        columns.iter().map(|&n| u64::from(n)).sum()
-    }
-
-    fn with(total: u64, other: u64) -> u64 {
-        total + other
-    }
-
     /// In sixteenths, rounded.
-    fn cell(total: u64, valid: u64) -> u64 {
-        (16 * total + valid / 2) / valid
+    fn cell([sum, number]: Self::Total) -> u32 {
+        let mean = (16 * sum + number / 2) / number.max(1);
+        mean.min(u64::from(LARGEST_CELL)) as u32
     }
 }
 
@@ -81,52 +75,45 @@ impl Reduced for Sum {
 pub(super) const TILE: usize = 2112;
 
 /// Words of memory that [`reduce`] works in.
-pub(super) fn words<C>(tiles: &Tiles<'_>) -> usize {
-    let columns = tiles.widest() + UNIT;
+pub(super) fn words<C: Reduced>(tiles: &Tiles<'_>) -> usize {
+    let (columns, input) = (tiles.widest() + UNIT, tiles.window.input as usize);
     (2 * needs::<C>(columns))
-        .saturating_add(needs::<u16>(columns))
-        .saturating_add(needs::<u64>(columns))
+        .saturating_add(needs::<u64>(valid_words(columns)))
+        .saturating_add(needs::<C::Total>(input))
+        .saturating_add(needs::<u32>(input))
 }
 
 /// Reduces each block of the window that it sees to its cell; one without a valid pixel is invalid.
-pub(super) fn reduce<S: Simd, C: Reduced>(
+pub(super) fn reduce<'f, S: Simd, C: Reduced>(
     s: S,
     tiles: &Tiles<'_>,
-    rows: &mut impl Rows,
+    rows: &mut impl Rows<'f>,
     cells: &mut [u32],
     memory: &mut Memory<'_>,
 ) {
     cells.fill(INVALID);
-    let widest = tiles.widest() + UNIT;
+    let (widest, input) = (tiles.widest() + UNIT, tiles.window.input as usize);
     let [columns, other] = [(); 2].map(|()| memory.part::<C>(widest));
-    let valid: &mut [u16] = memory.part(widest);
-    let totals: &mut [u64] = memory.part(widest);
+    let bits: &mut [u64] = memory.part(valid_words(widest));
+    let totals: &mut [C::Total] = memory.part(input);
+    let valid: &mut [u32] = memory.part(input);
     for (v, ys) in tiles.block_rows() {
-        let seen = tiles.window.seen(v);
-        let mut whole = (0, 0);
+        totals.fill(C::Total::zeroed());
+        valid.fill(0);
         for t in 0..tiles.len() {
             let tile = tiles.tile(t);
             let padded = tile.start..tile.start + tile.xs.len().next_multiple_of(UNIT);
-            let (lower, after) = tiles.after(t);
             columns.fill(C::zeroed());
-            valid.fill(0);
-            for y in ys.clone() {
-                let (columns, valid) = (&mut columns[padded.clone()], &mut valid[padded.clone()]);
-                let ahead = (y + lower, after.clone());
-                rows.read(s, (y, tile.xs.clone()), ahead, columns, valid);
-            }
-            C::totals(s, columns, other, tile.blocks, &mut totals[..tile.us.len()]);
-            let in_block = valid[tile.blocks.first..].chunks(tile.blocks.block.max(1));
-            let cells = &mut cells[v * tiles.window.input as usize + tile.us.start..];
-            for (((u, valid), total), cell) in tile.us.zip(in_block).zip(&*totals).zip(cells) {
-                whole = (C::with(whole.0, *total), whole.1 + C::valid(valid));
-                if tile.ends {
-                    if whole.1 > 0 && seen.contains(&u) {
-                        *cell = C::cell(whole.0, whole.1).min(u64::from(LARGEST_CELL)) as u32;
-                    }
-                    whole = (0, 0);
-                }
-            }
+            bits.fill(0);
+            let part = (ys.clone(), tile.xs.clone());
+            let (columns_read, bits_read) = (&mut columns[padded], &mut bits[first_word(&tile)..]);
+            let ahead = rows.ahead(tiles.after(t, ys.clone()));
+            rows.read(s, part, (columns_read, 0), bits_read, ahead);
+            C::take_blocks(s, columns, other, tile.blocks, &mut totals[tile.us.clone()]);
+            take_valid(s, bits, &tile, valid);
         }
+        let found = totals.iter().map(|total| C::cell(*total));
+        let row = &mut cells[v * input..][..input];
+        write_cells(s, valid, tiles.window.seen(v), found, row);
     }
 }

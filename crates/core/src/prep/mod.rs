@@ -11,6 +11,7 @@ mod memory;
 mod peaks;
 mod rows;
 mod tiles;
+mod valid;
 mod window;
 
 pub use counts::{EXCLUDED, LARGEST_COUNT};
@@ -179,7 +180,7 @@ impl Preparation<'_> {
         let working = match self.reduce {
             Reduce::Maximum => blocks::words::<Largest>(tiles).max(RANK_WORDS),
             Reduce::Mean => blocks::words::<Sum>(tiles).max(RANK_WORDS),
-            Reduce::Peaks => peaks::words(tiles).max(contrast_words(input)),
+            Reduce::Peaks => peaks::words(tiles).max(needs::<u32>(contrast_words(input))),
         };
         let corrected = match self.corrections {
             [] => 0,
@@ -305,7 +306,7 @@ struct Run<'r, 'm, R> {
     map: &'r mut [u8],
 }
 
-impl<R: Rows> Op for Run<'_, '_, R> {
+impl<'r, R: Rows<'r>> Op for Run<'r, '_, R> {
     type Output = Result<Statistics, Fault>;
 
     fn run<S: Simd>(self, s: S) -> Self::Output {

@@ -5,16 +5,17 @@
 //! A hot pixel or a particle's hit covers one, and however bright it is, nothing is left without it.
 
 use hitgate_kernels::{
-    MARGIN, NO_COUNT, Simd, UNIT, fold, found_len, near_len, nothing_near, peaks,
+    MARGIN, NO_COUNT, Simd, UNIT, fold, fold_words, found_len, near_len, nothing_near, peaks,
 };
 
 use super::INVALID;
 use super::memory::{Memory, needs};
 use super::rows::Rows;
 use super::tiles::Tiles;
+use super::valid::{first_word, take_valid, valid_words, write_cells};
 
-/// Rows of a tile that are read before they are looked at.
-const ROWS: usize = 4;
+/// Rows of a tile that are read before they are looked at, at most.
+const ROWS: usize = 6;
 /// Columns of a tile: what is known of them and the rows read stay in the first cache.
 pub(super) const TILE: usize = 1280;
 
@@ -24,10 +25,9 @@ pub(super) fn words(tiles: &Tiles<'_>) -> usize {
     needs::<i16>(ROWS * pitch(columns))
         .saturating_add(needs::<i32>(n * near_len(columns)))
         .saturating_add(needs::<i32>(found_len(columns)))
-        .saturating_add(needs::<i32>(columns + 2 * UNIT))
-        .saturating_add(needs::<u16>(n * (columns + UNIT)))
-        .saturating_add(needs::<u16>(columns + UNIT))
-        .saturating_add(2 * needs::<u32>(columns))
+        .saturating_add(needs::<i32>(fold_words(columns)))
+        .saturating_add(needs::<u64>((n + 1) * valid_words(columns)))
+        .saturating_add(3 * needs::<u32>(tiles.window.input as usize))
 }
 
 /// Counts from one line to the next.
@@ -44,10 +44,10 @@ const fn pitch(columns: usize) -> usize {
 ///
 /// The sum about a place off the panel, and what is left of it, is no larger than about the place beside
 /// it on the panel: those in a block need not be told apart.
-pub(super) fn reduce<S: Simd>(
+pub(super) fn reduce<'f, S: Simd>(
     s: S,
     tiles: &Tiles<'_>,
-    rows: &mut impl Rows,
+    rows: &mut impl Rows<'f>,
     [sums, rests]: [&mut [u32]; 2],
     cells_pitch: usize,
     memory: &mut Memory<'_>,
@@ -59,17 +59,23 @@ pub(super) fn reduce<S: Simd>(
     let lines: &mut [i16] = memory.part(ROWS * pitch);
     let near: &mut [i32] = memory.part(n * near_len(widest));
     let found: &mut [i32] = memory.part(found_len(widest));
-    let folded: &mut [i32] = memory.part(widest + 2 * UNIT);
-    // How many pixels of each column of this row of blocks are valid; and of the row below it, which is
+    let folded: &mut [i32] = memory.part(fold_words(widest));
+    // Which columns have a valid pixel in this row of blocks; and in the row of pixels below it, which is
     // read with this one.
-    let valid: &mut [u16] = memory.part(n * (widest + UNIT));
-    let valid_below: &mut [u16] = memory.part(widest + UNIT);
-    let [largest_sums, largest_rests] = [(); 2].map(|()| memory.part::<u32>(widest));
+    let in_tile = valid_words(widest);
+    let bits: &mut [u64] = memory.part((n + 1) * in_tile);
+    let (bits, bits_below) = bits.split_at_mut(n * in_tile);
+    let input = tiles.window.input as usize;
+    let valid: &mut [u32] = memory.part(input);
+    let [largest_sums, largest_rests] = [(); 2].map(|()| memory.part::<i32>(input));
+    let at_once = rows_at_once(tiles.window.block as usize);
     nothing_near(s, near);
-    valid.fill(0);
+    bits.fill(0);
     let mut beside = 0..0;
     for (v, ys) in tiles.block_rows() {
-        let seen = tiles.window.seen(v);
+        valid.fill(0);
+        largest_sums.fill(0);
+        largest_rests.fill(0);
         // The row above was read with the blocks there.
         let first = match ys.start == tiles.ys.start {
             true => ys.start,
@@ -80,10 +86,9 @@ pub(super) fn reduce<S: Simd>(
             let columns = tile.columns();
             let near = &mut near[t * near_len(widest)..][..near_len(columns)];
             let found = &mut found[..found_len(columns)];
-            let valid = &mut valid[t * (widest + UNIT)..][..widest + UNIT];
+            let bits = &mut bits[t * in_tile..][..in_tile];
             let padded = tile.start..tile.start + tile.xs.len().next_multiple_of(UNIT);
-            let (lower, after) = tiles.after(t);
-            valid_below.fill(0);
+            bits_below.fill(0);
             // What is beside the columns that are read stays as it is.
             if beside != padded {
                 for line in lines.chunks_exact_mut(pitch) {
@@ -94,51 +99,52 @@ pub(super) fn reduce<S: Simd>(
             }
             let mut y = first;
             while y <= ys.end {
-                let batch = ROWS.min(ys.end + 1 - y);
-                for (line, y) in lines.chunks_exact_mut(pitch).zip(y..y + batch) {
-                    if y == tiles.ys.end {
-                        line.fill(NO_COUNT);
-                        continue;
+                let end = ys.end.min(y + at_once - 1) + 1;
+                let [now, later] = rows.ahead(tiles.after(t, y..end)).halves();
+                let of_block = (y..end.min(ys.end), &mut *bits);
+                let below = (ys.end..end, &mut *bits_below);
+                for (part, bits) in [of_block, below] {
+                    let lines = &mut lines[(part.start - y).min(ROWS) * pitch..];
+                    if part.start == tiles.ys.end {
+                        lines[..part.len() * pitch].fill(NO_COUNT);
+                    } else if !part.is_empty() {
+                        let columns = (&mut lines[MARGIN + padded.start..], pitch);
+                        let bits = &mut bits[first_word(&tile)..];
+                        rows.read(s, (part, tile.xs.clone()), columns, bits, now);
                     }
-                    let valid = match y < ys.end {
-                        true => &mut valid[padded.clone()],
-                        false => &mut valid_below[padded.clone()],
-                    };
-                    let line = &mut line[MARGIN..][padded.clone()];
-                    rows.read(
-                        s,
-                        (y, tile.xs.clone()),
-                        (y + lower, after.clone()),
-                        line,
-                        valid,
-                    );
                 }
-                let lines = &lines[..batch * pitch];
-                peaks(s, lines, pitch, near, found, y == first);
-                y += batch;
+                let lines = &lines[..(end - y) * pitch];
+                peaks(s, lines, pitch, near, found, y == first, later);
+                y = end;
             }
-            let blocks = tile.us.len();
-            let cells = [&mut largest_sums[..blocks], &mut largest_rests[..blocks]];
-            fold(s, found, tile.blocks, folded, cells);
-            let in_block = valid[tile.blocks.first..].chunks(tile.blocks.block.max(1));
-            let row = v * cells_pitch;
-            let [sums, rests] = [&mut *sums, &mut *rests].map(|cells| &mut cells[row..]);
-            let found = largest_sums.iter().zip(&*largest_rests);
-            for ((u, valid), (&sum, &rest)) in tile.us.zip(in_block).zip(found) {
-                if seen.contains(&u) && valid.iter().any(|&n| n > 0) {
-                    sums[u] = with(sums[u], sum);
-                    rests[u] = with(rests[u], rest);
-                }
-            }
-            valid.copy_from_slice(valid_below);
+            let [sums, rests] = [&mut *largest_sums, &mut *largest_rests];
+            let largest = [&mut sums[tile.us.clone()], &mut rests[tile.us.clone()]];
+            fold(s, found, tile.blocks, folded, largest);
+            take_valid(s, bits, &tile, valid);
+            bits.copy_from_slice(bits_below);
         }
+        let seen = tiles.window.seen(v);
+        let row = v * cells_pitch..v * cells_pitch + input;
+        write_cells(
+            s,
+            valid,
+            seen.clone(),
+            largest_sums.iter().map(|&sum| sum as u32),
+            &mut sums[row.clone()],
+        );
+        write_cells(
+            s,
+            valid,
+            seen,
+            largest_rests.iter().map(|&rest| rest as u32),
+            &mut rests[row],
+        );
     }
 }
 
-/// What is known of a block after another piece of it.
-fn with(cell: u32, found: u32) -> u32 {
-    match cell {
-        INVALID => found,
-        before => before.max(found),
-    }
+/// So many rows that a block is read in the fewest steps, and those are alike; an even number, because two
+/// rows share a sum.
+fn rows_at_once(block: usize) -> usize {
+    let steps = block.div_ceil(ROWS).max(1);
+    block.div_ceil(steps).next_multiple_of(2).min(ROWS)
 }

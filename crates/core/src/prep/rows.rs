@@ -2,25 +2,29 @@
 
 use core::ops::Range;
 
-use hitgate_kernels::{Column, Pixel, Rule, Simd, counts};
+use hitgate_kernels::{Ahead, Area, Column, Pixel, Rule, Simd, counts};
 
 use super::{MaskValues, Preparation};
 use crate::correct::Correction;
 
-/// A part of a row: the row, and its columns.
-pub(super) type Part = (usize, Range<usize>);
+/// A part of a frame: rows, and the columns of each.
+pub(super) type Part = (Range<usize>, Range<usize>);
 
 /// Where counts come from.
-pub(super) trait Rows {
-    /// Gives the pixels of `part` to their columns, and adds 1 to `valid` where one is not excluded; both
-    /// are padded to whole units. `ahead` will be read soon.
+pub(super) trait Rows<'f> {
+    /// The bytes of `part`, which will be read soon.
+    fn ahead(&self, part: Part) -> Ahead<'f>;
+
+    /// Gives the pixels of `part` to their columns, which are padded to whole units, and sets the bit of a
+    /// column in `valid` where one is not excluded. The columns of a row are `pitch` after those of the row
+    /// before. On the way `ahead` is asked for.
     fn read<S: Simd, C: Column>(
         &mut self,
         s: S,
         part: Part,
-        ahead: Part,
-        columns: &mut [C],
-        valid: &mut [u16],
+        columns: (&mut [C], usize),
+        valid: &mut [u64],
+        ahead: Ahead<'_>,
     );
 }
 
@@ -49,26 +53,39 @@ impl<'f, P: Pixel> Pixels<'f, P> {
         }
     }
 
-    /// The bytes of `part`; none where the frame does not have it.
-    fn bytes(&self, (y, xs): &Part) -> &'f [u8] {
-        let first = y * self.columns + xs.start;
-        let bytes = first * size_of::<P>()..(first + xs.len()) * size_of::<P>();
-        self.payload.get(bytes).unwrap_or_default()
+    /// The bytes from column `x` of row `y` on; none where the frame does not have it.
+    fn bytes(&self, y: usize, x: usize) -> &'f [u8] {
+        let start = (y * self.columns + x) * size_of::<P>();
+        self.payload.get(start..).unwrap_or_default()
     }
 }
 
-impl<P: Pixel> Rows for Pixels<'_, P> {
+impl<'f, P: Pixel> Rows<'f> for Pixels<'f, P> {
+    fn ahead(&self, (ys, xs): Part) -> Ahead<'f> {
+        Ahead {
+            bytes: self.bytes(ys.start, xs.start),
+            row: xs.len() * size_of::<P>(),
+            pitch: self.columns * size_of::<P>(),
+            rows: ys.len(),
+        }
+    }
+
     fn read<S: Simd, C: Column>(
         &mut self,
         s: S,
-        part: Part,
-        ahead: Part,
-        columns: &mut [C],
-        valid: &mut [u16],
+        (ys, xs): Part,
+        (columns, pitch): (&mut [C], usize),
+        valid: &mut [u64],
+        ahead: Ahead<'_>,
     ) {
-        let bit = part.0 * self.columns + part.1.start;
-        let (bytes, ahead) = (self.bytes(&part), self.bytes(&ahead));
-        counts(s, bytes, bit, &self.rule, ahead, columns, valid);
+        let area = Area {
+            bytes: self.bytes(ys.start, xs.start),
+            first: ys.start * self.columns + xs.start,
+            pitch: self.columns,
+            columns: xs.len(),
+            rows: ys.len(),
+        };
+        counts(s, &area, &self.rule, columns, pitch, valid, ahead);
     }
 }
 
@@ -107,23 +124,36 @@ impl<'f> Corrected<'f> {
     }
 }
 
-impl Rows for Corrected<'_> {
+impl<'f> Rows<'f> for Corrected<'f> {
+    fn ahead(&self, part: Part) -> Ahead<'f> {
+        self.words.ahead(part)
+    }
+
     fn read<S: Simd, C: Column>(
         &mut self,
         s: S,
-        part: Part,
-        _: Part,
-        columns: &mut [C],
-        valid: &mut [u16],
+        (ys, xs): Part,
+        (columns, pitch): (&mut [C], usize),
+        valid: &mut [u64],
+        _: Ahead<'_>,
     ) {
-        let first = part.0 * self.words.columns + part.1.start;
-        let words = u16::stored(self.words.bytes(&part));
-        let line = &mut self.line[..words.len()];
-        for ((count, word), pixel) in line.iter_mut().zip(words).zip(first..) {
-            let corrected = self.correction.count(pixel, u16::load(*word));
-            *count = corrected.unwrap_or(NO_COUNT).to_le();
+        let line = &mut self.line[..xs.len()];
+        for (row, y) in ys.enumerate() {
+            let first = y * self.words.columns + xs.start;
+            let words = u16::stored(self.words.bytes(y, xs.start));
+            for ((count, word), pixel) in line.iter_mut().zip(words).zip(first..) {
+                let corrected = self.correction.count(pixel, u16::load(*word));
+                *count = corrected.unwrap_or(NO_COUNT).to_le();
+            }
+            let area = Area {
+                bytes: bytemuck::cast_slice(line),
+                first,
+                pitch: 0,
+                columns: xs.len(),
+                rows: 1,
+            };
+            let columns = &mut columns[row * pitch..];
+            counts(s, &area, &self.rule, columns, 0, valid, Ahead::default());
         }
-        let bytes = bytemuck::cast_slice(line);
-        counts(s, bytes, first, &self.rule, &[], columns, valid);
     }
 }

@@ -37,8 +37,6 @@ pub(super) struct Tile {
     pub start: usize,
     /// Where the blocks, or the piece of one, start and how wide they are.
     pub blocks: Blocks,
-    /// Whether the last block ends here.
-    pub ends: bool,
 }
 
 impl Tile {
@@ -124,7 +122,6 @@ impl<'w> Tiles<'w> {
                 block: (to - from) as usize / us.len().max(1),
             },
             us,
-            ends: t % self.pieces == self.pieces - 1,
         }
     }
 
@@ -133,12 +130,13 @@ impl<'w> Tiles<'w> {
         self.window.blocks(self.window.top, self.ys.end as u32)
     }
 
-    /// What is read after tile `t`, row for row: the tile beside it, or the first of the blocks below;
-    /// how many rows lower, and the columns.
-    pub fn after(&self, t: usize) -> (usize, Range<usize>) {
+    /// What is read after `ys` of tile `t`: the same rows of the tile beside it, or those of the first tile
+    /// in the blocks below.
+    pub fn after(&self, t: usize, ys: Range<usize>) -> (Range<usize>, Range<usize>) {
+        let below = self.window.block as usize;
         match t + 1 < self.len() {
-            true => (0, self.tile(t + 1).xs),
-            false => (self.window.block as usize, self.tile(0).xs),
+            true => (ys, self.tile(t + 1).xs),
+            false => (ys.start + below..ys.end + below, self.tile(0).xs),
         }
     }
 }

@@ -137,6 +137,19 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn gather(self, lanes: &[u16; 32]) -> u32 {
+        let (low, high) = lanes.split_at(16);
+        // SAFETY: `self` proves AVX2; each half holds the 32 bytes read.
+        unsafe {
+            let low = _mm256_loadu_si256(low.as_ptr().cast());
+            let high = _mm256_loadu_si256(high.as_ptr().cast());
+            // Packing stays within 128 bits.
+            let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high));
+            _mm256_movemask_epi8(bytes) as u32
+        }
+    }
+
+    #[inline(always)]
     fn prefetch(self, bytes: &[u8]) {
         // SAFETY: every x86-64 CPU has the instruction, and it reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().cast()) }

@@ -87,6 +87,11 @@ impl Simd for AvxVnni {
     }
 
     #[inline(always)]
+    fn gather(self, lanes: &[u16; 32]) -> u32 {
+        self.0.gather(lanes)
+    }
+
+    #[inline(always)]
     fn prefetch(self, bytes: &[u8]) {
         self.0.prefetch(bytes);
     }
