@@ -1,0 +1,198 @@
+//! One frame through each stage, blank, hit and saturated, on AVX2: for `bench/instructions.sh`, which
+//! counts the instructions that [`counted`] takes.
+//!
+//! Prints `LEVEL STAGE CONTENT` for each of its calls, in their order.
+
+use std::error::Error;
+use std::hint::black_box;
+
+use hitgate_core::frame::{Frame, PixelType};
+use hitgate_core::link::{LentQueue, Record};
+use hitgate_core::net::{Arena, Model, Plan};
+use hitgate_core::pipeline::{Node, Stages};
+use hitgate_core::prep::{Mask, MaskValues, Preparation, Reduce, Window};
+use hitgate_core::verdict::Class;
+use hitgate_import::random;
+use hitgate_kernels::Level;
+use hitgate_tests::{MODEL, Memory, header, pipeline, put, ring};
+
+/// The highest level that valgrind emulates.
+const LEVEL: &str = "avx2";
+const COLUMNS: u32 = 1030;
+const ROWS: u32 = 1065;
+const PIXELS: usize = (COLUMNS * ROWS) as usize;
+const INPUT: u32 = 224;
+/// The weights of `hitgate bench --width`.
+const SEED: u64 = 1;
+
+const CONTENTS: [Content; 3] = [Content::Blank, Content::Hit, Content::Saturated];
+
+#[derive(Clone, Copy)]
+enum Content {
+    Blank,
+    /// Spots of a few pixels on a background of up to three counts.
+    Hit,
+    Saturated,
+}
+
+impl Content {
+    const fn name(self) -> &'static str {
+        match self {
+            Content::Blank => "blank",
+            Content::Hit => "hit",
+            Content::Saturated => "saturated",
+        }
+    }
+
+    const fn class(self) -> Class {
+        match self {
+            Content::Hit => Class::Hit,
+            Content::Blank | Content::Saturated => Class::Miss,
+        }
+    }
+
+    fn count(self, x: u32, y: u32) -> u16 {
+        match self {
+            Content::Blank => 0,
+            Content::Hit => {
+                let noise = u64::from(y * COLUMNS + x).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+                let from_spot = (x % 103).abs_diff(51).pow(2) + (y % 107).abs_diff(53).pow(2);
+                (noise & noise >> 3 & 3) as u16 + (400 >> from_spot.min(15))
+            }
+            Content::Saturated => 0xFFFE,
+        }
+    }
+
+    fn payload(self) -> Vec<u8> {
+        let pixels = (0..ROWS).flat_map(|y| (0..COLUMNS).map(move |x| (x, y)));
+        pixels
+            .flat_map(|(x, y)| self.count(x, y).to_le_bytes())
+            .collect()
+    }
+}
+
+/// What valgrind counts: its script knows this name.
+#[inline(never)]
+fn counted<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+/// Runs `work` twice and counts the second time: the first finds out what the CPU has.
+fn measure<R>(level: Level, stage: &str, content: Content, mut work: impl FnMut() -> R) {
+    black_box(work());
+    black_box(counted(work));
+    println!("{} {stage} {}", level.name(), content.name());
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let level = Level::by_name(LEVEL)?;
+    let mask = vec![0; PIXELS.div_ceil(8)];
+    let preparation = |reduce| -> Result<_, Box<dyn Error>> {
+        Ok(Preparation {
+            columns: COLUMNS,
+            rows: ROWS,
+            pixel_type: PixelType::U16,
+            window: Window::whole(COLUMNS, ROWS, INPUT),
+            reduce,
+            saturation: u32::MAX,
+            mask: Mask::new(&mask, COLUMNS, ROWS).ok_or("the mask is too short")?,
+            mask_values: MaskValues::from_slice(&[0xFFFF])?,
+            corrections: &[],
+        })
+    };
+    for (stage, reduce) in [
+        ("prep-maximum", Reduce::Maximum),
+        ("prep-mean", Reduce::Mean),
+        ("prep-peaks", Reduce::Peaks),
+    ] {
+        prepare(level, stage, &preparation(reduce)?)?;
+    }
+    let maximum = preparation(Reduce::Maximum)?;
+    for (stage, width) in [("net-0.25", 0.25), ("net-1.0", 1.0)] {
+        infer(level, stage, width, &maximum)?;
+    }
+    decide(level, &[preparation(Reduce::Peaks)?])
+}
+
+/// The frame that [`Preparation::run`] takes.
+fn frame(payload: &[u8]) -> Frame<'_> {
+    Frame {
+        header: header(COLUMNS, ROWS, 1),
+        pixel_type: PixelType::U16,
+        payload,
+    }
+}
+
+/// Counts → map.
+fn prepare(level: Level, stage: &str, preparation: &Preparation<'_>) -> Result<(), Box<dyn Error>> {
+    let mut words = vec![0; preparation.words()];
+    let mut map = vec![0; preparation.map_bytes()];
+    for content in CONTENTS {
+        let payload = content.payload();
+        let frame = frame(&payload);
+        measure(level, stage, content, || {
+            preparation.run(level, &frame, &mut words, &mut map)
+        });
+    }
+    Ok(())
+}
+
+/// Map → logits.
+fn infer(
+    level: Level,
+    stage: &str,
+    width: f32,
+    preparation: &Preparation<'_>,
+) -> Result<(), Box<dyn Error>> {
+    let file = random::file(width, INPUT, preparation.reduce.channels(), SEED)?;
+    let model = Model::parse(&file)?;
+    let memory = Plan::memory(&model, level);
+    let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
+    let plan = Plan::new(&model, level, &mut packed)?;
+    let mut arena = Arena::new(&mut arena);
+    let mut words = vec![0; preparation.words()];
+    let mut map = vec![0; preparation.map_bytes()];
+    for content in CONTENTS {
+        preparation.run(level, &frame(&content.payload()), &mut words, &mut map)?;
+        measure(level, stage, content, || plan.infer(&mut arena, &map));
+    }
+    Ok(())
+}
+
+/// Raw frame in its slot → record, by the model that the program embeds.
+fn decide(level: Level, preparations: &[Preparation<'_>]) -> Result<(), Box<dyn Error>> {
+    let model = Model::parse(MODEL)?;
+    let mut memory = Memory::new(&model, level, preparations);
+    let ring = ring(4, PIXELS * 2);
+    let mut writer = ring.writer()?;
+    let cpu = memory.cpu(&model, level, preparations);
+    let mut path = pipeline(&ring, cpu, LentQueue::<2>::new());
+    let mut number = 0;
+    for content in CONTENTS {
+        let payload = content.payload();
+        for _ in 0..2 {
+            number += 1;
+            put(&mut writer, &header(COLUMNS, ROWS, number).seal(), &payload);
+        }
+        let mut node = Judged(Vec::with_capacity(2));
+        measure(level, "path", content, || path.step(&mut node));
+        if node.0 != [Some(content.class()); 2] {
+            return Err(format!("a frame that is {}: {:?}", content.name(), node.0).into());
+        }
+        while path.link.take().is_some() {}
+    }
+    Ok(())
+}
+
+/// What the frames were taken for.
+struct Judged(Vec<Option<Class>>);
+
+impl Node for Judged {
+    fn now_ns(&self) -> u64 {
+        0
+    }
+
+    fn judged(&mut self, record: &Record, _: &Stages) {
+        self.0.push(record.class());
+    }
+}
