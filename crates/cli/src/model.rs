@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use hitgate_core::net::Model;
+use anyhow::{Context, Result, bail};
+use hitgate_core::net::{Arena, Model, Plan};
+use hitgate_kernels::Level;
 
 use crate::module::Input;
 
@@ -25,10 +26,36 @@ pub fn bytes(path: Option<&Path>) -> Result<Vec<u8>> {
 
 /// A checked view of a model's bytes.
 pub fn parse<'m>(bytes: &'m [u8], path: Option<&Path>) -> Result<Model<'m>> {
-    let name = path.map_or("the model built in".into(), |path| {
+    Model::parse(bytes).with_context(|| format!("{} cannot be used", name(path)))
+}
+
+/// The same, of a model that is to run on `level`: it is refused where it does not give its golden
+/// vector's answer there.
+pub fn parse_for<'m>(bytes: &'m [u8], path: Option<&Path>, level: Level) -> Result<Model<'m>> {
+    let model = parse(bytes, path)?;
+    if !is_exact(&model, level)? {
+        bail!(
+            "{} cannot be used: on {} it does not give the answer of its own golden vector, so that the file or this CPU is not to be trusted; `hitgate inspect` with the file tries every level",
+            name(path),
+            level.name()
+        );
+    }
+    Ok(model)
+}
+
+/// Whether the model gives its golden vector's answer on this level, to the bit.
+pub fn is_exact(model: &Model<'_>, level: Level) -> Result<bool> {
+    let memory = Plan::memory(model, level);
+    let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
+    let plan = Plan::new(model, level, &mut packed)?;
+    let golden = model.golden();
+    Ok(plan.infer(&mut Arena::new(&mut arena), golden.map)? == golden.logits)
+}
+
+fn name(path: Option<&Path>) -> String {
+    path.map_or("the model built in".into(), |path| {
         path.display().to_string()
-    });
-    Model::parse(bytes).with_context(|| format!("{name} cannot be used"))
+    })
 }
 
 /// What the model asks of the preparation.

@@ -58,8 +58,8 @@ impl<'m> Scorer<'m> {
         filter: &'m FilterArgs,
         packed: &'m mut Vec<u8>,
     ) -> Result<Self> {
-        let model = model::parse(bytes, filter.model.as_deref())?;
         let level = filter.level()?;
+        let model = model::parse_for(bytes, filter.model.as_deref(), level)?;
         let memory = Plan::memory(&model, level);
         packed.resize(memory.packed, 0);
         Ok(Scorer::Native {

@@ -4,6 +4,10 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use hitgate_core::net::{Model, Section, format};
+use hitgate_core::verdict::Score;
+use hitgate_kernels::Level;
+
 fn hitgate<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("hitgate"));
     command.args(args);
@@ -301,4 +305,94 @@ fn screen_says_what_is_in_the_output() {
     assert!(lines("jsonl").contains(&named));
     // Indexing programs name the dataset in a file of their own.
     assert_eq!(lines("lst"), format!("{} //0\n", bundled(EIGER).display()));
+}
+
+/// A level of another kind of CPU.
+const FOREIGN: &str = if cfg!(target_arch = "aarch64") {
+    "avx2"
+} else {
+    "neon"
+};
+
+#[test]
+fn a_level_that_is_not_to_be_had_is_told_with_those_that_are() {
+    let here: Vec<_> = Level::all_available().map(Level::name).collect();
+    let here = format!("this machine has {}\n", here.join(", "));
+    let frame = bundled(CSPAD);
+    for words in [
+        vec!["screen", text(&frame)],
+        vec!["run", "--wait", "0", "--ring", "/no/ring"],
+        vec!["bench", "--frames", "1"],
+        vec!["eval", "--simulate", "1"],
+        vec!["demo", "--frames", "1"],
+    ] {
+        let said = |level| complaint(words.iter().chain(&["--isa", level]));
+        let unknown = format!(
+            "--isa avx512: no such CPU level; there are {}; {here}",
+            Level::NAMES.join(", ")
+        );
+        assert!(said("avx512").contains(&unknown), "{}", said("avx512"));
+        let missing = format!("--isa {FOREIGN}: this machine lacks {FOREIGN}; {here}");
+        assert!(said(FOREIGN).contains(&missing), "{}", said(FOREIGN));
+    }
+}
+
+/// The model that the program embeds, in all but the answer to its golden vector.
+fn inexact_model() -> Vec<u8> {
+    let path = "../../models/mobilenet-v1-025-224/model.hgm";
+    let sound = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let model = Model::parse(&sound).unwrap();
+    let mut logits = model.golden().logits;
+    logits[2] -= 1;
+    let Score { hit, maybe, miss } = model.score(logits);
+    let logits = logits.iter().flat_map(|logit| logit.to_le_bytes());
+    let probabilities = [hit, maybe, miss].into_iter().flat_map(u16::to_le_bytes);
+    let answer: Vec<u8> = logits.chain(probabilities).collect();
+
+    let kind = Section::GoldenOutput.code().0.to_le_bytes();
+    let mut table = sound[format::HEADER..].chunks_exact(format::ENTRY);
+    let entry = table.find(|entry| entry[..2] == kind).unwrap();
+    let at = u32::from_le_bytes(entry[4..8].try_into().unwrap()) as usize;
+    let mut file = sound.clone();
+    file[at..][..answer.len()].copy_from_slice(&answer);
+    let crc = crc32fast::hash(&file[format::CRC_FROM..]);
+    file[format::CRC_AT..format::CRC_FROM].copy_from_slice(&crc.to_le_bytes());
+    file
+}
+
+#[test]
+fn a_model_that_does_not_give_its_golden_answer_judges_no_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("inexact.hgm");
+    std::fs::write(&path, inexact_model()).unwrap();
+    let (frame, picture) = (bundled(CSPAD), folder.path().join("why.png"));
+    let best = Level::detect().name();
+    for (words, level) in [
+        (vec!["screen", text(&frame)], best),
+        (vec!["screen", "--isa", "scalar", text(&frame)], "scalar"),
+        (vec!["run", "--wait", "0", "--ring", "/no/ring"], best),
+        (vec!["demo", "--frames", "8"], best),
+        (vec!["bench", "--frames", "1"], best),
+        (vec!["bench", "--frames", "1", "--isa", "scalar"], "scalar"),
+        (vec!["eval", "--simulate", "1"], best),
+        (vec!["explain", text(&frame), "-o", text(&picture)], best),
+    ] {
+        let mut command = hitgate(words.iter().chain(&["--model", text(&path)]));
+        let output = command.output().unwrap();
+        let said = said(&output);
+        assert!(!output.status.success(), "{words:?}");
+        assert!(
+            said.contains(&format!(
+                "on {level} it does not give the answer of its own golden"
+            )) && said.matches("inexact.hgm").count() == 1,
+            "{words:?}: {said}"
+        );
+        assert!(output.stdout.is_empty() && !picture.exists(), "{words:?}");
+    }
+    let output = hitgate(["inspect", text(&path)]).output().unwrap();
+    assert!(!output.status.success());
+    let levels: Vec<_> = Level::all_available().map(Level::name).collect();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let not_exact = format!("NOT EXACT on {}:", levels.join(", "));
+    assert!(shown.contains(&not_exact), "{shown}");
 }

@@ -130,8 +130,8 @@ fn bundled(seed: u64) -> Result<Frames> {
 /// Runs the command.
 pub fn run(args: &DemoArgs) -> Result<()> {
     let bytes = model::bytes(args.filter.model.as_deref())?;
-    let model = model::parse(&bytes, args.filter.model.as_deref())?;
     let level = args.filter.level()?;
+    let model = model::parse_for(&bytes, args.filter.model.as_deref(), level)?;
     let policy = args.filter.policy(&model);
     let schedule = Schedule::steady(args.rate)?;
 

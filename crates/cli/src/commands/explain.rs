@@ -47,14 +47,15 @@ pub struct ExplainArgs {
 
 /// Runs the command.
 pub fn run(args: &ExplainArgs) -> Result<()> {
-    if args.output.extension().is_none_or(|kind| kind != "png") {
+    let kind = args.output.extension();
+    if kind.is_none_or(|kind| !kind.eq_ignore_ascii_case("png")) {
         let path = args.output.display();
         bail!("{path}: a picture is written as PNG: name it so");
     }
     let bytes = model::bytes(args.model.as_deref())?;
-    let model = model::parse(&bytes, args.model.as_deref())?;
-    let map = FrameMap::of_file(&args.file, args.index, &args.describe, model::input(&model))?;
     let level = Level::detect();
+    let model = model::parse_for(&bytes, args.model.as_deref(), level)?;
+    let map = FrameMap::of_file(&args.file, args.index, &args.describe, model::input(&model))?;
     let memory = Plan::memory(&model, level);
     let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
     let plan = Plan::new(&model, level, &mut packed)?;

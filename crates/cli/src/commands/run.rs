@@ -95,8 +95,8 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<()> {
     let bytes = model::bytes(args.filter.model.as_deref())?;
-    let model = model::parse(&bytes, args.filter.model.as_deref())?;
     let level = args.filter.level()?;
+    let model = model::parse_for(&bytes, args.filter.model.as_deref(), level)?;
     let policy = args.filter.policy(&model);
     if !args.replace {
         Outputs::refuse_taken(args.keep.iter().chain(&args.records))?;

@@ -90,7 +90,7 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
     }
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let screener = Screener {
-        model: model::parse(&bytes, args.filter.model.as_deref())?,
+        model: model::parse_for(&bytes, args.filter.model.as_deref(), args.filter.level()?)?,
         model_bytes: &bytes,
         describe: &args.describe,
         filter: &args.filter,

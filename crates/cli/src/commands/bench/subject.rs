@@ -80,7 +80,7 @@ impl Network {
             (None, Some(path)) => (model::bytes(Some(path))?, path.display().to_string()),
             (None, None) => (model::EMBEDDED.to_vec(), "the model built in".into()),
         };
-        model::parse(&bytes, args.filter.model.as_deref())?;
+        model::parse_for(&bytes, args.filter.model.as_deref(), args.filter.level()?)?;
         Ok(Network::Native { bytes, name })
     }
 
