@@ -246,6 +246,25 @@ fn what_proves_nothing_fails() {
 }
 
 #[test]
+fn results_are_asked_for_with_all_that_they_may_be() {
+    let case = Case::new();
+    let complaint = |with: &[&str]| {
+        let mut command = hitgate();
+        let command = command.current_dir(case.folder.path());
+        let output = command
+            .args(["audit", "verdicts.jsonl"])
+            .args(with)
+            .output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(complaint(&[]).contains("<--stream <FILE>...|--expt <FILE>...>"));
+    let both = ["--stream", "run.stream", "--expt", "run.expt"];
+    assert!(complaint(&both).contains("cannot be used with"));
+}
+
+#[test]
 fn lines_of_screen_and_of_a_run_are_records() {
     let frame = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/snase_ccd_00001.img.gz");
     let folder = tempfile::tempdir().unwrap();

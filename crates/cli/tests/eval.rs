@@ -404,6 +404,9 @@ fn mistakes_of_an_evaluation_are_answered_in_a_sentence() {
             "eval --simulate 2 --only eiger4m --without eiger1m",
             "cannot be used with",
         ),
+        ("eval", "<--truth <FILE>|--maps <NAME.npy>|--simulate <N>>"),
+        ("eval --truth a.jsonl --maps b.npy", "cannot be used with"),
+        ("eval --simulate 2 --maps b.npy", "cannot be used with"),
         ("eval --simulate 2 --worst 3", "--plots"),
         (
             "eval --simulate 2 --plots /dev/null/plots",
@@ -492,7 +495,11 @@ fn explain_tells_what_makes_the_logits_and_colours_the_map() {
     assert_eq!(left, 0);
     assert!(right > 448 * 448 / 2, "{right}");
 
-    let brief: Value = serde_json::from_str(&printed([&args[..1], &args[2..]].concat())).unwrap();
+    // As a camera or another system names it.
+    let shouted = folder.path().join("WHY.PNG");
+    let args = ["explain", "-o", shouted.to_str().unwrap(), args[4]];
+    let brief: Value = serde_json::from_str(&printed(args)).unwrap();
+    assert_eq!(picture(&shouted).width, width);
     assert!(brief["activation"].is_null() && !brief["full_colour"].is_null());
 }
 
@@ -518,6 +525,7 @@ fn mistakes_of_an_explanation_are_answered_in_a_sentence() {
         (&["explain", &cut, "-o", &out], "cut.h5"),
         (&["explain", &file], "--output"),
         (&["explain", &file, "-o", "why.jpg"], "written as PNG"),
+        (&["explain", &file, "-o", "png"], "written as PNG"),
         (
             &["explain", &file, "-o", &out, "--model", &file],
             "cannot be used",

@@ -250,12 +250,6 @@ fn a_broken_model_is_refused_with_its_cause() {
 fn likely_mistakes_are_answered_in_a_sentence() {
     let said = complaint(
         hitgate()
-            .args(["screen", "--isa", "sse2"])
-            .arg(bundled(BLANK)),
-    );
-    assert!(said.contains("scalar"), "{said}");
-    let said = complaint(
-        hitgate()
             .args(["screen", "--threshold", "7"])
             .arg(bundled(BLANK)),
     );
@@ -349,13 +343,75 @@ fn inspect_shows_models_and_frames() {
     );
 }
 
-/// An NPY file of a JUNGFRAU module, 512 lines of 1024 numbers.
-fn npy(path: &Path, descr: &str, numbers: impl Iterator<Item = Vec<u8>>) {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (512, 1024), }}");
+/// Lines and columns of a JUNGFRAU module.
+const MODULE: [usize; 2] = [512, 1024];
+
+/// An NPY file of `rows` lines of `columns` numbers.
+fn npy(
+    path: &Path,
+    descr: &str,
+    [rows, columns]: [usize; 2],
+    numbers: impl Iterator<Item = Vec<u8>>,
+) {
+    let header =
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
     let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
     bytes.extend(format!("{header:<117}\n").bytes());
     bytes.extend(numbers.flatten());
     std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn frames_smaller_than_the_window_or_not_of_whole_blocks_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let screen = |shape: [usize; 2], level: &str, more: &[&str]| {
+        let frame = folder.path().join("frame.npy");
+        let counts = (0..shape[0] * shape[1]).map(|i| (i % 7 % 3) as u16);
+        let counts = counts.map(|count| count.to_le_bytes().to_vec());
+        npy(&frame, "<u2", shape, counts);
+        let mut command = hitgate();
+        command
+            .args(["screen", "--isa", level])
+            .arg(frame)
+            .args(more);
+        command
+    };
+    let line = |shape, level: &str, more: &[&str]| {
+        let output = screen(shape, level, more).assert().success();
+        let mut line = lines(&output.get_output().stdout).remove(0);
+        line["latency_us"] = Value::Null;
+        line
+    };
+    // The window is of 224 blocks: up to that many pixels are smaller, the others leave a rest.
+    for shape in [[1, 1], [1, 300], [301, 1], [2, 3], [225, 223], [449, 467]] {
+        let expected = line(shape, "scalar", &[]);
+        assert!(expected["class"].is_string(), "{shape:?}: {expected}");
+        for level in hitgate_kernels::Level::all_available().map(hitgate_kernels::Level::name) {
+            assert_eq!(line(shape, level, &[]), expected, "{shape:?} on {level}");
+        }
+    }
+    let said = complaint(&mut screen([0, 5], "scalar", &[]));
+    assert!(said.contains("5 x 0 pixels"), "{said}");
+
+    // A mask is of the frame's shape; one that leaves nothing leaves nothing to judge.
+    let mask = folder.path().join("mask.npy");
+    let with_mask = ["--mask", mask.to_str().unwrap()];
+    npy(
+        &mask,
+        "|u1",
+        [3, 2],
+        [1; 6].map(|pixel| vec![pixel]).into_iter(),
+    );
+    let said = complaint(&mut screen([2, 3], "scalar", &with_mask));
+    assert!(
+        said.contains("the mask has 2 x 3 pixels, the frame 3 x 2"),
+        "{said}"
+    );
+    let blind = line([3, 2], "scalar", &with_mask);
+    assert_eq!(
+        (&blind["keep"], &blind["reason"], &blind["class"]),
+        (&true.into(), &"fault".into(), &Value::Null)
+    );
 }
 
 #[test]
@@ -380,16 +436,18 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
     npy(
         &place("raw.npy"),
         "<u2",
+        MODULE,
         pixels.clone().map(|i| word(i).to_le_bytes().to_vec()),
     );
     npy(
         &place("counts.npy"),
         "<u4",
+        MODULE,
         pixels.clone().map(|i| sixteenths(i).to_le_bytes().to_vec()),
     );
     for (stage, pedestal) in pedestals.into_iter().enumerate() {
         let map = pixels.clone().map(|_| pedestal.to_le_bytes().to_vec());
-        npy(&place(&format!("G{stage}.npy")), "<f4", map);
+        npy(&place(&format!("G{stage}.npy")), "<f4", MODULE, map);
     }
     let maps = "G0.npy,G1.npy,G2.npy";
     let screen = |args: &[&str]| {

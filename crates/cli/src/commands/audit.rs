@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use hitgate_core::verdict::Class;
 use hitgate_formats::indexing::{Attempt, read_expt, read_stream};
 use hitgate_import::metrics::Share;
@@ -15,6 +15,7 @@ use crate::report::percent;
 
 /// Compare verdicts with your own indexing: class against indexed, and every indexed frame that was lost
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("results").required(true))]
 #[command(after_help = "\
 Examples:
   hitgate audit verdicts.jsonl --stream run.stream          # what CrystFEL made of the same frames
@@ -33,10 +34,10 @@ pub struct AuditArgs {
     #[arg(required = true, value_name = "RECORDS")]
     records: Vec<PathBuf>,
     /// Streams of CrystFEL
-    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "expt")]
+    #[arg(long, value_name = "FILE", num_args = 1.., group = "results")]
     stream: Vec<PathBuf>,
     /// Experiment lists of DIALS
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "stream")]
+    #[arg(long, value_name = "FILE", num_args = 1.., group = "results")]
     expt: Vec<PathBuf>,
     /// Fail where more of the indexed frames was lost than this fraction
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]

@@ -10,13 +10,12 @@ use crate::drawing::{self, Area, FONT, PAGE, swatch};
 
 /// Whether a drawing can have this name.
 pub fn check(path: &Path) -> Result<()> {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("svg") => Ok(()),
-        _ => bail!(
-            "{}: a drawing is written as SVG: name it so",
-            path.display()
-        ),
+    let kind = path.extension();
+    if kind.is_none_or(|kind| !kind.eq_ignore_ascii_case("svg")) {
+        let path = path.display();
+        bail!("{path}: a drawing is written as SVG: name it so");
     }
+    Ok(())
 }
 
 /// Draws the latency over the share of frames that it is not exceeded by, for each row.

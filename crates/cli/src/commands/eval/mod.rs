@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use crate::filter::FilterArgs;
 use crate::float::FloatModel;
@@ -27,6 +27,7 @@ use figures::Figures;
 
 /// Compare verdicts with labels: confusion, recall and rejection, calibration, by set
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("frames").required(true))]
 #[command(after_help = "\
 Examples:
   hitgate eval --simulate 2000 --seed 7777        # fresh simulated frames
@@ -51,18 +52,13 @@ lines as `r0027_2000.h5 [3] HIT`, beside the files that they name, and give them
 pub struct EvalArgs {
     /// Labels of files beside it: a line for each frame, a JSON object with file, index, class and set,
     /// or `FILE [3] HIT` of CXIDB entry 76, counted from 1
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with = "simulate",
-        required_unless_present_any = ["simulate", "maps"]
-    )]
+    #[arg(long, value_name = "FILE", group = "frames")]
     truth: Option<PathBuf>,
     /// Prepared maps, with their labels in NAME.jsonl
-    #[arg(long, value_name = "NAME.npy", conflicts_with_all = ["truth", "simulate"])]
+    #[arg(long, value_name = "NAME.npy", group = "frames")]
     maps: Option<PathBuf>,
     /// Simulate this many fresh frames
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=COUNT))]
+    #[arg(long, value_name = "N", group = "frames", value_parser = clap::value_parser!(u64).range(1..=COUNT))]
     simulate: Option<u64>,
     /// Seed of the simulation; training used 1, validation 1000
     #[arg(long, value_name = "SEED", default_value_t = 7777)]
