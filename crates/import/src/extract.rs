@@ -230,7 +230,7 @@ impl<'a> Chain<'a> {
             ));
         }
         if outputs == 0 || !outputs.is_multiple_of(8) || outputs > 4096 {
-            let expected = "channels out that are a multiple of 8, up to 4096";
+            let expected = "channels out that are a multiple of 8, from 8 to 4096";
             return Err(found(node, expected, outputs.to_string()));
         }
         let padding = [side as i64 / 2; 4];

@@ -240,6 +240,12 @@ fn an_error_names_the_section_and_the_rule() {
         ),
         (
             Input,
+            4,
+            &[0],
+            "section `input`: the channels must be 1 to 4",
+        ),
+        (
+            Input,
             8,
             &[3],
             "section `input`: the reduction must be 0, 1 or 4",
@@ -266,7 +272,31 @@ fn an_error_names_the_section_and_the_rule() {
             Shapes,
             4,
             &[9],
-            "section `shapes`: channels must be a multiple of 8, up to 4096",
+            "section `shapes`: channels must be a multiple of 8, from 8 to 4096",
+        ),
+        (
+            Shapes,
+            4,
+            &[0],
+            "section `shapes`: channels must be a multiple of 8, from 8 to 4096",
+        ),
+        (
+            Shapes,
+            12,
+            &[0],
+            "section `shapes`: channels must be a multiple of 8, from 8 to 4096",
+        ),
+        (
+            Shapes,
+            12,
+            &[8, 16],
+            "section `shapes`: channels must be a multiple of 8, from 8 to 4096",
+        ),
+        (
+            Shapes,
+            0,
+            &[0],
+            "section `shapes`: the blocks must be 1 to 16",
         ),
         (Shapes, 8, &[3], "section `shapes`: a stride must be 1 or 2"),
         (

@@ -20,8 +20,9 @@
 //! channel are zero, hence its activations are zero.
 //!
 //! # Panics
-//! The kernels panic if a slice is shorter than its shape demands: that is a mistake of the caller,
-//! who sizes all of them from shapes alone. No value of any byte makes them panic.
+//! The kernels panic if a slice is shorter than its shape demands, or if a shape has no pixels or no
+//! channels: that is a mistake of the caller, who sizes all of them from shapes alone. No value of any
+//! byte makes them panic.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -721,7 +721,10 @@ impl<'a> Fields<'a> {
     fn channels(&mut self) -> Result<usize, FormatError> {
         let channels = self.u32()?;
         if channels == 0 || channels > MAX_CHANNELS || !channels.is_multiple_of(8) {
-            let rule = rule(self.section, "channels must be a multiple of 8, up to 4096");
+            let rule = rule(
+                self.section,
+                "channels must be a multiple of 8, from 8 to 4096",
+            );
             return Err(rule);
         }
         Ok(channels as usize)

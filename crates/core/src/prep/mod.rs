@@ -503,6 +503,24 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_window_of_no_cells_sees_nothing() {
+        for reduce in [Reduce::Maximum, Reduce::Mean, Reduce::Peaks] {
+            let mut p = preparation(3, 2, PixelType::U8, Window::whole(3, 2, 0));
+            p.reduce = reduce;
+            assert_eq!(map(&p, &[9; 6]), Err(Fault::NoValidPixel), "{reduce:?}");
+        }
+    }
+
+    #[test]
+    fn a_mask_has_a_bit_a_pixel() {
+        assert!(Mask::new(&[0xFF], 3, 3).is_none());
+        assert!(Mask::new(&[], u32::MAX, u32::MAX).is_none());
+        // What is beyond the pixels is not looked at.
+        let mask = Mask::new(&[0, 0, 0xFF], 3, 3).unwrap();
+        assert!(!(0..9).any(|pixel| mask.excludes(pixel)));
+    }
+
     /// The definition in plain loops.
     fn contrast_by_definition(cells: &[Option<u32>], input: usize) -> Vec<u8> {
         let side = input as i64;
