@@ -82,7 +82,7 @@ compare_records() {
                 if ($i * 100 >= was * 99 && $i * 100 <= was * 105) continue
                 what = sprintf("%s takes %d instructions for a frame that is %s, %d are recorded: ", $1, $i, name[i], was)
                 if ($i > was) { say(what sprintf("%.1f %% more, and 5 %% are allowed", ($i / was - 1) * 100)); bad = 1 }
-                else say(what sprintf("%.1f %% less, which %s holds it to", (1 - $i / was) * 100, again))
+                else say(what sprintf("%.1f %% less: %s keeps it there", (1 - $i / was) * 100, again))
                 break
             }
             delete known[$1]
