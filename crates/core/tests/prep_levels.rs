@@ -283,7 +283,8 @@ fn contrast(cells: &[Option<i64>], n: i64) -> Levels {
     (0..n * n).map(level).collect()
 }
 
-/// Windows of small blocks that reach over a panel on any side, or of blocks that are wider than it.
+/// Windows of small blocks that reach over a panel on any side, of blocks that are wider than it, or of
+/// any numbers at all.
 fn window() -> impl Strategy<Value = Window> {
     let narrow = (1u32..=20, 1u32..=20, -60i32..=40, -60i32..=40);
     let wide = (
@@ -292,16 +293,19 @@ fn window() -> impl Strategy<Value = Window> {
         prop_oneof![-1500i32..=300, -(1 << 20)..=0],
         prop_oneof![-1500i32..=20, -(1 << 20)..=0],
     );
+    let corner = || prop_oneof![Just(i32::MIN), Just(i32::MAX), any::<i32>(), -9i32..9];
+    let block = prop_oneof![Just(0), Just(u32::MAX), any::<u32>(), 1u32..9];
+    let any_at_all = (block, 1u32..=3, corner(), corner());
     let radius = prop_oneof![3 => Just(Window::EVERYWHERE), 2 => 0u32..200, 1 => 200u32..2000];
-    (prop_oneof![6 => narrow, 1 => wide], radius).prop_map(|((block, input, left, top), radius)| {
-        Window {
+    (prop_oneof![6 => narrow, 1 => wide, 1 => any_at_all], radius).prop_map(
+        |((block, input, left, top), radius)| Window {
             left,
             top,
             block,
             input,
             radius,
-        }
-    })
+        },
+    )
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -380,6 +384,53 @@ fn every_level_equals_the_definition() {
         Ok(())
     });
     outcome.unwrap_or_else(|failed| panic!("{failed}"));
+}
+
+/// No map and no memory is as large as these ask for, wherever they are asked.
+#[test]
+fn preparations_that_no_machine_has_room_for_are_refused() {
+    let numbers = [0, 1, 5, 65_535, 65_536, 1 << 31, u32::MAX];
+    let corners = [i32::MIN, -1, 0, i32::MAX];
+    for input in [65_536, 1 << 31, u32::MAX] {
+        for (side, block) in numbers
+            .into_iter()
+            .flat_map(|side| numbers.map(|block| (side, block)))
+        {
+            for (corner, reduce) in corners
+                .into_iter()
+                .flat_map(|corner| [Reduce::Peaks, Reduce::Mean].map(|reduce| (corner, reduce)))
+            {
+                let preparation = Preparation {
+                    columns: side,
+                    rows: side,
+                    pixel_type: PixelType::U16,
+                    window: Window {
+                        left: corner,
+                        top: corner,
+                        block,
+                        input,
+                        radius: Window::EVERYWHERE,
+                    },
+                    reduce,
+                    saturation: u32::MAX,
+                    mask: Mask::NONE,
+                    mask_values: MaskValues::new(),
+                    corrections: &[],
+                };
+                assert!(preparation.words() > 1 << 29 && preparation.map_bytes() >= 1 << 31);
+                let frame = Frame {
+                    header: FrameHeader::new(1, 1, PixelType::U16),
+                    pixel_type: PixelType::U16,
+                    payload: &[0; 2],
+                };
+                for level in Level::all_available() {
+                    let (words, map) = (&mut [0; 64], &mut [0; 64]);
+                    let refused = preparation.run(level, &frame, words, map);
+                    assert_eq!(refused, Err(Fault::Shape));
+                }
+            }
+        }
+    }
 }
 
 /// Windows as wide as the detectors', so that tiles meet inside of them.

@@ -55,8 +55,13 @@ impl<'f, P: Pixel> Pixels<'f, P> {
 
     /// The bytes from column `x` of row `y` on; none where the frame does not have it.
     fn bytes(&self, y: usize, x: usize) -> &'f [u8] {
-        let start = (y * self.columns + x) * size_of::<P>();
-        self.payload.get(start..).unwrap_or_default()
+        // A row below the frame's may be farther away than there are addresses.
+        let pixel = y
+            .checked_mul(self.columns)
+            .and_then(|row| row.checked_add(x));
+        let start = pixel.and_then(|pixel| pixel.checked_mul(size_of::<P>()));
+        let bytes = start.and_then(|start| self.payload.get(start..));
+        bytes.unwrap_or_default()
     }
 }
 

@@ -49,15 +49,11 @@ impl Tile {
 
 impl<'w> Tiles<'w> {
     /// Tiles of at most so many columns.
-    pub fn new(window: &'w Window, [columns, rows]: [u32; 2], most: usize) -> Self {
-        let mut on_panel = window.blocks(window.left, columns).map(|(u, _)| u);
-        let first = on_panel.next().unwrap_or(0);
-        let last = on_panel.last().unwrap_or(first);
+    pub fn new(window: &'w Window, panel: [u32; 2], most: usize) -> Self {
+        // No frame has more, and whatever follows from fewer fits 32 bits.
+        let [columns, rows] = panel.map(|side| side.min(u16::MAX.into()));
         let xs = window.on_panel(window.left, columns);
-        let blocks = match xs.is_empty() {
-            true => 0..0,
-            false => first..last + 1,
-        };
+        let blocks = window.blocks_on_panel(window.left, columns);
         let block = window.block as usize;
         let most_blocks = ((most - BESIDE) / block.max(1)).max(1);
         // As many tiles as take the fewest units.
@@ -133,7 +129,8 @@ impl<'w> Tiles<'w> {
     /// What is read after `ys` of tile `t`: the same rows of the tile beside it, or those of the first tile
     /// in the blocks below.
     pub fn after(&self, t: usize, ys: Range<usize>) -> (Range<usize>, Range<usize>) {
-        let below = self.window.block as usize;
+        // Where a block is higher than the panel there is nothing below.
+        let below = (self.window.block as usize).min(self.ys.len());
         match t + 1 < self.len() {
             true => (ys, self.tile(t + 1).xs),
             false => (ys.start + below..ys.end + below, self.tile(0).xs),

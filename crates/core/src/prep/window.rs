@@ -66,10 +66,10 @@ impl Window {
         let seen = |v| {
             let blocks = self.blocks(self.left, columns);
             let lengths = blocks.filter_map(move |(u, xs)| self.sees(u, v).then_some(xs.len()));
-            lengths.sum::<usize>()
+            lengths.sum::<usize>() as u64
         };
         let blocks = self.blocks(self.top, rows);
-        blocks.map(|(v, ys)| (ys.len() * seen(v)) as u64).sum()
+        blocks.map(|(v, ys)| ys.len() as u64 * seen(v)).sum()
     }
 
     /// Whether the block in column `u` and row `v` of the window is near enough to its centre.
@@ -104,24 +104,33 @@ impl Window {
 
     /// The part of the window along an axis, from `first` on, that lies on a panel of `len` pixels.
     pub(super) fn on_panel(&self, first: i32, len: u32) -> Range<usize> {
-        let end = i64::from(first) + i64::from(self.side());
+        let side = u64::from(self.block) * u64::from(self.input);
+        let end = i64::from(first).saturating_add_unsigned(side);
         let [start, end] = [i64::from(first), end].map(|at| at.clamp(0, i64::from(len)) as usize);
         start..end
     }
 
-    /// The blocks along an axis, from `first` on, that lie on a panel of `len` pixels: each with
-    /// the pixels that it covers there.
+    /// The numbers of the blocks along an axis, from `first` on, that have pixels on a panel of `len`.
+    pub(super) fn blocks_on_panel(&self, first: i32, len: u32) -> Range<usize> {
+        let pixels = self.on_panel(first, len);
+        let block_of = |x: usize| ((x as i64 - i64::from(first)) / i64::from(self.block)) as usize;
+        match pixels.is_empty() {
+            true => 0..0,
+            false => block_of(pixels.start)..block_of(pixels.end - 1) + 1,
+        }
+    }
+
+    /// These blocks, each with the pixels that it covers there.
     pub(super) fn blocks(
         &self,
         first: i32,
         len: u32,
     ) -> impl Iterator<Item = (usize, Range<usize>)> {
         let block = i64::from(self.block);
-        (0..self.input).filter_map(move |i| {
-            let start = i64::from(first) + i64::from(i) * block;
-            let end = (start + block).clamp(0, i64::from(len));
-            let start = start.clamp(0, i64::from(len));
-            (start < end).then_some((i as usize, start as usize..end as usize))
+        self.blocks_on_panel(first, len).map(move |i| {
+            let start = i64::from(first) + i as i64 * block;
+            let [start, end] = [start, start + block].map(|at| at.clamp(0, len.into()) as usize);
+            (i, start..end)
         })
     }
 }
@@ -173,6 +182,36 @@ mod tests {
     }
 
     #[test]
+    fn blocks_on_a_panel_are_those_with_pixels_there() {
+        let edges = [0, 1, 2, 3, 7, 8, 100, u32::MAX - 1, u32::MAX];
+        for (first, len) in [i32::MIN, -101, -9, -8, -1, 0, 1, 6, 7, 99, i32::MAX]
+            .into_iter()
+            .flat_map(|first| edges.map(|len| (first, len)))
+        {
+            for (block, input) in edges
+                .into_iter()
+                .flat_map(|block| [0, 1, 2, 9, 200].map(|input| (block, input)))
+            {
+                let window = Window {
+                    left: first,
+                    top: first,
+                    block,
+                    input,
+                    radius: Window::EVERYWHERE,
+                };
+                let place = |i: u32| {
+                    let start = i64::from(first) + i64::from(i) * i64::from(block);
+                    let end = (start + i64::from(block)).min(len.into());
+                    (start.max(0) < end).then(|| (i as usize, start.max(0) as usize..end as usize))
+                };
+                let expected: std::vec::Vec<_> = (0..input).filter_map(place).collect();
+                let found: std::vec::Vec<_> = window.blocks(first, len).collect();
+                assert_eq!(found, expected, "{window:?} on {len} pixels");
+            }
+        }
+    }
+
+    #[test]
     fn no_numbers_make_a_window_panic() {
         let none = Window::around(5, 6, 100, 0);
         assert_eq!((none.left, none.top, none.side()), (5, 6, 0));
@@ -187,6 +226,7 @@ mod tests {
                 }
                 let whole = Window::whole(side, input, input);
                 assert!(whole.on_panel(whole.left, side).len() <= side as usize);
+                assert!(whole.blocks_on_panel(whole.left, side).len() <= input as usize);
             }
         }
     }
