@@ -35,25 +35,7 @@ impl Simd for AvxVnni {
         unsafe { inner(f) }
     }
 
-    #[inline(always)]
-    fn bias(self, src: &[i32]) -> __m256i {
-        self.0.bias(src)
-    }
-
-    #[inline(always)]
-    fn weights(self, src: &[i8]) -> __m256i {
-        self.0.weights(src)
-    }
-
-    #[inline(always)]
-    fn quad(self, a: [u8; 4]) -> __m256i {
-        self.0.quad(a)
-    }
-
-    #[inline(always)]
-    fn taps(self, t: [&[u8]; 4]) -> __m256i {
-        self.0.taps(t)
-    }
+    taken_over!();
 
     #[inline(always)]
     fn columns(self, t: [&[u8]; 3]) -> [__m256i; 4] {
@@ -69,65 +51,5 @@ impl Simd for AvxVnni {
     fn dot4(self, acc: __m256i, a: __m256i, w: __m256i) -> __m256i {
         // SAFETY: `self` proves AVX-VNNI.
         unsafe { _mm256_dpbusd_avx_epi32(acc, a, w) }
-    }
-
-    #[inline(always)]
-    fn requant(self, acc: __m256i, scale: &[f32], dst: &mut [u8]) {
-        self.0.requant(acc, scale, dst);
-    }
-
-    #[inline(always)]
-    fn requant_columns(self, acc: [__m256i; 4], scale: &[f32], dst: &mut [u8]) {
-        self.0.requant_columns(acc, scale, dst);
-    }
-
-    #[inline(always)]
-    fn spread(self, bits: u32, lanes: &mut [u16; 32]) {
-        self.0.spread(bits, lanes);
-    }
-
-    #[inline(always)]
-    fn gather(self, lanes: &[u16; 32]) -> u32 {
-        self.0.gather(lanes)
-    }
-
-    #[inline(always)]
-    fn prefetch(self, bytes: &[u8]) {
-        self.0.prefetch(bytes);
-    }
-
-    #[inline(always)]
-    fn counts(self, src: &[i16]) -> __m256i {
-        self.0.counts(src)
-    }
-
-    #[inline(always)]
-    fn larger(self, a: __m256i, b: __m256i) -> __m256i {
-        self.0.larger(a, b)
-    }
-
-    #[inline(always)]
-    fn threes(self, before: __m256i, at: __m256i, after: __m256i) -> [__m256i; 2] {
-        self.0.threes(before, at, after)
-    }
-
-    #[inline(always)]
-    fn less(self, sums: [__m256i; 2], counts: __m256i) -> [__m256i; 2] {
-        self.0.less(sums, counts)
-    }
-
-    #[inline(always)]
-    fn add(self, a: __m256i, b: __m256i) -> __m256i {
-        self.0.add(a, b)
-    }
-
-    #[inline(always)]
-    fn max(self, a: __m256i, b: __m256i) -> __m256i {
-        self.0.max(a, b)
-    }
-
-    #[inline(always)]
-    fn store(self, a: __m256i, dst: &mut [i32]) {
-        self.0.store(a, dst);
     }
 }

@@ -6,6 +6,37 @@
     reason = "vector instructions are unsafe until a token proves them"
 )]
 
+/// Operations that a level takes from the one that it extends, its field `0`.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! taken_over {
+    () => {
+        taken_over! {
+            bias(src: &[i32]) -> Self::I32;
+            weights(src: &[i8]) -> Self::I8;
+            quad(a: [u8; 4]) -> Self::I8;
+            taps(t: [&[u8]; 4]) -> Self::I8;
+            requant(acc: Self::I32, scale: &[f32], dst: &mut [u8]) -> ();
+            requant_columns(acc: [Self::I32; 4], scale: &[f32], dst: &mut [u8]) -> ();
+            store(a: Self::I32, dst: &mut [i32]) -> ();
+            prefetch(bytes: &[u8]) -> ();
+            spread(bits: u32, lanes: &mut [u16; 32]) -> ();
+            gather(lanes: &[u16; 32]) -> u32;
+            add(a: Self::I32, b: Self::I32) -> Self::I32;
+            max(a: Self::I32, b: Self::I32) -> Self::I32;
+            counts(src: &[i16]) -> Self::I32;
+            larger(a: Self::I32, b: Self::I32) -> Self::I32;
+            threes(before: Self::I32, at: Self::I32, after: Self::I32) -> [Self::I32; 2];
+            less(sums: [Self::I32; 2], counts: Self::I32) -> [Self::I32; 2];
+        }
+    };
+    ($($name:ident($($argument:ident: $type:ty),*) -> $out:ty;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: $type),*) -> $out {
+            self.0.$name($($argument),*)
+        }
+    )*};
+}
+
 mod scalar;
 pub use scalar::Scalar;
 

@@ -1,7 +1,7 @@
 //! NEON: 128-bit registers, taken in pairs; a dot product in four instructions, because two products
 //! of u7 by i8 fit sixteen bits.
 
-use core::arch::aarch64::*;
+use core::arch::{aarch64::*, asm};
 use core::slice::ChunksExact;
 
 use super::hwcap::Features;
@@ -117,6 +117,18 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn prefetch(self, bytes: &[u8]) {
+        // SAFETY: every 64-bit ARM CPU has the instruction, and it reads nothing. The intrinsic is not stable.
+        unsafe {
+            asm!(
+                "prfm pldl2keep, [{line}]",
+                line = in(reg) bytes.as_ptr(),
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         // SAFETY: `self` proves NEON.
         unsafe { [vaddq_s32(a[0], b[0]), vaddq_s32(a[1], b[1])] }
@@ -126,6 +138,70 @@ impl Simd for Neon {
     fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         // SAFETY: `self` proves NEON.
         unsafe { [vmaxq_s32(a[0], b[0]), vmaxq_s32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn counts(self, src: &[i16]) -> Self::I32 {
+        let src = &src[..2 * N];
+        // SAFETY: `self` proves NEON; `src` holds the 32 bytes read.
+        unsafe {
+            [
+                vreinterpretq_s32_s16(vld1q_s16(src.as_ptr())),
+                vreinterpretq_s32_s16(vld1q_s16(src.as_ptr().add(8))),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn larger(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        let (a, b) = (pairs(a), pairs(b));
+        // SAFETY: `self` proves NEON.
+        unsafe {
+            [
+                vreinterpretq_s32_s16(vmaxq_s16(a[0], b[0])),
+                vreinterpretq_s32_s16(vmaxq_s16(a[1], b[1])),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn threes(self, before: Self::I32, at: Self::I32, after: Self::I32) -> [Self::I32; 2] {
+        let (at, after) = (pairs(at), pairs(after));
+        // SAFETY: `self` proves NEON.
+        unsafe {
+            let two = [vpaddlq_s16(at[0]), vpaddlq_s16(at[1])];
+            let even = vuzp1q_s16(after[0], after[1]);
+            [
+                // The odd count, shifted to where the even one was, is added in one instruction.
+                [
+                    vsraq_n_s32::<16>(two[0], before[0]),
+                    vsraq_n_s32::<16>(two[1], before[1]),
+                ],
+                [
+                    vaddw_s16(two[0], vget_low_s16(even)),
+                    vaddw_high_s16(two[1], even),
+                ],
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn less(self, [even, odd]: [Self::I32; 2], counts: Self::I32) -> [Self::I32; 2] {
+        let [low, high] = pairs(counts);
+        // SAFETY: `self` proves NEON.
+        unsafe {
+            let (less_even, less_odd) = (vuzp1q_s16(low, high), vuzp2q_s16(low, high));
+            [
+                [
+                    vsubw_s16(even[0], vget_low_s16(less_even)),
+                    vsubw_high_s16(even[1], less_even),
+                ],
+                [
+                    vsubw_s16(odd[0], vget_low_s16(less_odd)),
+                    vsubw_high_s16(odd[1], less_odd),
+                ],
+            ]
+        }
     }
 
     /// Two quads at a time: to a product of the first quad one of the second is added in sixteen bits,
@@ -193,6 +269,13 @@ impl Neon {
         }
         halves
     }
+}
+
+/// The counts of two columns a lane.
+#[inline(always)]
+fn pairs([low, high]: [int32x4_t; 2]) -> [int16x8_t; 2] {
+    // SAFETY: only methods of a token call this: NEON is proved.
+    unsafe { [vreinterpretq_s16_s32(low), vreinterpretq_s16_s32(high)] }
 }
 
 /// A pixel, `K` quads a step.

@@ -88,50 +88,12 @@ impl Simd for NeonDotprod {
         unsafe { inner(f) }
     }
 
-    #[inline(always)]
-    fn bias(self, src: &[i32]) -> Self::I32 {
-        self.0.bias(src)
-    }
-
-    #[inline(always)]
-    fn weights(self, src: &[i8]) -> Self::I8 {
-        self.0.weights(src)
-    }
-
-    #[inline(always)]
-    fn quad(self, a: [u8; 4]) -> Self::I8 {
-        self.0.quad(a)
-    }
-
-    #[inline(always)]
-    fn taps(self, t: [&[u8]; 4]) -> Self::I8 {
-        self.0.taps(t)
-    }
+    taken_over!();
 
     #[inline(always)]
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
         // SAFETY: `self` proves the dot product.
         unsafe { [sdot(acc[0], a[0], w[0]), sdot(acc[1], a[1], w[1])] }
-    }
-
-    #[inline(always)]
-    fn store(self, a: Self::I32, dst: &mut [i32]) {
-        self.0.store(a, dst);
-    }
-
-    #[inline(always)]
-    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        self.0.add(a, b)
-    }
-
-    #[inline(always)]
-    fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        self.0.max(a, b)
-    }
-
-    #[inline(always)]
-    fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]) {
-        self.0.requant(acc, scale, dst);
     }
 
     /// Sixteen inputs of a pixel are one load, and `sdot` takes its quads from there: no quad is

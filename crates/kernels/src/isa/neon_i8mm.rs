@@ -81,49 +81,11 @@ impl Simd for NeonI8mm {
         unsafe { inner(f) }
     }
 
-    #[inline(always)]
-    fn bias(self, src: &[i32]) -> Self::I32 {
-        self.0.bias(src)
-    }
-
-    #[inline(always)]
-    fn weights(self, src: &[i8]) -> Self::I8 {
-        self.0.weights(src)
-    }
-
-    #[inline(always)]
-    fn quad(self, a: [u8; 4]) -> Self::I8 {
-        self.0.quad(a)
-    }
-
-    #[inline(always)]
-    fn taps(self, t: [&[u8]; 4]) -> Self::I8 {
-        self.0.taps(t)
-    }
+    taken_over!();
 
     #[inline(always)]
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
         self.0.dot4(acc, a, w)
-    }
-
-    #[inline(always)]
-    fn store(self, a: Self::I32, dst: &mut [i32]) {
-        self.0.store(a, dst);
-    }
-
-    #[inline(always)]
-    fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        self.0.add(a, b)
-    }
-
-    #[inline(always)]
-    fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        self.0.max(a, b)
-    }
-
-    #[inline(always)]
-    fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]) {
-        self.0.requant(acc, scale, dst);
     }
 
     /// Pixels go in pairs; an odd one is paired with itself.
