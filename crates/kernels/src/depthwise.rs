@@ -85,10 +85,8 @@ impl<'p, S: Simd> Weights<'p, S> {
         let mut sums = [s.bias(self.bias); 4];
         for (r, sum) in sums.iter_mut().enumerate() {
             *sum = s.bias(&self.bias[r * S::N..]);
-            for (column, weights) in window.iter().zip(&self.columns) {
-                *sum = s.dot4(*sum, column[r], weights[r]);
-            }
         }
+        let sums = s.convolve(sums, window, &self.columns);
         s.requant_columns(sums, self.scale, dst);
     }
 }

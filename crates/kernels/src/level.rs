@@ -101,6 +101,11 @@ impl Level {
         self.run(Place(n))
     }
 
+    /// Where it has tap `i` of channel `n`: [`Simd::tap_place`].
+    pub fn tap_place(self, n: usize, i: usize) -> usize {
+        self.run(TapPlace(n, i))
+    }
+
     /// Inputs of one channel that lie side by side in a packed matrix: [`Simd::DEPTH`].
     pub fn depth(self) -> usize {
         self.run(Depth)
@@ -147,6 +152,14 @@ impl Op for Place {
     type Output = usize;
     fn run<S: Simd>(self, _: S) -> usize {
         S::place(self.0)
+    }
+}
+
+struct TapPlace(usize, usize);
+impl Op for TapPlace {
+    type Output = usize;
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::tap_place(self.0, self.1)
     }
 }
 

@@ -94,11 +94,12 @@ pub fn matrix(
 }
 
 /// Packs 3x3 windows for [`depthwise`](crate::depthwise): `weight(c, tap)` is the weight of
-/// `tap = 3 ky + kx` for channel `c`. A step holds `[kx][place][ky]`.
+/// `tap = 3 ky + kx` for channel `c`. Of a step, `kx` after `kx`, weight `ky` of channel `n` lies at
+/// `place(n, ky)`.
 pub fn depthwise(
     channels: usize,
     lanes: usize,
-    place: impl Fn(usize) -> usize,
+    place: impl Fn(usize, usize) -> usize,
     weight: impl Fn(usize, usize) -> i8,
     dst: &mut [i8],
 ) {
@@ -107,9 +108,9 @@ pub fn depthwise(
         for n in 0..step {
             let channel = (first + n) % channels;
             for kx in 0..3 {
-                let column = &mut dst[4 * (kx * step + place(n))..][..4];
-                for (ky, to) in column.iter_mut().enumerate() {
-                    *to = match ky {
+                let column = &mut dst[4 * kx * step..][..4 * step];
+                for ky in 0..4 {
+                    column[place(n, ky)] = match ky {
                         0..3 => weight(channel, 3 * ky + kx),
                         _ => 0,
                     };

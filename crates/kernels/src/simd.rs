@@ -27,8 +27,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn quad(self, a: [u8; 4]) -> Self::I8;
     /// Four taps of `N` channels each: channel `n` gets `t[0][n], t[1][n], t[2][n], t[3][n]`.
     fn taps(self, t: [&[u8]; 4]) -> Self::I8;
-    /// Three taps of `4 N` channels and a zero each, in four registers: channel `n` gets
-    /// `t[0][n], t[1][n], t[2][n], 0` as number `Self::place(n)`.
+    /// Three taps of `4 N` channels, as [`convolve`](Self::convolve) takes them: channel `n` gets
+    /// `t[0][n], t[1][n], t[2][n], 0` as number [`place(n)`](Self::place) of four registers, unless
+    /// [`tap_place`](Self::tap_place) says otherwise.
     #[inline(always)]
     fn columns(self, t: [&[u8]; 3]) -> [Self::I8; 4] {
         let [a, b, c] = t;
@@ -39,10 +40,31 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         columns
     }
-    /// Where [`columns`](Self::columns) puts channel `n < 4 N`; the registers follow one another.
+    /// Where sums and scales of `4 N` channels have channel `n`; the registers follow one another.
     #[inline(always)]
     fn place(n: usize) -> usize {
         n
+    }
+    /// Where [`columns`](Self::columns) puts tap `i` of channel `n`, and where its weight is packed; the
+    /// fourth tap is none, and its weight is 0.
+    #[inline(always)]
+    fn tap_place(n: usize, i: usize) -> usize {
+        4 * Self::place(n) + i
+    }
+    /// `acc` and the products of three [`columns`](Self::columns) with their weights.
+    #[inline(always)]
+    fn convolve(
+        self,
+        mut acc: [Self::I32; 4],
+        window: [[Self::I8; 4]; 3],
+        weights: &[[Self::I8; 4]; 3],
+    ) -> [Self::I32; 4] {
+        for (r, acc) in acc.iter_mut().enumerate() {
+            for (column, weights) in window.iter().zip(weights) {
+                *acc = self.dot4(*acc, column[r], weights[r]);
+            }
+        }
+        acc
     }
     /// `acc[n] += Σ a[n][i] · w[n][i]` over its four `i`; exact while every `a <= 127`.
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32;

@@ -379,7 +379,8 @@ impl<'p> Room<'p> {
         let place = |n| level.place(n);
         let weight = |channel, tap| layer.weights().get(9 * channel + tap).copied().unwrap_or(0);
         let weights = self.take_slice(pack::depthwise_len(channels, lanes))?;
-        pack::depthwise(channels, lanes, place, weight, weights);
+        let tap_place = |n, i| level.tap_place(n, i);
+        pack::depthwise(channels, lanes, tap_place, weight, weights);
         let padded = pack::repeated(channels, lanes);
         let bias = self.take_slice(padded)?;
         pack::repeat(

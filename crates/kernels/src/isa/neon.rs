@@ -91,6 +91,43 @@ impl Simd for Neon {
         acc
     }
 
+    /// The taps stay where they are: each row is multiplied by its own weights, and nothing is unpacked.
+    #[inline(always)]
+    fn columns(self, t: [&[u8]; 3]) -> [Self::I8; 4] {
+        let [a, b, c] = t.map(
+            #[inline(always)]
+            |t| {
+                let t = &t[..4 * N];
+                // SAFETY: `self` proves NEON; `t` holds the 32 bytes read.
+                unsafe {
+                    [
+                        vreinterpretq_s8_u8(vld1q_u8(t.as_ptr())),
+                        vreinterpretq_s8_u8(vld1q_u8(t.as_ptr().add(16))),
+                    ]
+                }
+            },
+        );
+        // SAFETY: `self` proves NEON.
+        [a, b, c, [unsafe { vdupq_n_s8(0) }; 2]]
+    }
+
+    #[inline(always)]
+    fn tap_place(n: usize, i: usize) -> usize {
+        4 * N * i + n
+    }
+
+    #[inline(always)]
+    fn convolve(
+        self,
+        [a, b, c, d]: [Self::I32; 4],
+        window: [[Self::I8; 4]; 3],
+        weights: &[[Self::I8; 4]; 3],
+    ) -> [Self::I32; 4] {
+        let [a, b] = self.nine::<0>([a, b], &window, weights);
+        let [c, d] = self.nine::<1>([c, d], &window, weights);
+        [a, b, c, d]
+    }
+
     #[inline(always)]
     fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]) {
         let (scale, dst) = (&scale[..N], &mut dst[..N]);
@@ -238,6 +275,23 @@ impl Simd for Neon {
 }
 
 impl Neon {
+    /// Nine taps of sixteen channels, half `HALF` of a column. Two products fit sixteen bits; the ninth
+    /// stays alone.
+    #[inline(always)]
+    fn nine<const HALF: usize>(
+        self,
+        sums: Sixteen,
+        window: &[[[int8x16_t; 2]; 4]; 3],
+        weights: &[[[int8x16_t; 2]; 4]; 3],
+    ) -> Sixteen {
+        let tap = |x: usize, y: usize| [window[x][y][HALF], weights[x][y][HALF]];
+        let sums = two(sums, tap(0, 0), tap(0, 1));
+        let sums = two(sums, tap(1, 0), tap(1, 1));
+        let sums = two(sums, tap(2, 0), tap(2, 1));
+        let sums = two(sums, tap(0, 2), tap(1, 2));
+        one(sums, tap(2, 2))
+    }
+
     /// Two sums for each channel of register `r`, for each of two pixels.
     #[inline(always)]
     fn halves<const R: usize>(
@@ -268,6 +322,43 @@ impl Neon {
             }
         }
         halves
+    }
+}
+
+/// Sums of sixteen channels.
+type Sixteen = [[int32x4_t; 2]; 2];
+
+/// Adds the products of sixteen channels with their weights.
+#[inline(always)]
+fn one([low, high]: Sixteen, [a, v]: [int8x16_t; 2]) -> Sixteen {
+    // SAFETY: only methods of a token call this: NEON is proved.
+    unsafe {
+        let first = vmull_s8(vget_low_s8(a), vget_low_s8(v));
+        [plus(low, first), plus(high, vmull_high_s8(a, v))]
+    }
+}
+
+/// The same for two taps.
+#[inline(always)]
+fn two([low, high]: Sixteen, [a, v]: [int8x16_t; 2], [b, w]: [int8x16_t; 2]) -> Sixteen {
+    // SAFETY: only methods of a token call this: NEON is proved.
+    unsafe {
+        let first = vmull_s8(vget_low_s8(a), vget_low_s8(v));
+        let first = vmlal_s8(first, vget_low_s8(b), vget_low_s8(w));
+        let second = vmlal_high_s8(vmull_high_s8(a, v), b, w);
+        [plus(low, first), plus(high, second)]
+    }
+}
+
+/// `acc[n] + a[n]`.
+#[inline(always)]
+fn plus(acc: [int32x4_t; 2], a: int16x8_t) -> [int32x4_t; 2] {
+    // SAFETY: only methods of a token call this: NEON is proved.
+    unsafe {
+        [
+            vaddw_s16(acc[0], vget_low_s16(a)),
+            vaddw_high_s16(acc[1], a),
+        ]
     }
 }
 

@@ -40,6 +40,13 @@ impl On {
         }
     }
 
+    fn tap_place(self, n: usize, i: usize) -> usize {
+        match self {
+            On::Level(level) => level.tap_place(n, i),
+            On::Wide => wide::Wide::tap_place(n, i),
+        }
+    }
+
     fn lanes(self) -> usize {
         match self {
             On::Level(level) => level.lanes(),
@@ -326,7 +333,8 @@ pub fn depthwise(on: On, case: Case) {
     let mut packed = vec![0; pack::depthwise_len(channels, lanes)];
     let place = |n| on.place(n);
     let weight = |c, tap| weights[c * 9 + tap];
-    pack::depthwise(channels, lanes, place, weight, &mut packed);
+    let tap_place = |n, i| on.tap_place(n, i);
+    pack::depthwise(channels, lanes, tap_place, weight, &mut packed);
     let repeated = pack::repeated(channels, lanes);
     let (mut biases, mut scales) = (vec![7; repeated], vec![7.0; repeated]);
     pack::repeat(lanes, place, |c| bias[c], channels, &mut biases);
