@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Static bounds of the pointwise inner loops on ARM: multiply-adds a cycle, by llvm-mca's models of three CPUs.
+"""Static bounds of the inner loops on ARM: work a cycle, by llvm-mca's models of three CPUs.
 
     scripts/arm_bounds.py      prints the table of crates/kernels/KERNELS.md
 
 It compiles the core for aarch64 (the standard library for that target must be installed: scripts/arm.sh --install),
-takes from the assembly the loop of each level that multiplies most, and lets llvm-mca run it with all data in the first
-cache. A model is not a CPU: these are bounds to compare loops by, not times.
+knows each loop in the assembly by its instructions, and lets llvm-mca run it with all data in the first cache. A model is
+not a CPU: these are bounds to compare loops by, not times.
 """
 
 import os
@@ -16,12 +16,16 @@ import sys
 from pathlib import Path
 
 TARGET = "aarch64-unknown-linux-gnu"
-# A level, its type, and the multiply-adds of each of its instructions that multiply.
-LEVELS = {
-    "neon": ("neon..Neon$", {"smull": 8, "smlal": 8}),
-    "neon-dotprod": ("neon_dotprod..NeonDotprod$", {"sdot": 16}),
-    "neon-i8mm": ("neon_i8mm..NeonI8mm$", {"smmla": 32}),
-}
+# A kernel, its level, what it makes, the name of its function, what its loop has of instructions and has not, and what
+# each of an instruction makes. Of several such loops the one counts that makes most an instruction.
+KERNELS = [
+    ("pointwise", "neon", "multiply-adds", r"neon\.\.Neon\$", "smull smlal", "fcvtns", {"smull": 8, "smlal": 8}),
+    ("pointwise", "neon-dotprod", "multiply-adds", r"NeonDotprod\$", "sdot", "fcvtns", {"sdot": 16}),
+    ("pointwise", "neon-i8mm", "multiply-adds", r"NeonI8mm\$", "smmla", "fcvtns", {"smmla": 32}),
+    ("depthwise, stride 1", "neon", "activations", "", "smull umin fcvtns", "sdot ld1r dup", {"umin": 8}),
+    ("depthwise, stride 1", "neon-dotprod", "activations", "", "sdot zip1 umin fcvtns", "ld1r dup", {"umin": 8}),
+    ("peaks", "neon", "pixels", r"neon\.\.Neon\$", "saddlp ssra smax", "", {"saddlp": 8}),
+]
 # A CPU, and the levels that it has.
 CPUS = {
     "cortex-a53": ["neon"],
@@ -55,8 +59,12 @@ def loops(lines):
             yield function, [line for line in body if line and line[0] not in ".#/"]
 
 
-def multiply_adds(body, multiplies):
-    return sum(multiplies.get(line.split()[0], 0) for line in body)
+def has(body, mnemonics):
+    return {line.split()[0] for line in body}.issuperset(mnemonics.split())
+
+
+def made(body, each):
+    return sum(each.get(line.split()[0], 0) for line in body)
 
 
 def cycles(body, cpu, mca):
@@ -72,16 +80,17 @@ def main():
     if mca is None:
         sys.exit("arm_bounds.py: there is no llvm-mca; apt-get install llvm-19")
     every = list(loops(assembly(Path(__file__).resolve().parent.parent)))
-    print("| level | multiply-adds a pass | instructions |", " | ".join(CPUS), "|")
-    print("|---|---|---|" + "---|" * len(CPUS))
-    for level, (name, multiplies) in LEVELS.items():
-        own = [body for function, body in every if name in function and "vectorize" in function]
-        body = max(own, key=lambda body: multiply_adds(body, multiplies), default=[])
-        work = multiply_adds(body, multiplies)
-        if work == 0:
-            sys.exit(f"arm_bounds.py: the assembly has no loop of level {level}")
-        rates = [f"{work / cycles(body, cpu, mca):.1f}" if level in has else "–" for cpu, has in CPUS.items()]
-        print(f"| {level} | {work} | {len(body)} |", " | ".join(rates), "|")
+    print("| kernel | level | a pass | instructions |", " | ".join(CPUS), "|")
+    print("|---|---|---|---|" + "---|" * len(CPUS))
+    for kernel, level, unit, name, needed, foreign, each in KERNELS:
+        own = (body for function, body in every if re.search(name, function) and has(body, needed))
+        own = [body for body in own if not any(has(body, mnemonic) for mnemonic in foreign.split())]
+        if not own:
+            sys.exit(f"arm_bounds.py: the assembly has no loop of {kernel} on {level}")
+        body = max(own, key=lambda body: made(body, each) / len(body))
+        work = made(body, each)
+        rates = [f"{work / cycles(body, cpu, mca):.3g}" if level in levels else "–" for cpu, levels in CPUS.items()]
+        print(f"| {kernel} | {level} | {work} {unit} | {len(body)} |", " | ".join(rates), "|")
 
 
 if __name__ == "__main__":
