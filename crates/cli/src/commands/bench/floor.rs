@@ -3,12 +3,13 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use hitgate_kernels::pack::PANEL;
 use hitgate_kernels::{Level, Op, Simd};
 
 /// Both rates, measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Floors {
-    /// Multiply-adds of u7 by i8 a second, out of registers.
+    /// Multiply-adds of u7 by i8 a second, out of the first cache.
     pub macs_per_s: f64,
     /// Bytes a second that one core reads from memory.
     pub bytes_per_s: f64,
@@ -33,8 +34,8 @@ impl Work {
 
 /// Repetitions, of which the fastest counts: a shared machine is slow now and then, never too fast.
 const REPETITIONS: usize = 24;
-/// Rounds of the multiply-adds in a repetition: about a millisecond on a fast core.
-const ROUNDS: u64 = 200_000;
+/// Tiles in a repetition: about a millisecond on a fast core.
+const ROUNDS: u64 = 4_000;
 
 impl Floors {
     /// Measures both on this core, reading `bytes` bytes, more than its caches hold.
@@ -72,51 +73,51 @@ fn fastest(repetitions: usize, mut work: impl FnMut() -> u64) -> f64 {
     (0..repetitions).map(|_| once()).fold(0.0, f64::max)
 }
 
-/// Dot products whose operands stay in registers; gives their multiply-adds.
+/// Tiles of the pointwise convolution whose operands stay in the first cache; gives their multiply-adds.
 struct MultiplyAdds {
     rounds: u64,
 }
 
-/// A tile of sums, as many as hide the latency of a dot product on any level: pixels by registers
-/// of channels.
-const PIXELS: usize = 4;
-const REGISTERS: usize = 3;
+/// Quads of a pixel: so many that the ends of a tile cost next to nothing, so few that its weights stay in the
+/// first cache.
+const QUADS: usize = 128;
 
 impl Op for MultiplyAdds {
     type Output = u64;
 
     fn run<S: Simd>(self, s: S) -> u64 {
-        let rounds = black_box(self.rounds);
-        let zeros = vec![0; S::N];
-        let ones = vec![1.0; S::N];
-        let weights = vec![1; 4 * S::N];
-        let mut results = vec![0; S::N];
-        s.vectorize(
-            #[inline(always)]
-            || {
-                let mut sums = [[s.bias(&zeros); REGISTERS]; PIXELS];
-                let pixels = [1, 2, 3, 4].map(
-                    #[inline(always)]
-                    |level| s.quad(black_box([level; 4])),
-                );
-                let weights = s.weights(&weights);
-                for _ in 0..rounds {
-                    // Opaque in each round, or the products would be made once for all.
-                    let weights = black_box([weights; REGISTERS]);
-                    for p in 0..PIXELS {
-                        for r in 0..REGISTERS {
-                            sums[p][r] = s.dot4(sums[p][r], pixels[p], weights[r]);
-                        }
-                    }
-                }
-                for sum in sums.as_flattened() {
-                    s.requant(*sum, &ones, &mut results);
-                    black_box(&results);
-                }
-            },
-        );
-        rounds * (PIXELS * REGISTERS * 4 * S::N) as u64
+        match S::SUMS {
+            28.. => tiles::<S, 14>(s, self.rounds),
+            _ => tiles::<S, 4>(s, self.rounds),
+        }
     }
+}
+
+/// Tiles of `P` pixels by a panel of registers.
+fn tiles<S: Simd, const P: usize>(s: S, rounds: u64) -> u64 {
+    let pixels = vec![[[1; 4]; QUADS]; P];
+    let weights = vec![1; PANEL * 4 * S::N * QUADS];
+    let zeros = vec![0; S::N];
+    let mut results = vec![0; S::N];
+    s.vectorize(
+        #[inline(always)]
+        || {
+            for _ in 0..rounds {
+                // Opaque in each round, or the products would be made once for all.
+                let (pixels, weights) = black_box((&pixels, &weights));
+                let pixels: [&[[u8; 4]]; P] = std::array::from_fn(
+                    #[inline(always)]
+                    |p| &pixels[p][..],
+                );
+                let sums = s.tile(pixels, weights, [s.bias(&zeros); PANEL]);
+                for sum in sums.as_flattened() {
+                    s.store(*sum, &mut results);
+                    black_box(&mut results);
+                }
+            }
+        },
+    );
+    rounds * (P * PANEL * 4 * S::N * QUADS) as u64
 }
 
 /// Reads all numbers, with loads as wide as the compiler makes them for the level; gives their parity.
@@ -142,7 +143,8 @@ mod tests {
         let numbers: Vec<u64> = (0..1000).collect();
         for level in Level::all_available() {
             let done = level.run(MultiplyAdds { rounds: 10 });
-            assert_eq!(done, 10 * (PIXELS * REGISTERS * 4 * level.lanes()) as u64);
+            let macs = 10 * PANEL * 4 * level.lanes() * QUADS;
+            assert!([4, 14].map(|pixels| pixels * macs as u64).contains(&done));
             let expected = numbers.iter().fold(0, |parity, number| parity ^ number);
             assert_eq!(level.run(Reading(&numbers)), expected);
         }
