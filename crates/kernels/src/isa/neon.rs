@@ -21,6 +21,11 @@ impl Neon {
 
 const N: usize = 8;
 
+/// A bit for each of sixteen lanes.
+const BITS: [u16; 16] = [
+    1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768,
+];
+
 impl Simd for Neon {
     const NAME: &'static str = "neon";
     const N: usize = N;
@@ -154,13 +159,43 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn spread(self, bits: u32, lanes: &mut [u16; 32]) {
+        let halves = lanes.as_chunks_mut::<16>().0.iter_mut();
+        for (half, bits) in halves.zip([bits as u16, (bits >> 16) as u16]) {
+            // SAFETY: `self` proves NEON; `BITS` holds the 32 bytes read, `half` the 32 bytes written.
+            unsafe {
+                let bits = vdupq_n_u16(bits);
+                let low = vtstq_u16(bits, vld1q_u16(BITS.as_ptr()));
+                let high = vtstq_u16(bits, vld1q_u16(BITS.as_ptr().add(8)));
+                vst1q_u16(half.as_mut_ptr(), low);
+                vst1q_u16(half.as_mut_ptr().add(8), high);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn gather(self, lanes: &[u16; 32]) -> u32 {
+        let mut halves = [0; 2];
+        for (bits, half) in halves.iter_mut().zip(lanes.as_chunks::<16>().0) {
+            // SAFETY: `self` proves NEON; `BITS` and `half` hold the 32 bytes read.
+            *bits = unsafe {
+                let low = vandq_u16(vld1q_u16(half.as_ptr()), vld1q_u16(BITS.as_ptr()));
+                let high = vld1q_u16(half.as_ptr().add(8));
+                let high = vandq_u16(high, vld1q_u16(BITS.as_ptr().add(8)));
+                vaddvq_u16(vorrq_u16(low, high))
+            };
+        }
+        u32::from(halves[1]) << 16 | u32::from(halves[0])
+    }
+
+    #[inline(always)]
     fn prefetch(self, bytes: &[u8]) {
         // SAFETY: every 64-bit ARM CPU has the instruction, and it reads nothing. The intrinsic is not stable.
         unsafe {
             asm!(
                 "prfm pldl2keep, [{line}]",
                 line = in(reg) bytes.as_ptr(),
-                options(nomem, nostack, preserves_flags),
+                options(readonly, nostack, preserves_flags),
             );
         }
     }
