@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use hitgate_core::interlock::Interlock;
 use hitgate_core::link::{Link, Record};
 use hitgate_core::pipeline::{Backend, Pipeline};
 use hitgate_host::{Backoff, MonotonicClock};
@@ -14,7 +15,8 @@ use crate::tally::Watched;
 /// How long a producer may give no sign of life before it counts as gone.
 pub const SILENCE: Duration = Duration::from_secs(5);
 
-/// Steps until the producer has closed the ring and every frame is judged, or `stop` is set.
+/// Steps until the producer has closed the ring and every frame is judged, or `stop` is set. `between` two
+/// steps somebody may attend to the interlock.
 ///
 /// # Errors
 /// Where the ring's control words are impossible, or the producer gave no sign of life for `silence`
@@ -24,12 +26,14 @@ pub fn judge<'m, B: Backend, L: Link<'m>, F: FnMut(&Record)>(
     node: &mut Watched<F>,
     silence: Duration,
     stop: &AtomicBool,
+    mut between: impl FnMut(&mut Interlock),
 ) -> Result<()> {
     let mut backoff = Backoff::new();
     // Silence is counted from when we listen: a producer that has just opened has no heartbeat yet.
     let (mut heartbeat_ms, mut heard_ns) = (0, MonotonicClock.now_ns());
     while !stop.load(Ordering::Relaxed) {
         pipeline.reader().heartbeat(MonotonicClock.now_ms());
+        between(&mut pipeline.interlock);
         if pipeline.step(node)? > 0 {
             backoff.reset();
             continue;
@@ -96,7 +100,7 @@ mod tests {
             model: 0,
             config: 0,
         };
-        let (link, sink) = sink(&layout, Outputs::default());
+        let (link, sink) = sink(&layout, Outputs::default(), None);
         let reader = ring.reader().unwrap();
         let mut pipeline = Pipeline::new(reader, cpu, policy, link, identity);
         let received = std::thread::scope(|scope| {
@@ -105,7 +109,13 @@ mod tests {
                 sink.run()
             });
             let mut node = Watched::new(|_| {});
-            let judged = judge(&mut pipeline, &mut node, SILENCE, &AtomicBool::new(false));
+            let judged = judge(
+                &mut pipeline,
+                &mut node,
+                SILENCE,
+                &AtomicBool::new(false),
+                |_| {},
+            );
             assert!(judged.unwrap_err().to_string().contains("no sign of life"));
             let (_, _, link, accounts) = pipeline.into_parts();
             drop(link);

@@ -37,6 +37,7 @@ mod report;
 mod ring_path;
 mod scorer;
 mod screener;
+mod second_look;
 mod sets;
 mod simulation;
 mod sink;

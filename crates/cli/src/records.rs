@@ -157,7 +157,7 @@ mod tests {
             sampling: Sampling { seed: 0, one_in: 0 },
             deadline_ns: None,
         };
-        let decision = policy.decide(&header, Ok(score), None, 0);
+        let decision = policy.decide(&header, Ok(score), None, 0, 0);
         let identity = Identity {
             model: 1,
             config: 2,

@@ -28,6 +28,8 @@ pub fn reason_words(record: &Record) -> Vec<String> {
         (reasons::PARTIAL, "partial"),
         (reasons::SCORE, "score"),
         (reasons::SAMPLE, "sample"),
+        (reasons::DISARMED, "disarmed"),
+        (reasons::DOMAIN, "domain"),
     ];
     let flags = flags
         .iter()

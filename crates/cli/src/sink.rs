@@ -19,6 +19,7 @@ use hitgate_ring::{Layout, Lent};
 
 use crate::description::Description;
 use crate::report;
+use crate::second_look::is_drawn;
 use crate::slots_file::{Entry, SlotsWriter};
 
 /// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
@@ -86,7 +87,7 @@ fn open(path: &Path, replace: bool) -> Result<File> {
 
 /// The judging side of the link.
 pub struct SinkLink<'m> {
-    kept: Sender<Lent<'m>>,
+    kept: Sender<Kept<'m>>,
     broken: Arc<AtomicBool>,
     records: Option<Sender<Record>>,
     /// Records that have no line, because too many were waiting for the disk.
@@ -95,11 +96,19 @@ pub struct SinkLink<'m> {
 
 /// The writing side.
 pub struct Sink<'m> {
-    kept: Receiver<Lent<'m>>,
+    kept: Receiver<Kept<'m>>,
     /// Set once kept frames cannot be written any more.
     broken: Arc<AtomicBool>,
     records: Option<(Receiver<Record>, Records)>,
     slots: Option<SlotsWriter>,
+    looks: Option<Sender<Vec<u8>>>,
+}
+
+/// A kept frame on its way.
+struct Kept<'m> {
+    frame: Lent<'m>,
+    /// Whether it is a miss that was drawn, to be looked at again.
+    drawn: bool,
 }
 
 struct Records {
@@ -116,8 +125,13 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-/// The two sides, for the frames of a ring of this layout.
-pub fn sink<'m>(ring: &Layout, outputs: Outputs) -> (SinkLink<'m>, Sink<'m>) {
+/// The two sides, for the frames of a ring of this layout. Misses that were drawn go to `looks` too, as far as
+/// there is room.
+pub fn sink<'m>(
+    ring: &Layout,
+    outputs: Outputs,
+    looks: Option<Sender<Vec<u8>>>,
+) -> (SinkLink<'m>, Sink<'m>) {
     let broken = Arc::new(AtomicBool::new(false));
     let (kept, kept_out) = bounded(ring.lend_limit() as usize);
     let records = outputs.records.map(|file| (bounded(WAITING_RECORDS), file));
@@ -136,15 +150,20 @@ pub fn sink<'m>(ring: &Layout, outputs: Outputs) -> (SinkLink<'m>, Sink<'m>) {
         broken,
         records: records_out,
         slots: outputs.keep,
+        looks,
     };
     (link, sink)
 }
 
 impl<'m> Link<'m> for SinkLink<'m> {
-    fn keep(&mut self, _: &Record, frame: Lent<'m>) -> Result<(), Refused> {
+    fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused> {
+        let drawn = is_drawn(record);
         match self.broken.load(Ordering::Relaxed) {
             true => Err(Refused),
-            false => self.kept.try_send(frame).map_err(|_| Refused),
+            false => {
+                let kept = Kept { frame, drawn };
+                self.kept.try_send(kept).map_err(|_| Refused)
+            }
         }
     }
 
@@ -169,10 +188,11 @@ impl Sink<'_> {
             broken,
             records,
             slots,
+            looks,
         } = self;
         std::thread::scope(|scope| {
             let writing = records.map(|(records, file)| scope.spawn(|| file.write(records)));
-            let sent = write_slots(&kept, &broken, slots);
+            let sent = write_slots(&kept, &broken, slots, looks.as_ref());
             match writing.map(|thread| thread.join()) {
                 Some(Err(_)) => bail!("writing the records stopped unexpectedly"),
                 Some(Ok(written)) => sent.and_then(|sent| written.map(|()| sent)),
@@ -183,12 +203,13 @@ impl Sink<'_> {
 }
 
 fn write_slots(
-    kept: &Receiver<Lent<'_>>,
+    kept: &Receiver<Kept<'_>>,
     broken: &AtomicBool,
     mut slots: Option<SlotsWriter>,
+    looks: Option<&Sender<Vec<u8>>>,
 ) -> Result<Sent> {
     let mut sent = Sent::default();
-    for frame in kept {
+    for Kept { frame, drawn } in kept {
         let entry = Entry::of(frame.bytes());
         if let Some(slots) = &mut slots
             && let Err(error) = slots.write(&entry)
@@ -203,6 +224,10 @@ fn write_slots(
         }
         sent.frames += 1;
         sent.bytes += entry.payload() as u64;
+        if let Some(looks) = looks.filter(|looks| drawn && !looks.is_full()) {
+            // Nobody else sends: there is room, or nobody looks any more.
+            let _ = looks.try_send(frame.bytes().to_vec());
+        }
     }
     Ok(sent)
 }
@@ -242,7 +267,7 @@ mod tests {
         };
         let outputs = Outputs::create(None, Some(&path), false, &description).unwrap();
         // Nothing is written until `run`: this is a disk that stands still.
-        let (mut link, sink) = sink(&layout, outputs);
+        let (mut link, sink) = sink(&layout, outputs, None);
 
         let record = Record::default();
         for _ in 0..WAITING_RECORDS + 3 {
@@ -277,7 +302,7 @@ mod tests {
             keep: Some(SlotsWriter::new("the file".into(), unwritable)),
             records: None,
         };
-        let (mut link, sink) = sink(&layout, outputs);
+        let (mut link, sink) = sink(&layout, outputs, None);
         for _ in 0..4 {
             writer.reserve().unwrap().unwrap().commit();
         }

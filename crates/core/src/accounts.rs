@@ -24,6 +24,9 @@ pub const UNPLACED_FRAMES: usize = 64;
 /// Words of [`Accounts::counters`].
 pub const COUNTERS: usize = hitgate_ring::PATH_COUNTERS;
 
+/// Where [`Accounts::counters`] has [`Verdict::ALL`].
+const VERDICT_WORDS: [usize; Verdict::ALL.len()] = [11, 12, 13, 14, 15, 16, 17, 18, 19, 21];
+
 /// Frames by where they ended. Only ever grows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
@@ -222,7 +225,7 @@ impl Accounts {
 
     /// The words for the ring's control page, where any process reads them: received, expected,
     /// repeated, lost (source), lost (link; hit, maybe, miss, unjudged), classes, verdicts 1 to 9,
-    /// unidentified.
+    /// unidentified, verdict 11.
     pub fn counters(&self) -> [u64; COUNTERS] {
         let mut words = [0; COUNTERS];
         words[..4].copy_from_slice(&[
@@ -233,7 +236,9 @@ impl Accounts {
         ]);
         words[4..8].copy_from_slice(&self.lost_link);
         words[8..11].copy_from_slice(&self.classes);
-        words[11..20].copy_from_slice(&self.verdicts);
+        for (word, count) in VERDICT_WORDS.into_iter().zip(self.verdicts) {
+            words[word] = count;
+        }
         words[20] = self.unidentified;
         words
     }
@@ -248,7 +253,7 @@ impl Accounts {
             lost_source,
             lost_link: core::array::from_fn(|i| words[4 + i]),
             classes: core::array::from_fn(|i| words[8 + i]),
-            verdicts: core::array::from_fn(|i| words[11 + i]),
+            verdicts: VERDICT_WORDS.map(|word| words[word]),
             unidentified: words[20],
             ..Accounts::default()
         }
@@ -288,7 +293,7 @@ mod tests {
             deadline_ns: None,
         };
         let score = fault.map_or(Ok(crate::verdict::Score::from_logits([0; 3], 1.0)), Err);
-        let decision = policy.decide(&header, score, None, 0);
+        let decision = policy.decide(&header, score, None, 0, 0);
         let identity = Identity {
             model: 0,
             config: 0,

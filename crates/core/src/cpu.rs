@@ -5,7 +5,7 @@ use core::fmt;
 use hitgate_kernels::Level;
 
 use crate::frame::{Fault, Frame};
-use crate::net::{Arena, Memory, Model, Plan};
+use crate::net::{Arena, Memory, Model, Plan, Statistics};
 use crate::pipeline::{Backend, MAX_BATCH, Scored};
 use crate::prep::Preparation;
 use crate::verdict::Score;
@@ -19,6 +19,10 @@ pub struct Cpu<'m> {
     plan: Plan<'m>,
     arena: Arena<'m>,
     scale: f32,
+    /// Cells of a map.
+    cells: f32,
+    /// What maps looked like in training.
+    statistics: Statistics,
 }
 
 /// Memory for a [`Cpu`], as much as [`Cpu::memory`] says.
@@ -120,6 +124,8 @@ impl<'m> Cpu<'m> {
             plan: Plan::new(model, level, buffers.packed).map_err(|_| CpuError::Memory)?,
             arena: Arena::new(buffers.arena),
             scale: model.head().scale(),
+            cells: input.size as f32 * input.size as f32,
+            statistics: model.statistics(),
         })
     }
 
@@ -136,6 +142,10 @@ impl<'m> Cpu<'m> {
             None => Err(Fault::UnknownModule),
         };
         let prepared_at = now_ns();
+        let in_domain = prepared.is_ok_and(|found| {
+            let valid = found.valid_cells as f32 / self.cells;
+            self.statistics.contain(self.level, valid, self.map)
+        });
         let score = prepared.and_then(|_| {
             let logits = self
                 .plan
@@ -145,6 +155,7 @@ impl<'m> Cpu<'m> {
         });
         Scored {
             score,
+            in_domain,
             prep_ns: prepared_at.saturating_sub(started),
             net_ns: now_ns().saturating_sub(prepared_at),
         }

@@ -10,7 +10,8 @@
 //! 5. [`verdict`] makes a score of them, and of the score keep or drop, with its reason.
 //! 6. [`link`] commits a record for every frame and lends the kept slots to whoever sends them.
 //! 7. [`pipeline`] is the loop over 1 to 6; [`cpu`] is the part of it that a GPU may replace.
-//! 8. [`accounts`] are the books: expected = received + lost, received = kept + dropped.
+//! 8. [`interlock`] says whether the path may drop at all: only while few hits are lost for sure.
+//! 9. [`accounts`] are the books: expected = received + lost, received = kept + dropped.
 //!
 //! Nothing here allocates, and nothing panics on any bytes. A frame that cannot be judged is kept.
 //!
@@ -42,7 +43,7 @@
 //! let frame = Frame::parse(&slot).map_err(|(fault, _)| fault)?;
 //! preparation.run(level, &frame, &mut words, &mut map)?;
 //! let score = model.score(plan.infer(&mut arena, &map)?);
-//! let decision = policy.decide(&frame.header, Ok(score), None, 0);
+//! let decision = policy.decide(&frame.header, Ok(score), None, 0, 0);
 //! let record = Record::new(&frame.header, Some(score), &decision, identity, 0);
 //!
 //! assert_eq!((record.verdict(), record.class()), (Verdict::DropMiss, Some(Class::Miss)));
@@ -53,6 +54,7 @@ pub mod accounts;
 pub mod correct;
 pub mod cpu;
 pub mod frame;
+pub mod interlock;
 pub mod link;
 pub mod net;
 pub mod pipeline;

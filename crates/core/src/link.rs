@@ -269,7 +269,7 @@ mod tests {
             maybe: 8,
             miss: 65000,
         };
-        let decision = policy.decide(&header, Ok(score), None, 5);
+        let decision = policy.decide(&header, Ok(score), None, 5, 0);
         Record::new(
             &header,
             Some(score),

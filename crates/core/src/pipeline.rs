@@ -5,6 +5,7 @@ use hitgate_ring::{Batch, Reader, RingError};
 
 use crate::accounts::Accounts;
 use crate::frame::{Fault, Frame, FrameHeader};
+use crate::interlock::Interlock;
 use crate::link::{Identity, Link, Record, lost_cause};
 use crate::verdict::{External, Policy, Score};
 
@@ -44,6 +45,8 @@ pub struct Stages {
 pub struct Scored {
     /// The score, or why there is none: a fault is the frame's own, not the batch's.
     pub score: Result<Score, Fault>,
+    /// Whether the frame is like those of the model's training.
+    pub in_domain: bool,
     /// Time in preparation, in ns.
     pub prep_ns: u64,
     /// Time in the network, in ns.
@@ -55,6 +58,7 @@ impl Scored {
     pub const fn fault(fault: Fault) -> Self {
         Scored {
             score: Err(fault),
+            in_domain: true,
             prep_ns: 0,
             net_ns: 0,
         }
@@ -81,6 +85,8 @@ pub struct Pipeline<'m, B, L> {
     pub backend: B,
     /// What decides.
     pub policy: Policy,
+    /// What says whether the path may drop; [`Interlock::none`] to begin with.
+    pub interlock: Interlock,
     /// Where kept frames go.
     pub link: L,
     identity: Identity,
@@ -103,6 +109,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
             reader,
             backend,
             policy,
+            interlock: Interlock::none(),
             link,
             identity,
             accounts,
@@ -144,9 +151,13 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
                     let named = scored.score.err().is_none_or(Fault::identifies);
                     let external = named.then(|| node.external(&header)).flatten();
                     let elapsed_ns = node.now_ns().saturating_sub(taken_ns);
-                    let decision = self
-                        .policy
-                        .decide(&header, scored.score, external, elapsed_ns);
+                    let objections = self.interlock.objections(scored.in_domain);
+                    let decision =
+                        self.policy
+                            .decide(&header, scored.score, external, elapsed_ns, objections);
+                    if scored.score.is_ok() {
+                        self.interlock.judged(&decision, scored.in_domain);
+                    }
                     Record::new(
                         &header,
                         scored.score.ok(),

@@ -160,11 +160,14 @@ pub enum Verdict {
     KeepFault = 9,
     /// Not a frame: a contiguous range of frames that never came, from `frame_number` on.
     Lost = 10,
+    /// Kept: would have been dropped, but the [interlock](crate::interlock) is not armed, or the frame is
+    /// unlike those of the model's training.
+    KeepShadow = 11,
 }
 
 impl Verdict {
     /// Every verdict on a frame that was received.
-    pub const ALL: [Verdict; 9] = [
+    pub const ALL: [Verdict; 10] = [
         Verdict::DropMiss,
         Verdict::DropVeto,
         Verdict::KeepHit,
@@ -174,6 +177,7 @@ impl Verdict {
         Verdict::KeepLate,
         Verdict::KeepPartial,
         Verdict::KeepFault,
+        Verdict::KeepShadow,
     ];
 
     /// The verdict that a record's number names.
@@ -204,6 +208,7 @@ impl Verdict {
             Verdict::KeepPartial => "partial",
             Verdict::KeepFault => "fault",
             Verdict::Lost => "lost",
+            Verdict::KeepShadow => "shadow",
         }
     }
 }
@@ -229,6 +234,10 @@ pub mod reasons {
     pub const SCORE: u32 = 1 << 7;
     /// Drawn as a sample.
     pub const SAMPLE: u32 = 1 << 8;
+    /// The interlock was not armed.
+    pub const DISARMED: u32 = 1 << 9;
+    /// The frame, or many before it, are unlike those of the model's training.
+    pub const DOMAIN: u32 = 1 << 10;
 }
 
 /// A decision that came from outside, such as a fast companion detector's.
@@ -296,13 +305,15 @@ pub struct Decision {
 pub const WEIGHT_ONE: u32 = 1 << 16;
 
 impl Policy {
-    /// Decides in the order: forced, veto, fault, late, partial, hit or maybe, sample, miss.
+    /// Decides in the order: forced, veto, fault, late, partial, hit or maybe, sample, miss. Where the
+    /// interlock has `objections`, bits of [`reasons`], nothing is dropped.
     pub fn decide(
         &self,
         header: &FrameHeader,
         score: Result<Score, Fault>,
         external: Option<External>,
         elapsed_ns: u64,
+        objections: u32,
     ) -> Decision {
         const FORCED: u32 = reasons::EXTERNAL_KEEP
             | reasons::KEEP_RAW
@@ -329,12 +340,20 @@ impl Policy {
             (self.sampling.draws(header), reasons::SAMPLE),
         ]
         .into_iter()
-        .fold(0, |bits, (is, bit)| if is { bits | bit } else { bits });
+        .fold(
+            objections,
+            |bits, (is, bit)| {
+                if is { bits | bit } else { bits }
+            },
+        );
         let fault = score.map_or_else(Fault::reason_bit, |_| 0);
 
         let verdict = match score {
             _ if found & FORCED != 0 => Verdict::KeepForced,
-            _ if found & reasons::VETO != 0 => Verdict::DropVeto,
+            _ if found & reasons::VETO != 0 => match objections {
+                0 => Verdict::DropVeto,
+                _ => Verdict::KeepShadow,
+            },
             Err(_) => Verdict::KeepFault,
             Ok(_) if late => Verdict::KeepLate,
             Ok(_) if found & reasons::PARTIAL != 0 => Verdict::KeepPartial,
@@ -343,6 +362,7 @@ impl Policy {
             }
             Ok(_) if found & reasons::SCORE != 0 => Verdict::KeepMaybe,
             Ok(_) if found & reasons::SAMPLE != 0 => Verdict::KeepSample,
+            Ok(_) if objections != 0 => Verdict::KeepShadow,
             Ok(_) => Verdict::DropMiss,
         };
         let weight = match verdict {
@@ -465,7 +485,7 @@ mod tests {
         let fault = Err(Fault::Shape);
         let veto = Some(External::Veto);
         let decide = |header, score, external, elapsed| {
-            policy.decide(header, score, external, elapsed).verdict
+            policy.decide(header, score, external, elapsed, 0).verdict
         };
         assert_eq!(decide(&raw, fault, veto, 11), Verdict::KeepForced);
         assert_eq!(
@@ -482,6 +502,36 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_dropped_against_an_objection() {
+        let policy = Policy {
+            threshold: 1 << 15,
+            sampling: Sampling { seed: 1, one_in: 2 },
+            deadline_ns: Some(10),
+        };
+        let mut shadowed = 0;
+        for number in 1..100 {
+            let header = FrameHeader {
+                frame_number: number,
+                ..FrameHeader::new(1, 1, PixelType::U8)
+            };
+            for score in [Ok(HIT), Ok(MISS), Err(Fault::Shape)] {
+                for external in [None, Some(External::Keep), Some(External::Veto)] {
+                    let free = policy.decide(&header, score, external, 0, 0);
+                    let held = policy.decide(&header, score, external, 0, reasons::DISARMED);
+                    let expected = match free.verdict {
+                        Verdict::DropMiss | Verdict::DropVeto => Verdict::KeepShadow,
+                        other => other,
+                    };
+                    assert_eq!(held.verdict, expected);
+                    assert_eq!(held.reasons, free.reasons | reasons::DISARMED);
+                    shadowed += u32::from(expected == Verdict::KeepShadow);
+                }
+            }
+        }
+        assert!(shadowed > 100);
+    }
+
+    #[test]
     fn reasons_tell_everything_that_was_true() {
         let policy = Policy {
             threshold: 0,
@@ -493,14 +543,14 @@ mod tests {
             modules: 2,
             ..FrameHeader::new(1, 1, PixelType::U8)
         };
-        let decision = policy.decide(&header, Ok(MISS), None, 2);
+        let decision = policy.decide(&header, Ok(MISS), None, 2, 0);
         let all = reasons::CALIBRATION
             | reasons::LATE
             | reasons::PARTIAL
             | reasons::SCORE
             | reasons::SAMPLE;
         assert_eq!(decision.reasons, all);
-        let decision = policy.decide(&header, Err(Fault::Packets), None, 0);
+        let decision = policy.decide(&header, Err(Fault::Packets), None, 0, 0);
         assert_eq!(decision.reasons >> 16, Fault::Packets.reason_bit() >> 16);
     }
 
@@ -519,7 +569,7 @@ mod tests {
                 frame_number,
                 ..FrameHeader::new(1, 1, PixelType::U8)
             };
-            policy.decide(&header, Ok(MISS), None, 0)
+            policy.decide(&header, Ok(MISS), None, 0, 0)
         };
         let kept = (0..100_000)
             .map(decide)
@@ -567,7 +617,7 @@ mod tests {
             let verdict = Verdict::from_code(code);
             assert_eq!(
                 verdict.map(|v| v as u8),
-                (1..=10).contains(&code).then_some(code)
+                (1..=11).contains(&code).then_some(code)
             );
         }
     }

@@ -165,7 +165,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let mut writer = ring.writer()?;
     let monitor = ring.monitor()?;
     let stop = interrupt::watched()?;
-    let (link, sink) = sink(&layout, Outputs::default());
+    let (link, sink) = sink(&layout, Outputs::default(), None);
     let mut pipeline = Pipeline::new(ring.reader()?, cpu, policy, link, identity);
 
     let of = |record: &Record| {
@@ -196,7 +196,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         });
         let sinking = scope.spawn(|| sink.run());
         scope.spawn(|| progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken)));
-        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop);
+        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |_| {});
         // Where judging ended early, nobody takes frames any more.
         let interrupted = stop.swap(true, Ordering::Relaxed);
         progress.finish();

@@ -16,9 +16,10 @@ use crate::judge::{SILENCE, judge};
 use crate::module::Prepared;
 use crate::progress::Progress;
 use crate::ring_path::RingArg;
+use crate::second_look::{Attendant, InterlockArgs, SecondLook};
 use crate::sink::{Outputs, sink};
 use crate::tally::Watched;
-use crate::{model, report};
+use crate::{model, report, second_look};
 
 /// Filter the frames of a ring that a detector, or `hitgate feed`, fills
 #[derive(Args, Debug)]
@@ -36,6 +37,8 @@ pub struct RunArgs {
     ring: RingArg,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    interlock: InterlockArgs,
     /// Write the kept frames here
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
@@ -98,6 +101,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let level = args.filter.level()?;
     let model = model::parse_for(&bytes, args.filter.model.as_deref(), level)?;
     let policy = args.filter.policy(&model);
+    let interlock = args.interlock.interlock(args.filter.sample)?;
     if !args.replace {
         Outputs::refuse_taken(args.keep.iter().chain(&args.records))?;
     }
@@ -119,36 +123,51 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let reader = ring.reader()?;
     let (keep, records) = (args.keep.as_deref(), args.records.as_deref());
     let outputs = Outputs::create(keep, records, args.replace, &description)?;
-    let (link, sink) = sink(ring.layout(), outputs);
+    let (look, looks, answers) = match args.interlock.max_loss {
+        Some(_) => {
+            let (look, ends) = SecondLook::new(modules)?;
+            (Some(look), Some(ends.slots), Some(ends.answers))
+        }
+        None => (None, None, None),
+    };
+    let (link, sink) = sink(ring.layout(), outputs, looks);
     let mut pipeline = Pipeline::new(reader, cpu, policy, link, identity);
+    pipeline.interlock = interlock;
+    let mut attendant = Attendant::new(answers);
     let mut node = Watched::new(|_| {});
     let monitor = ring.monitor()?;
     let start_ns = MonotonicClock.now_ns();
 
     let progress = Progress::start("judging", 0);
-    let (judged, accounts, source, waits, lines_lost, sent) = std::thread::scope(|scope| {
-        let sinking = scope.spawn(|| sink.run());
-        scope.spawn(|| {
-            progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken));
+    let (judged, accounts, source, waits, lines_lost, sent, interlock) =
+        std::thread::scope(|scope| {
+            let sinking = scope.spawn(|| sink.run());
+            if let Some(look) = look {
+                scope.spawn(|| look.run());
+            }
+            scope.spawn(|| {
+                progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken));
+            });
+            if let Some(core) = args.pin
+                && let Err(error) = pin_to_core(core)
+            {
+                eprintln!("hitgate: {error}; going on without");
+            }
+            let between = |interlock: &mut _| attendant.attend(interlock);
+            let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, between);
+            progress.finish();
+            let interlock = pipeline.interlock.clone();
+            let source = pipeline.reader().source();
+            let waits = pipeline.reader().waits();
+            let (mut reader, _, link, accounts) = pipeline.into_parts();
+            let lines_lost = link.lines_lost;
+            // The sink ends when nobody can send any more.
+            drop(link);
+            let sent = sinking.join();
+            reader.reclaim();
+            reader.close();
+            (judged, accounts, source, waits, lines_lost, sent, interlock)
         });
-        if let Some(core) = args.pin
-            && let Err(error) = pin_to_core(core)
-        {
-            eprintln!("hitgate: {error}; going on without");
-        }
-        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop);
-        progress.finish();
-        let source = pipeline.reader().source();
-        let waits = pipeline.reader().waits();
-        let (mut reader, _, link, accounts) = pipeline.into_parts();
-        let lines_lost = link.lines_lost;
-        // The sink ends when nobody can send any more.
-        drop(link);
-        let sent = sinking.join();
-        reader.reclaim();
-        reader.close();
-        (judged, accounts, source, waits, lines_lost, sent)
-    });
     let seconds = (MonotonicClock.now_ns() - start_ns) as f64 / 1e9;
     let Ok(sent) = sent else {
         bail!("the sink stopped unexpectedly")
@@ -161,6 +180,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         level.name(),
     );
     say_on!("{}", report::accounts(&accounts));
+    if args.interlock.max_loss.is_some() {
+        say_on!("{}", second_look::report(&interlock));
+    }
     say!(
         "ring       produced {} + lost at the source {} = received {} + lost {}",
         source.produced,

@@ -95,6 +95,7 @@ impl Backend for Engine<'_> {
                     let logits = prepared.and_then(|_| net.logits(map).map_err(|_| Fault::Backend));
                     Scored {
                         score: logits.map(of_floats),
+                        in_domain: true,
                         prep_ns: prepared_at.saturating_sub(started),
                         net_ns: now_ns().saturating_sub(prepared_at),
                     }
@@ -104,6 +105,7 @@ impl Backend for Engine<'_> {
             Engine::Empty => {
                 let kept = Scored {
                     score: Ok(KEEP),
+                    in_domain: true,
                     prep_ns: 0,
                     net_ns: 0,
                 };

@@ -1,0 +1,182 @@
+//! A second look at the misses that were drawn: on a thread of its own the classical spot finder counts
+//! their spots, and its answers feed the interlock.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use hitgate_core::frame::Frame;
+use hitgate_core::interlock::{Disarmed, Interlock, Rules};
+use hitgate_core::link::Record;
+use hitgate_core::verdict::{Class, reasons};
+use hitgate_spots::Settings;
+
+use crate::module::{Module, Prepared};
+use crate::spots::{CounterMemory, INPUT, beam};
+
+/// Frames that may wait to be looked at; one more is not looked at, which no estimate minds.
+const WAITING: usize = 4;
+/// Answers that may wait for the judging thread.
+const ANSWERS: usize = 1 << 12;
+/// Of the last 64 frames so many may be unlike those of the training.
+const STRAYS: u8 = 16;
+/// How often arming is tried.
+const ARMING: Duration = Duration::from_millis(200);
+
+/// When the filter may drop, as the command line says it.
+#[derive(Args, Clone, Debug)]
+pub struct InterlockArgs {
+    /// Drop frames only while at most this share of the hits can be lost, in percent: the run begins in
+    /// shadow, which keeps all, until second looks at the misses drawn by --sample prove it, and goes
+    /// back when they do not any more
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub max_loss: Option<f64>,
+    /// Judged frames that the proof of --max-loss looks back on
+    #[arg(long, value_name = "FRAMES", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    pub loss_window: u32,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if 0.0 < percent && percent < 100.0 => Ok(percent),
+        _ => Err("a number between 0 and 100 is needed".into()),
+    }
+}
+
+impl InterlockArgs {
+    /// The interlock; `sample` is one in how many misses is drawn.
+    pub fn interlock(&self, sample: u16) -> Result<Interlock> {
+        match (self.max_loss, sample) {
+            (None, _) => Ok(Interlock::none()),
+            (Some(_), 0) => bail!(
+                "--max-loss needs second looks at some of the misses: say with --sample N that one in N is drawn"
+            ),
+            (Some(percent), _) => Ok(Interlock::new(Rules {
+                max_loss: (percent / 100.0 * 65536.0) as u16,
+                window: self.loss_window,
+                strays: STRAYS,
+            })),
+        }
+    }
+}
+
+/// Whether a frame of this record is one to look at again.
+pub fn is_drawn(record: &Record) -> bool {
+    let miss = record.class().is_some() && record.reasons & reasons::SCORE == 0;
+    miss && record.reasons & reasons::SAMPLE != 0
+}
+
+/// What the other threads hold of it: where slots to look at go, and where answers come from.
+pub struct Ends {
+    /// Slots, header and all.
+    pub slots: Sender<Vec<u8>>,
+    /// Whether one of them is a hit.
+    pub answers: Receiver<bool>,
+}
+
+/// The thread that looks.
+pub struct SecondLook {
+    slots: Receiver<Vec<u8>>,
+    answers: Sender<bool>,
+    modules: Vec<Prepared>,
+}
+
+impl SecondLook {
+    /// For frames of these modules.
+    pub fn new(modules: &[Module]) -> Result<(Self, Ends)> {
+        let (slots, slots_out) = bounded(WAITING);
+        let (answers_in, answers) = bounded(ANSWERS);
+        let modules = modules.iter().map(|module| module.prepare(INPUT));
+        let look = SecondLook {
+            slots: slots_out,
+            answers: answers_in,
+            modules: modules.collect::<Result<_>>()?,
+        };
+        Ok((look, Ends { slots, answers }))
+    }
+
+    /// Looks until the other ends are gone.
+    pub fn run(self) {
+        let mut memory = CounterMemory::default();
+        for slot in &self.slots {
+            if let Some(hit) = self.is_hit(&slot, &mut memory)
+                && self.answers.send(hit).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Whether the finder sees enough spots; nothing where it cannot look.
+    fn is_hit(&self, slot: &[u8], memory: &mut CounterMemory) -> Option<bool> {
+        let frame = Frame::parse(slot).ok()?;
+        let prepared = self.modules.get(usize::from(frame.header.module_id))?;
+        let preparation = prepared.preparation();
+        let beam = beam(
+            prepared.geometry.as_ref(),
+            preparation.columns,
+            preparation.rows,
+        );
+        let mut counter = memory.counter(&preparation, &beam).ok()?;
+        let mut spots = [0];
+        counter
+            .count_each(&preparation, &frame, &[Settings::default()], &mut spots)
+            .ok()?;
+        Some(Class::of_spots(spots[0]) == Class::Hit)
+    }
+}
+
+/// Feeds an interlock between two steps of the path, arms it when it can be, and tells of every change.
+pub struct Attendant {
+    answers: Option<Receiver<bool>>,
+    tried: Instant,
+    state: Result<(), Disarmed>,
+}
+
+impl Attendant {
+    /// Nobody attends to an interlock without second looks.
+    pub fn new(answers: Option<Receiver<bool>>) -> Self {
+        Attendant {
+            answers,
+            tried: Instant::now(),
+            state: Err(Disarmed::Never),
+        }
+    }
+
+    /// Takes the answers that are there.
+    pub fn attend(&mut self, interlock: &mut Interlock) {
+        let Some(answers) = &self.answers else { return };
+        for hit in answers.try_iter() {
+            interlock.looked(hit);
+        }
+        if interlock.state().is_err() && self.tried.elapsed() > ARMING {
+            self.tried = Instant::now();
+            // What is missing is told at the end.
+            let _ = interlock.arm();
+        }
+        match (self.state, interlock.state()) {
+            (Err(_), Ok(())) => eprintln!("hitgate: armed: misses are dropped from now on"),
+            (Ok(()), Err(why)) => eprintln!("hitgate: disarmed, nothing is dropped: {why}"),
+            _ => {}
+        }
+        self.state = interlock.state();
+    }
+}
+
+/// What the interlock knows in the end.
+pub fn report(interlock: &Interlock) -> String {
+    let (total, window) = (interlock.total(), interlock.window());
+    let state = match interlock.state() {
+        Ok(()) => "armed".into(),
+        Err(why) => format!("in shadow, {why}"),
+    };
+    format!(
+        "interlock  {state}\n           {} of {} misses looked at were hits: about {} of {} hits missed, at most {:.2} % of the last (95 %)\n",
+        total.lost,
+        total.looked,
+        total.lost_hits(),
+        total.lost_hits() + total.kept,
+        f64::from(window.loss_bound()) / 655.36,
+    )
+}

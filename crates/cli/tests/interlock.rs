@@ -1,0 +1,73 @@
+//! `hitgate run --max-loss`: nothing is dropped until it is shown that little is lost.
+
+use std::process::{Command, Stdio};
+
+/// Plays 3,000 frames into a ring and filters them; what the run said, and on stderr.
+fn run(arguments: &[&str]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = folder.path().join("ring").display().to_string();
+    let hitgate = env!("CARGO_BIN_EXE_hitgate");
+    let feed = ["feed", "--simulate", "cspad-2x1", "--distinct", "24"];
+    let mut feed = Command::new(hitgate)
+        .args(feed)
+        .args(["--frames", "3000", "--slots", "16", "--ring", &ring])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let run = Command::new(hitgate)
+        .args(["run", "--ring", &ring, "--sample", "2"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    assert!(feed.wait().unwrap().success());
+    (text(&run.stdout), text(&run.stderr))
+}
+
+#[test]
+fn a_run_arms_itself_once_few_hits_can_be_lost() {
+    let (said, told) = run(&["--max-loss", "30"]);
+    assert!(
+        told.contains("armed: misses are dropped from now on"),
+        "{told}"
+    );
+    assert!(said.contains("interlock  armed"), "{said}");
+    assert!(
+        !said.contains("dropped    0 ") && said.contains(" shadow"),
+        "{said}"
+    );
+}
+
+#[test]
+fn nothing_is_dropped_while_too_much_may_be_lost() {
+    let (said, _) = run(&["--max-loss", "0.01"]);
+    assert!(
+        said.contains("dropped    0 ") && said.contains(" shadow"),
+        "{said}"
+    );
+    assert!(
+        said.contains("interlock  in shadow, one more lost hit"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_filter_that_misses_hits_never_drops() {
+    let (said, told) = run(&["--max-loss", "30", "--threshold", "1"]);
+    assert!(said.contains("dropped    0 "), "{said}");
+    assert!(!told.contains("armed"), "{told}");
+}
+
+#[test]
+fn a_bound_needs_second_looks() {
+    let run = Command::new(env!("CARGO_BIN_EXE_hitgate"))
+        .args(["run", "--max-loss", "1", "--wait", "0"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert!(
+        !run.status.success() && said.contains("--sample N"),
+        "{said}"
+    );
+}
