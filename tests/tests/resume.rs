@@ -56,7 +56,7 @@ fn a_frame_that_was_kept_and_had_not_left_is_sent_again_and_counted_once() {
         let books = path.accounts().clone();
         assert_eq!((books.received, books.of(Verdict::DropMiss)), (4, 1));
         let damaged = header(COLUMNS, ROWS, 5);
-        let decision = POLICY.decide(&damaged, Err(Fault::Damaged), None, 0);
+        let decision = POLICY.decide(&damaged, Err(Fault::Damaged), None, 0, 0);
         let record = Record::new(&damaged, None, &decision, IDENTITY, 0);
         let mut batch = path.reader().read(1).unwrap();
         std::mem::forget((on_loan, batch.settle(&record.to_bytes())));
