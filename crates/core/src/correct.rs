@@ -4,17 +4,15 @@
 //! switched to: 00, 01 and 11 are G0, G1 and G2; 10 is no stage, such a pixel is excluded.
 
 use half::f16;
-
-/// Gain stages of a pixel.
-pub const STAGES: usize = 3;
-/// Fractions of a photon that a corrected count has.
-pub const PER_PHOTON: u32 = 16;
+use half::slice::HalfFloatSliceExt;
+use hitgate_kernels::{EXCLUDED, Simd, StageMaps, correct};
+pub use hitgate_kernels::{PER_PHOTON, STAGES};
 
 /// The maps of one storage cell, a number for each pixel, row by row.
 #[derive(Clone, Copy, Debug)]
 pub struct Correction<'m> {
-    pedestals: [&'m [u16]; STAGES],
-    gains: [&'m [f16]; STAGES],
+    stages: [StageMaps<'m>; STAGES],
+    pixels: usize,
 }
 
 impl<'m> Correction<'m> {
@@ -27,37 +25,40 @@ impl<'m> Correction<'m> {
     ) -> Option<Self> {
         let whole = pedestals.iter().all(|map| map.len() >= pixels)
             && gains.iter().all(|map| map.len() >= pixels);
-        whole.then_some(Correction { pedestals, gains })
+        let stages = core::array::from_fn(|stage| StageMaps {
+            pedestals: pedestals[stage],
+            gains: gains[stage].reinterpret_cast(),
+        });
+        whole.then_some(Correction { stages, pixels })
     }
 
-    /// `(ADC − pedestal) · gain` in 1/16 photon, rounded once, half to even; less than nothing is
-    /// nothing. `None` where the word is excluded.
-    pub(crate) fn count(&self, pixel: usize, word: u16) -> Option<u32> {
-        let stage = match word >> 14 {
-            0b00 => 0,
-            0b01 => 1,
-            0b11 => 2,
-            _ => return None,
-        };
-        let pedestal = i32::from(*self.pedestals[stage].get(pixel)?);
-        let gain = self.gains[stage].get(pixel)?.to_f32();
-        let quarters = 4 * i32::from(word & 0x3FFF) - pedestal;
-        // Powers of two are exact: the product with the gain is rounded, then the integer.
-        let sixteenths = quarters as f32 * gain * (PER_PHOTON / 4) as f32;
-        // NaN, of a dead pixel's gain, is no count either.
-        (!sixteenths.is_nan()).then(|| round_half_even(sixteenths.clamp(0.0, 2_147_483_520.0)))
+    /// Of the words of pixel `first` and those after it `(ADC − pedestal) · gain` in 1/16 photon, rounded
+    /// half to even; less than nothing is nothing. [`EXCLUDED`] where the word is excluded, or the pixel is
+    /// beyond the maps.
+    pub(crate) fn counts<S: Simd>(
+        &self,
+        s: S,
+        first: usize,
+        words: &[[u8; 2]],
+        counts: &mut [u32],
+    ) {
+        let end = self.pixels.min(first + words.len()).max(first);
+        let (words, beyond) = words.split_at(end - first);
+        let (counts, excluded) = counts.split_at_mut(words.len());
+        excluded[..beyond.len()].fill(EXCLUDED);
+        let part = |map: &'m [u16]| map.get(first..end).unwrap_or_default();
+        let stages = self.stages.map(|stage| StageMaps {
+            pedestals: part(stage.pedestals),
+            gains: part(stage.gains),
+        });
+        correct(s, words, &stages, counts);
     }
-}
-
-/// Adding 2⁵² leaves the nearest integer in the low bits, ties to even.
-fn round_half_even(x: f32) -> u32 {
-    const MAGIC: f64 = 4_503_599_627_370_496.0;
-    (f64::from(x) + MAGIC).to_bits() as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hitgate_kernels::Scalar;
 
     #[test]
     fn each_stage_has_its_pedestal_and_gain() {
@@ -65,20 +66,24 @@ mod tests {
         let gain = |g| [f16::from_f32(g), f16::NAN];
         let [g0, g1, g2] = [gain(0.25), gain(-0.5), gain(-8.0)];
         let correction = Correction::new(pedestals, [&g0, &g1, &g2], 2).unwrap();
+        let count = |pixel, word: u16| {
+            let mut count = [7];
+            correction.counts(Scalar, pixel, &[word.to_le_bytes()], &mut count);
+            count[0]
+        };
         // 1010 − 1000 ADU, a quarter of a photon each: 2.5 photons.
-        assert_eq!(correction.count(0, 1010), Some(40));
-        assert_eq!(correction.count(0, 990), Some(0));
-        assert_eq!(correction.count(0, 0b01 << 14 | 9_990), Some(10 * 8));
-        assert_eq!(correction.count(0, 0b11 << 14 | 14_990), Some(10 * 128));
-        assert_eq!(correction.count(0, 0b10 << 14 | 1010), None);
-        assert_eq!(correction.count(1, 1010), None, "a gain that is no number");
-        assert_eq!(correction.count(2, 1010), None, "beyond the maps");
+        assert_eq!(count(0, 1010), 40);
+        assert_eq!(count(0, 990), 0);
+        assert_eq!(count(0, 0b01 << 14 | 9_990), 10 * 8);
+        assert_eq!(count(0, 0b11 << 14 | 14_990), 10 * 128);
+        assert_eq!(count(0, 0b10 << 14 | 1010), EXCLUDED);
+        assert_eq!(count(1, 1010), EXCLUDED, "a gain that is no number");
+        assert_eq!(count(2, 1010), EXCLUDED, "beyond the maps");
+        assert_eq!(count(9, 1010), EXCLUDED, "far beyond them");
+        let mut counts = [7; 3];
+        let word = 1010u16.to_le_bytes();
+        correction.counts(Scalar, 0, &[word; 3], &mut counts);
+        assert_eq!(counts, [40, EXCLUDED, EXCLUDED]);
         assert!(Correction::new(pedestals, [&g0, &g1, &g2], 3).is_none());
-    }
-
-    #[test]
-    fn rounding_is_half_to_even() {
-        let rounded = [0.5, 1.5, 2.5, 2.4999, 2_147_483_520.0].map(round_half_even);
-        assert_eq!(rounded, [0, 2, 2, 2, 2_147_483_520]);
     }
 }

@@ -29,6 +29,7 @@
 mod ahead;
 mod blocks;
 mod contrast;
+mod correct;
 mod counts;
 mod dense;
 mod depthwise;
@@ -47,6 +48,7 @@ mod stem;
 pub use ahead::Ahead;
 pub use blocks::{Blocks, any_of_blocks, largest_of_blocks};
 pub use contrast::{INVALID, contrast, contrast_pitch, contrast_words};
+pub use correct::{EXCLUDED, PER_PHOTON, STAGES, StageMaps, correct};
 pub use counts::{
     Area, Column, Count, Largest, NO_COUNT, Pixel, Rule, SUM_BITS, Sum, UNIT, counts,
 };

@@ -5,6 +5,7 @@
 //! `scalar,avx2`) makes a missing level a failure.
 
 mod layers;
+mod raw;
 
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use libtest_mimic::{Arguments, Trial};
 type Property = (&'static str, fn(On));
 
 /// What a level must do, by name.
-const PROPERTIES: [Property; 5] = [
+const PROPERTIES: [Property; 8] = [
     ("stem_equals_oracle", |on| {
         on_all(on, layers::STEM_SHAPES, layers::stem)
     }),
@@ -33,6 +34,9 @@ const PROPERTIES: [Property; 5] = [
         "requantizing_equals_oracle_at_every_edge",
         layers::requantize,
     ),
+    ("every_gain_is_multiplied_by", raw::every_gain),
+    ("every_word_is_corrected", raw::every_word),
+    ("any_words_are_corrected", raw::any_words),
 ];
 
 /// Checks a layer on shapes that are known to be awkward, then on any.

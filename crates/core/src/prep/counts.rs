@@ -2,14 +2,13 @@
 
 use core::ops::Range;
 
-use hitgate_kernels::Pixel;
+pub use hitgate_kernels::EXCLUDED;
+use hitgate_kernels::{Pixel, Scalar};
 
 use super::Preparation;
 use super::rows::values;
 use crate::frame::{Fault, Frame, PixelType};
 
-/// What [`Preparation::read_counts`] writes for an excluded pixel.
-pub const EXCLUDED: u32 = u32::MAX;
 /// The largest count that [`Preparation::read_counts`] writes: the highest bit is free.
 pub const LARGEST_COUNT: u32 = u32::MAX >> 1;
 
@@ -33,11 +32,14 @@ impl Preparation<'_> {
         if !self.fits(frame) || !inside || counts.len() != columns.len() * rows.len() {
             return Err(Fault::Shape);
         }
-        let area = (columns, rows);
-        let payload = frame.payload;
+        let (area, payload) = ((columns, rows), frame.payload);
         match (self.correction(frame)?, self.pixel_type) {
-            (Some(correction), _) => self.write_counts(area, counts, |i| {
-                correction.count(i, u16::load(u16::stored(payload)[i]))
+            (Some(correction), _) => self.write_rows(area, counts, |pixels, counts| {
+                let words = &u16::stored(payload)[pixels.clone()];
+                correction.counts(Scalar, pixels.start, words, counts);
+                for count in counts.iter_mut().filter(|count| **count != EXCLUDED) {
+                    *count = (*count).min(self.largest_count());
+                }
             }),
             (None, PixelType::U8) => self.write_pixels::<u8>(area, counts, payload),
             (None, PixelType::U16) => self.write_pixels::<u16>(area, counts, payload),
@@ -48,6 +50,10 @@ impl Preparation<'_> {
         Ok(())
     }
 
+    fn largest_count(&self) -> u32 {
+        self.saturation.min(LARGEST_COUNT)
+    }
+
     fn write_pixels<P: Pixel + TryFrom<i64>>(
         &self,
         area: (Range<usize>, Range<usize>),
@@ -55,30 +61,34 @@ impl Preparation<'_> {
         payload: &[u8],
     ) {
         let excluded = values::<P>(&self.mask_values);
-        let pixels = P::stored(payload);
-        self.write_counts(area, counts, |i| {
-            let pixel = P::load(pixels[i]);
-            (!excluded.contains(&pixel)).then(|| pixel.count(u32::MAX))
+        self.write_rows(area, counts, |pixels, counts| {
+            for (count, pixel) in counts.iter_mut().zip(&P::stored(payload)[pixels]) {
+                let pixel = P::load(*pixel);
+                *count = match excluded.contains(&pixel) {
+                    true => EXCLUDED,
+                    false => pixel.count(self.largest_count()),
+                };
+            }
         });
     }
 
-    fn write_counts(
+    /// Has `read` write the counts of each row of the area, and excludes what is masked.
+    fn write_rows(
         &self,
         (columns, rows): (Range<usize>, Range<usize>),
         counts: &mut [u32],
-        count: impl Fn(usize) -> Option<u32>,
+        read: impl Fn(Range<usize>, &mut [u32]),
     ) {
         if columns.is_empty() {
             return;
         }
-        let largest = self.saturation.min(LARGEST_COUNT);
-        for (y, row) in rows.zip(counts.chunks_exact_mut(columns.len())) {
+        for (y, counts) in rows.zip(counts.chunks_exact_mut(columns.len())) {
             let first = y * self.columns as usize + columns.start;
-            for (i, out) in (first..).zip(row) {
-                *out = match self.mask.excludes(i) {
-                    true => EXCLUDED,
-                    false => count(i).map_or(EXCLUDED, |count| count.min(largest)),
-                };
+            read(first..first + columns.len(), counts);
+            for (pixel, count) in (first..).zip(counts) {
+                if self.mask.excludes(pixel) {
+                    *count = EXCLUDED;
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use hitgate_kernels::{Ahead, Area, Column, Pixel, Rule, Simd, counts};
+use hitgate_kernels::{Ahead, Area, Column, EXCLUDED, Pixel, Rule, Simd, counts};
 
 use super::{MaskValues, Preparation};
 use crate::correct::Correction;
@@ -103,9 +103,6 @@ pub(super) struct Corrected<'f> {
     line: &'f mut [u32],
 }
 
-/// Stands for a word that is no count: counts are less.
-const NO_COUNT: u32 = u32::MAX;
-
 impl<'f> Corrected<'f> {
     /// `line` holds as many numbers as the widest part has columns.
     pub fn new(
@@ -117,7 +114,7 @@ impl<'f> Corrected<'f> {
         let words = Pixels::new(payload, preparation, &[]);
         let rule = Rule {
             mask: words.rule.mask,
-            values: &[NO_COUNT],
+            values: &[EXCLUDED],
             most: words.rule.most,
         };
         Corrected {
@@ -145,11 +142,10 @@ impl<'f> Rows<'f> for Corrected<'f> {
         let line = &mut self.line[..xs.len()];
         for (row, y) in ys.enumerate() {
             let first = y * self.words.columns + xs.start;
-            let words = u16::stored(self.words.bytes(y, xs.start));
-            for ((count, word), pixel) in line.iter_mut().zip(words).zip(first..) {
-                let corrected = self.correction.count(pixel, u16::load(*word));
-                *count = corrected.unwrap_or(NO_COUNT).to_le();
-            }
+            let words = &u16::stored(self.words.bytes(y, xs.start))[..xs.len()];
+            self.correction.counts(s, first, words, line);
+            // As pixels are stored.
+            line.iter_mut().for_each(|count| *count = count.to_le());
             let area = Area {
                 bytes: bytemuck::cast_slice(line),
                 first,

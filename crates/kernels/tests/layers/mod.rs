@@ -19,14 +19,14 @@ pub enum On {
 }
 
 impl On {
-    fn run<O: Op>(self, op: O) -> O::Output {
+    pub fn run<O: Op>(self, op: O) -> O::Output {
         match self {
             On::Level(level) => level.run(op),
             On::Wide => op.run(wide::Wide),
         }
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             On::Level(level) => level.name(),
             On::Wide => wide::Wide::NAME,
