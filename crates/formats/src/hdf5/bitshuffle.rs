@@ -2,6 +2,12 @@
 //!
 //! Values are cut into blocks. In a block, bit 0 of every value comes first, then bit 1 of every
 //! value, and so on: the high bits of small counts become long runs of zeros, which LZ4 then packs.
+//!
+//! It is undone in passes over a block, which stays in the first cache: eight bits trade places between eight
+//! planes, then planes are interleaved, two and two. The passes are plain loops over bytes, which the compiler
+//! vectorises with what every CPU of the target has, and their work does not depend on the values.
+
+use super::lz4;
 
 /// Registered number of bitshuffle.
 pub(super) const BITSHUFFLE: u16 = 32008;
@@ -10,6 +16,8 @@ pub(super) const LZ4: u16 = 32004;
 
 /// Values in a block are a multiple of this; what is left at the end is stored as it is.
 const GROUP: usize = 8;
+/// Bits of a byte, each of which has a plane.
+const BITS: usize = 8;
 /// Bytes of a block where the filter's parameters leave it open.
 const DEFAULT_BLOCK: usize = 8192;
 const MIN_BLOCK_VALUES: usize = 128;
@@ -42,7 +50,7 @@ enum Packing {
 /// a value, values in a block, packing.
 pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, Refusal> {
     let size = match parameters.get(2) {
-        Some(&size @ 1..=8) => size as usize,
+        Some(&size @ (1 | 2 | 4 | 8)) => size as usize,
         other => {
             return Err(damaged(format!(
                 "bitshuffle with values of {other:?} bytes"
@@ -70,27 +78,74 @@ pub(super) fn unpack(parameters: &[u32], chunk: &[u8]) -> Result<Vec<u8>, Refusa
         Packing::Lz4 => frame(chunk)?,
     };
     let mut values = vec![0; total];
-    unpack_blocks(packing, size, block, blocks, &mut values)?;
+    Decoder::default().unpack_blocks(packing, size, block, blocks, &mut values)?;
     Ok(values)
 }
 
-/// Unpacks a frame of values of `size` bytes that was bitshuffled and packed with LZ4, as detectors
-/// send it: into `values`, all of them.
-///
-/// # Errors
-/// [`Refusal`] where the bytes contradict themselves, or unpack to another length.
-pub fn decode(size: usize, chunk: &[u8], values: &mut [u8]) -> Result<(), Refusal> {
-    let (total, block, blocks) = frame(chunk)?;
-    if total != values.len() || !(1..=8).contains(&size) {
-        return Err(damaged(format!(
-            "{total} bytes of values of {size}, where {} are wanted",
-            values.len()
-        )));
-    }
-    unpack_blocks(Packing::Lz4, size, block, blocks, values)
+/// Unpacks frames that were bitshuffled and packed with LZ4, as detectors send them, in memory that it keeps:
+/// once it has seen a frame it allocates nothing for others like it.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// The passes over a block go to and fro between its place and this.
+    spare: Vec<u8>,
 }
 
-/// Packs values of `size` bytes, 1 to 8, as [`decode`] takes them.
+impl Decoder {
+    /// Unpacks `chunk`, a frame of values of `size` bytes, into `values`, all of them.
+    ///
+    /// # Errors
+    /// [`Refusal`] where the bytes contradict themselves, or unpack to another length; `size` is 1, 2, 4 or 8.
+    pub fn decode(&mut self, size: usize, chunk: &[u8], values: &mut [u8]) -> Result<(), Refusal> {
+        let (total, block, blocks) = frame(chunk)?;
+        if total != values.len() || ![1, 2, 4, 8].contains(&size) {
+            return Err(damaged(format!(
+                "{total} bytes of values of {size}, where {} are wanted",
+                values.len()
+            )));
+        }
+        self.unpack_blocks(Packing::Lz4, size, block, blocks, values)
+    }
+
+    /// Unpacks `values` from blocks of `block` bytes; 0 is the default.
+    fn unpack_blocks(
+        &mut self,
+        packing: Packing,
+        size: usize,
+        mut block: usize,
+        mut rest: &[u8],
+        values: &mut [u8],
+    ) -> Result<(), Refusal> {
+        let total = values.len();
+        if block == 0 {
+            block = default_block(size);
+        }
+        if !block.is_multiple_of(size * GROUP) || !total.is_multiple_of(size) {
+            return Err(damaged(format!(
+                "bitshuffle blocks of {block} bytes in {total}"
+            )));
+        }
+        let whole = total / (size * GROUP) * (size * GROUP);
+        let (packed, left) = values.split_at_mut(whole);
+        self.spare.resize(block.min(whole), 0);
+        for target in packed.chunks_mut(block) {
+            let spare = &mut self.spare[..target.len()];
+            // So that the last pass ends in the target.
+            let (from, to) = match passes(size).is_multiple_of(2) {
+                true => (target, spare),
+                false => (spare, target),
+            };
+            match packing {
+                Packing::None => from.copy_from_slice(take(&mut rest, from.len())?),
+                Packing::Lz4 => lz4(self::block(&mut rest)?, from)?,
+            }
+            unshuffle(from, to, size);
+        }
+        left.copy_from_slice(take(&mut rest, left.len())?);
+        Ok(())
+    }
+}
+
+/// Packs values of `size` bytes, 1, 2, 4 or 8, as a [`Decoder`] takes them.
 pub fn encode(size: usize, values: &[u8]) -> Vec<u8> {
     let block = default_block(size);
     let mut chunk = Vec::with_capacity(values.len() / 4);
@@ -112,40 +167,6 @@ pub fn encode(size: usize, values: &[u8]) -> Vec<u8> {
 /// Bytes of a block of values of `size` bytes where nothing else is said.
 fn default_block(size: usize) -> usize {
     (DEFAULT_BLOCK / size / GROUP * GROUP).max(MIN_BLOCK_VALUES) * size
-}
-
-/// Unpacks `values` from blocks of `block` bytes; 0 is the default.
-fn unpack_blocks(
-    packing: Packing,
-    size: usize,
-    mut block: usize,
-    mut rest: &[u8],
-    values: &mut [u8],
-) -> Result<(), Refusal> {
-    let total = values.len();
-    if block == 0 {
-        block = default_block(size);
-    }
-    if !block.is_multiple_of(size * GROUP) || !total.is_multiple_of(size) {
-        return Err(damaged(format!(
-            "bitshuffle blocks of {block} bytes in {total}"
-        )));
-    }
-    let mut shuffled = vec![0; block.min(total)];
-    let whole = total / (size * GROUP) * (size * GROUP);
-    let (packed, left) = values.split_at_mut(whole);
-    for target in packed.chunks_mut(block) {
-        // Eight bytes without a bit are left as they are.
-        target.fill(0);
-        let shuffled = &mut shuffled[..target.len()];
-        match packing {
-            Packing::None => shuffled.copy_from_slice(take(&mut rest, target.len())?),
-            Packing::Lz4 => lz4(self::block(&mut rest)?, shuffled)?,
-        }
-        unshuffle(shuffled, target, size);
-    }
-    left.copy_from_slice(take(&mut rest, left.len())?);
-    Ok(())
 }
 
 /// Unpacks one chunk of the plain LZ4 filter. A block that did not shrink is stored as it is.
@@ -191,14 +212,12 @@ fn block<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Refusal> {
 }
 
 fn lz4(packed: &[u8], target: &mut [u8]) -> Result<(), Refusal> {
-    match lz4_flex::block::decompress_into(packed, target) {
-        Ok(length) if length == target.len() => Ok(()),
-        Ok(length) => Err(damaged(format!(
-            "an LZ4 block of {length} bytes for {}",
-            target.len()
-        ))),
-        Err(e) => Err(damaged(format!("a damaged LZ4 block ({e})"))),
-    }
+    let length = target.len();
+    lz4::unpack(packed, target).ok_or_else(|| {
+        damaged(format!(
+            "an LZ4 block that does not unpack to {length} bytes"
+        ))
+    })
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], Refusal> {
@@ -209,25 +228,77 @@ fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], Refusal> {
     Ok(taken)
 }
 
-/// Undoes the bit transposition of one block of values of `size` bytes.
-fn unshuffle(shuffled: &[u8], values: &mut [u8], size: usize) {
-    let plane = shuffled.len() / (size * 8);
+/// Passes of [`unshuffle`].
+const fn passes(size: usize) -> u32 {
+    1 + (GROUP * size).ilog2()
+}
+
+/// Undoes the bit transposition of one block of values of `size` bytes: the values are where the last of the
+/// passes to and fro leaves them.
+fn unshuffle(shuffled: &mut [u8], other: &mut [u8], size: usize) {
+    match shuffled.len() / (size * BITS) {
+        ..LANES => transpose::<1>(shuffled, other, size),
+        _ => transpose::<LANES>(shuffled, other, size),
+    }
+    let (mut from, mut to) = (other, shuffled);
+    for _ in 1..passes(size) {
+        interleave(from, to);
+        (from, to) = (to, from);
+    }
+}
+
+/// Bytes of a plane that are worked on at a time.
+const LANES: usize = 32;
+
+/// Bit planes → rows, one for each byte of each of the eight values of a group, in the order of these bytes.
+fn transpose<const LANES: usize>(planes: &[u8], rows: &mut [u8], size: usize) {
+    let len = planes.len() / (size * BITS);
+    // The last lanes may be worked on again.
+    let last = len - LANES;
     for byte in 0..size {
-        let planes = &shuffled[byte * 8 * plane..][..8 * plane];
-        for group in 0..plane {
-            let mut bits = [0; 8];
-            for (bit, row) in bits.iter_mut().enumerate() {
-                *row = planes[bit * plane + group];
+        let planes = &planes[byte * BITS * len..][..BITS * len];
+        for at in (0..last).step_by(LANES).chain([last]) {
+            let mut bits = [[0; LANES]; BITS];
+            for (bit, lanes) in bits.iter_mut().enumerate() {
+                lanes.copy_from_slice(&planes[bit * len + at..][..LANES]);
             }
-            let bits = u64::from_le_bytes(bits);
-            if bits == 0 {
-                continue;
-            }
-            let group = &mut values[group * GROUP * size..][..GROUP * size];
-            for (value, column) in transposed(bits).to_le_bytes().into_iter().enumerate() {
-                group[value * size + byte] = column;
+            // 8 x 8 bits: halves trade places, then quarters, then bits.
+            trade::<4, LANES>(&mut bits, 0x0F);
+            trade::<2, LANES>(&mut bits, 0x33);
+            trade::<1, LANES>(&mut bits, 0x55);
+            for (value, lanes) in bits.iter().enumerate() {
+                rows[(value * size + byte) * len + at..][..LANES].copy_from_slice(lanes);
             }
         }
+    }
+}
+
+/// In every `2 N` rows the bits of `low` in the last `N` for those above them in the first.
+#[inline(always)]
+fn trade<const N: usize, const LANES: usize>(rows: &mut [[u8; LANES]; BITS], low: u8) {
+    for rows in rows.chunks_exact_mut(2 * N) {
+        let (first, last) = rows.split_at_mut(N);
+        for (a, b) in first
+            .as_flattened_mut()
+            .iter_mut()
+            .zip(last.as_flattened_mut())
+        {
+            let traded = (*a >> N ^ *b) & low;
+            *b ^= traded;
+            *a ^= traded << N;
+        }
+    }
+}
+
+/// Half as many rows, twice as long: each of the upper half takes turns with one of the lower half.
+///
+/// Not inlined: that the slices do not overlap, without which there are no vectors, the compiler knows of arguments.
+#[inline(never)]
+fn interleave(rows: &[u8], to: &mut [u8]) {
+    let (upper, lower) = rows.split_at(rows.len() / 2);
+    let pairs = to.as_chunks_mut().0.iter_mut();
+    for ((pair, a), b) in pairs.zip(upper).zip(lower) {
+        *pair = [*a, *b];
     }
 }
 
@@ -305,7 +376,7 @@ mod tests {
             let unpacked = unpack(&parameters, &chunk).unwrap();
             prop_assert_eq!(&unpacked, values);
             let mut decoded = vec![0xAA; values.len()];
-            decode(size, &chunk, &mut decoded).unwrap();
+            Decoder::default().decode(size, &chunk, &mut decoded).unwrap();
             prop_assert_eq!(decoded, values);
         }
 
@@ -318,10 +389,10 @@ mod tests {
             let chunk = encode(size, values);
             prop_assert_eq!(&chunk, &packed(values, size, DEFAULT_BLOCK));
             let mut decoded = vec![0xAA; values.len()];
-            decode(size, &chunk, &mut decoded).unwrap();
+            Decoder::default().decode(size, &chunk, &mut decoded).unwrap();
             prop_assert_eq!(&decoded, values);
             let mut longer = vec![0; values.len() + size];
-            prop_assert!(decode(size, &chunk, &mut longer).is_err());
+            prop_assert!(Decoder::default().decode(size, &chunk, &mut longer).is_err());
         }
 
         #[test]

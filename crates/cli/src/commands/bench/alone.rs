@@ -101,13 +101,10 @@ impl Compressed {
     ) -> Result<Histogram<u64>> {
         let chunks = cache.rotation(&self.chunks);
         let mut pixels = vec![0; subject.panel.pixels() * PixelType::U16.size()];
+        let mut decoder = bitshuffle::Decoder::default();
         times.of(|turn| {
             let chunk = &chunks[turn % chunks.len()];
-            Ok(bitshuffle::decode(
-                PixelType::U16.size(),
-                chunk,
-                &mut pixels,
-            )?)
+            Ok(decoder.decode(PixelType::U16.size(), chunk, &mut pixels)?)
         })
     }
 }
