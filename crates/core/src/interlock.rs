@@ -134,7 +134,7 @@ impl Evidence {
 fn upper_limit(seen: u64) -> u64 {
     /// Solutions of `P(X <= seen | λ) = 0.05`.
     const EXACT: [f32; 8] = [
-        2.995_74, 4.743_87, 6.295_80, 7.753_66, 9.153_52, 10.513_04, 11.842_40, 13.148_12,
+        2.995_74, 4.743_87, 6.295_8, 7.753_66, 9.153_52, 10.513_04, 11.842_4, 13.148_12,
     ];
     match usize::try_from(seen).ok().and_then(|seen| EXACT.get(seen)) {
         Some(limit) => (limit * 65536.0) as u64 + 1,
