@@ -1,7 +1,7 @@
 //! An instrument that drifts until the model fails: the filter disarms itself before its bound is passed.
 
 use hitgate_core::frame::FrameHeader;
-use hitgate_core::interlock::{Disarmed, Interlock, Rules};
+use hitgate_core::interlock::{Disarmed, Interlock, Rules, Side};
 use hitgate_core::link::LentQueue;
 use hitgate_core::net::Model;
 use hitgate_core::verdict::{Class, Policy, Sampling, reasons};
@@ -91,16 +91,16 @@ fn a_drifting_run_disarms_itself_before_the_bound_is_passed() {
             hits += u64::from(is_hit);
             lost += u64::from(is_hit && !record.verdict().keeps());
         }
-        let miss = record.class().is_some() && record.reasons & reasons::SCORE == 0;
-        if miss && record.reasons & reasons::SAMPLE != 0 {
-            path.interlock.looked(is_hit);
+        let side = Side::of(record.verdict(), record.reasons);
+        if let (Some(side), 1..) = (side, record.reasons & reasons::SAMPLE) {
+            path.interlock.looked(side, is_hit);
         }
         if armed_at.is_none() && path.interlock.arm().is_ok() {
             armed_at = Some(number);
         }
         match path.interlock.state() {
             Ok(()) => {
-                let bound = path.interlock.window().loss_bound();
+                let bound = path.interlock.loss_bound();
                 assert!(bound <= u32::from(RULES.max_loss), "{bound} at {number}");
             }
             Err(why) if armed_at.is_some() && disarmed_at.is_none() => {
@@ -121,5 +121,5 @@ fn a_drifting_run_disarms_itself_before_the_bound_is_passed() {
     assert!(lost * 10 <= hits);
     // Of what came after, many a hit is a miss to the model: that is what was kept from being dropped.
     let after = path.interlock.total();
-    assert!(after.lost > 100, "{after:?}");
+    assert!(after.missed.hits > 100, "{after:?}");
 }

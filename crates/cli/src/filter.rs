@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Args;
 use hitgate_core::cpu::{Buffers, Cpu};
+use hitgate_core::interlock::Rules;
 use hitgate_core::link::Identity;
 use hitgate_core::net::Model;
 use hitgate_core::prep::Preparation;
@@ -122,7 +123,12 @@ pub fn prepare(modules: &[Module], model: &Model<'_>) -> Result<Vec<Prepared>> {
 }
 
 /// Which model and configuration decide: the configuration is everything that changes an answer.
-pub fn identity(model: &[u8], modules: &[Module], policy: &Policy) -> Result<Identity> {
+pub fn identity(
+    model: &[u8],
+    modules: &[Module],
+    policy: &Policy,
+    rules: Option<Rules>,
+) -> Result<Identity> {
     let mut config = crc32fast::Hasher::new();
     config.update(model);
     config.update(&serde_json::to_vec(modules)?);
@@ -133,6 +139,11 @@ pub fn identity(model: &[u8], modules: &[Module], policy: &Policy) -> Result<Ide
         let [a, b, c, d] = ns.to_le_bytes();
         [1, a, b, c, d]
     }));
+    if let Some(rules) = rules {
+        config.update(&rules.max_loss.to_le_bytes());
+        config.update(&rules.window.to_le_bytes());
+        config.update(&[rules.strays]);
+    }
     Ok(Identity {
         model: crc32fast::hash(model),
         config: config.finalize(),

@@ -153,7 +153,7 @@ impl Screener<'_> {
         let mut writer = setup.ring.writer()?;
         let mut memory = FilterMemory::new(&self.model, level, &preparations);
         let cpu = memory.cpu(&self.model, level, &preparations)?;
-        let identity = identity(self.model_bytes, &setup.modules, &policy)?;
+        let identity = identity(self.model_bytes, &setup.modules, &policy, None)?;
         let identity = match &self.raw {
             Some(raw) => raw.part_of(identity),
             None => identity,

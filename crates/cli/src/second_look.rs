@@ -1,4 +1,4 @@
-//! A second look at the misses that were drawn: on a thread of its own the classical spot finder counts
+//! A second look at the frames that were drawn: on a thread of its own the classical spot finder counts
 //! their spots, and its answers feed the interlock.
 
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use hitgate_core::frame::Frame;
-use hitgate_core::interlock::{Disarmed, Interlock, Rules};
+use hitgate_core::interlock::{Disarmed, Evidence, Interlock, Rules, Side};
 use hitgate_core::link::Record;
 use hitgate_core::verdict::{Class, reasons};
 use hitgate_spots::Settings;
@@ -15,7 +15,7 @@ use hitgate_spots::Settings;
 use crate::module::{Module, Prepared};
 use crate::spots::{CounterMemory, INPUT, beam};
 
-/// Frames that may wait to be looked at; one more is not looked at, which no estimate minds.
+/// Frames that may wait to be looked at; one more is not looked at, and the bound is the higher for it.
 const WAITING: usize = 4;
 /// Answers that may wait for the judging thread.
 const ANSWERS: usize = 1 << 12;
@@ -28,7 +28,7 @@ const ARMING: Duration = Duration::from_millis(200);
 #[derive(Args, Clone, Debug)]
 pub struct InterlockArgs {
     /// Drop frames only while at most this share of the hits can be lost, in percent: the run begins in
-    /// shadow, which keeps all, until second looks at the misses drawn by --sample prove it, and goes
+    /// shadow, which keeps all, until second looks at the frames drawn by --sample prove it, and goes
     /// back when they do not any more
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_loss: Option<f64>,
@@ -45,14 +45,14 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 impl InterlockArgs {
-    /// The interlock; `sample` is one in how many misses is drawn.
-    pub fn interlock(&self, sample: u16) -> Result<Interlock> {
+    /// When the path may drop; `sample` is one in how many frames is drawn.
+    pub fn rules(&self, sample: u16) -> Result<Option<Rules>> {
         match (self.max_loss, sample) {
-            (None, _) => Ok(Interlock::none()),
+            (None, _) => Ok(None),
             (Some(_), 0) => bail!(
-                "--max-loss needs second looks at some of the misses: say with --sample N that one in N is drawn"
+                "--max-loss needs second looks at some of the frames: say with --sample N that one in N is drawn"
             ),
-            (Some(percent), _) => Ok(Interlock::new(Rules {
+            (Some(percent), _) => Ok(Some(Rules {
                 max_loss: (percent / 100.0 * 65536.0) as u16,
                 window: self.loss_window,
                 strays: STRAYS,
@@ -61,24 +61,29 @@ impl InterlockArgs {
     }
 }
 
-/// Whether a frame of this record is one to look at again.
-pub fn is_drawn(record: &Record) -> bool {
-    let miss = record.class().is_some() && record.reasons & reasons::SCORE == 0;
-    miss && record.reasons & reasons::SAMPLE != 0
+/// On which side of the threshold a drawn frame is; nothing where nobody has to look at it.
+pub fn drawn(record: &Record) -> Option<Side> {
+    match record.reasons & reasons::SAMPLE {
+        0 => None,
+        _ => Side::of(record.verdict(), record.reasons),
+    }
 }
+
+/// A slot to be looked at, header and all, and its side.
+pub type Drawn = (Side, Vec<u8>);
 
 /// What the other threads hold of it: where slots to look at go, and where answers come from.
 pub struct Ends {
-    /// Slots, header and all.
-    pub slots: Sender<Vec<u8>>,
-    /// Whether one of them is a hit.
-    pub answers: Receiver<bool>,
+    /// Slots.
+    pub slots: Sender<Drawn>,
+    /// Sides of slots, and whether they are hits.
+    pub answers: Receiver<(Side, bool)>,
 }
 
 /// The thread that looks.
 pub struct SecondLook {
-    slots: Receiver<Vec<u8>>,
-    answers: Sender<bool>,
+    slots: Receiver<Drawn>,
+    answers: Sender<(Side, bool)>,
     modules: Vec<Prepared>,
 }
 
@@ -99,9 +104,9 @@ impl SecondLook {
     /// Looks until the other ends are gone.
     pub fn run(self) {
         let mut memory = CounterMemory::default();
-        for slot in &self.slots {
+        for (side, slot) in &self.slots {
             if let Some(hit) = self.is_hit(&slot, &mut memory)
-                && self.answers.send(hit).is_err()
+                && self.answers.send((side, hit)).is_err()
             {
                 return;
             }
@@ -129,14 +134,14 @@ impl SecondLook {
 
 /// Feeds an interlock between two steps of the path, arms it when it can be, and tells of every change.
 pub struct Attendant {
-    answers: Option<Receiver<bool>>,
+    answers: Option<Receiver<(Side, bool)>>,
     tried: Instant,
     state: Result<(), Disarmed>,
 }
 
 impl Attendant {
     /// Nobody attends to an interlock without second looks.
-    pub fn new(answers: Option<Receiver<bool>>) -> Self {
+    pub fn new(answers: Option<Receiver<(Side, bool)>>) -> Self {
         Attendant {
             answers,
             tried: Instant::now(),
@@ -145,11 +150,18 @@ impl Attendant {
     }
 
     /// Takes the answers that are there.
-    pub fn attend(&mut self, interlock: &mut Interlock) {
-        let Some(answers) = &self.answers else { return };
-        for hit in answers.try_iter() {
-            interlock.looked(hit);
+    pub fn hear(&self, interlock: &mut Interlock) {
+        for (side, hit) in self.answers.iter().flat_map(Receiver::try_iter) {
+            interlock.looked(side, hit);
         }
+    }
+
+    /// Takes them, arms, and tells.
+    pub fn attend(&mut self, interlock: &mut Interlock) {
+        if self.answers.is_none() {
+            return;
+        }
+        self.hear(interlock);
         if interlock.state().is_err() && self.tried.elapsed() > ARMING {
             self.tried = Instant::now();
             // What is missing is told at the end.
@@ -166,17 +178,19 @@ impl Attendant {
 
 /// What the interlock knows in the end.
 pub fn report(interlock: &Interlock) -> String {
-    let (total, window) = (interlock.total(), interlock.window());
     let state = match interlock.state() {
         Ok(()) => "armed".into(),
         Err(why) => format!("in shadow, {why}"),
     };
+    let Evidence { kept, missed } = interlock.total();
     format!(
-        "interlock  {state}\n           {} of {} misses looked at were hits: about {} of {} hits missed, at most {:.2} % of the last (95 %)\n",
-        total.lost,
-        total.looked,
-        total.lost_hits(),
-        total.lost_hits() + total.kept,
-        f64::from(window.loss_bound()) / 655.36,
+        "interlock  {state}\n           second looks: {} of {} misses are hits, {} of {} kept frames; about {} of {} hits missed, and at most {:.2} % in the window\n",
+        missed.hits,
+        missed.looks,
+        kept.hits,
+        kept.looks,
+        missed.estimated_hits(),
+        missed.estimated_hits() + kept.estimated_hits(),
+        f64::from(interlock.loss_bound()) / 655.36,
     )
 }

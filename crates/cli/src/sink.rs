@@ -13,13 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use crossbeam::channel::{Receiver, Sender, bounded};
+use hitgate_core::interlock::Side;
 use hitgate_core::link::{Link, Record, Refused};
 use hitgate_formats::FormatError;
 use hitgate_ring::{Layout, Lent};
 
 use crate::description::Description;
 use crate::report;
-use crate::second_look::is_drawn;
+use crate::second_look::{Drawn, drawn};
 use crate::slots_file::{Entry, SlotsWriter};
 
 /// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
@@ -101,14 +102,14 @@ pub struct Sink<'m> {
     broken: Arc<AtomicBool>,
     records: Option<(Receiver<Record>, Records)>,
     slots: Option<SlotsWriter>,
-    looks: Option<Sender<Vec<u8>>>,
+    looks: Option<Sender<Drawn>>,
 }
 
 /// A kept frame on its way.
 struct Kept<'m> {
     frame: Lent<'m>,
-    /// Whether it is a miss that was drawn, to be looked at again.
-    drawn: bool,
+    /// Where it was drawn, to be looked at again.
+    drawn: Option<Side>,
 }
 
 struct Records {
@@ -125,12 +126,12 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-/// The two sides, for the frames of a ring of this layout. Misses that were drawn go to `looks` too, as far as
+/// The two sides, for the frames of a ring of this layout. Frames that were drawn go to `looks` too, as far as
 /// there is room.
 pub fn sink<'m>(
     ring: &Layout,
     outputs: Outputs,
-    looks: Option<Sender<Vec<u8>>>,
+    looks: Option<Sender<Drawn>>,
 ) -> (SinkLink<'m>, Sink<'m>) {
     let broken = Arc::new(AtomicBool::new(false));
     let (kept, kept_out) = bounded(ring.lend_limit() as usize);
@@ -157,7 +158,7 @@ pub fn sink<'m>(
 
 impl<'m> Link<'m> for SinkLink<'m> {
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused> {
-        let drawn = is_drawn(record);
+        let drawn = drawn(record);
         match self.broken.load(Ordering::Relaxed) {
             true => Err(Refused),
             false => {
@@ -206,7 +207,7 @@ fn write_slots(
     kept: &Receiver<Kept<'_>>,
     broken: &AtomicBool,
     mut slots: Option<SlotsWriter>,
-    looks: Option<&Sender<Vec<u8>>>,
+    looks: Option<&Sender<Drawn>>,
 ) -> Result<Sent> {
     let mut sent = Sent::default();
     for Kept { frame, drawn } in kept {
@@ -224,9 +225,11 @@ fn write_slots(
         }
         sent.frames += 1;
         sent.bytes += entry.payload() as u64;
-        if let Some(looks) = looks.filter(|looks| drawn && !looks.is_full()) {
+        if let (Some(looks), Some(side)) = (looks, drawn)
+            && !looks.is_full()
+        {
             // Nobody else sends: there is room, or nobody looks any more.
-            let _ = looks.try_send(frame.bytes().to_vec());
+            let _ = looks.try_send((side, frame.bytes().to_vec()));
         }
     }
     Ok(sent)

@@ -142,7 +142,7 @@ impl<'m> Cpu<'m> {
             None => Err(Fault::UnknownModule),
         };
         let prepared_at = now_ns();
-        let in_domain = prepared.is_ok_and(|found| {
+        let in_domain = prepared.map_or(true, |found| {
             let valid = found.valid_cells as f32 / self.cells;
             self.statistics.contain(self.level, valid, self.map)
         });

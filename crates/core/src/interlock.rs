@@ -1,23 +1,28 @@
 //! Whether the filter may drop. A filter that drops has to have shown, on frames like those that it
 //! sees, that it loses few hits, and stops dropping as soon as it cannot show that any more.
 //!
-//! A seeded sample of the misses is kept, and somebody looks at each of them a second time: a spot
-//! finder, or the user's indexer. Of `looked` such frames `lost` were hits after all. What that says
-//! about all misses is a bound: with 95 % confidence no more than `λ / looked` of them are hits, with
-//! `λ` the upper limit of a Poisson mean of which `lost` were seen (Garwood 1936). Over the frames of a
-//! window, the share of all hits that is lost is at most
+//! A seeded sample of all frames is drawn, and somebody looks at each of them a second time: a spot finder, or
+//! the user's indexer. Misses that were drawn are kept for that. Of the misses that were looked at `lost`
+//! were hits after all, so that with 95 % confidence no more than
 //!
 //! ```text
-//! misses · λ / looked
-//! ------------------------------
-//! misses · λ / looked + kept
+//! missed = λ(lost) · misses / looked
 //! ```
 //!
-//! with `kept` the frames that were kept for their score. The interlock is *armed* while that bound, and
-//! what it would be after one more lost hit, is no more than [`Rules::max_loss`]. Until then, and
-//! whenever it is not, the path runs in *shadow*: it decides, records and drops nothing.
+//! of all misses are, with `λ` the upper limit of a Poisson mean of which so many were seen (Garwood 1936), and
+//! `misses / looked` that of the part of the window where looks were rarest. Of the frames that were kept for
+//! their score, with 95 % confidence at least
+//!
+//! ```text
+//! found = (hits − 1.645 √hits) · kept / looked
+//! ```
+//!
+//! are hits. The share of the hits that is lost is then at most `missed / (missed + found)`, and the interlock is
+//! *armed* only while that, and what it would be after one more lost hit, is no more than
+//! [`Rules::max_loss`]. Until then, and whenever it is not, the path runs in *shadow*: it decides, records and drops
+//! nothing.
 
-use crate::verdict::{Decision, reasons};
+use crate::verdict::{Decision, Verdict, reasons};
 
 /// Parts of a window: the oldest goes when a new one begins.
 const PARTS: usize = 16;
@@ -37,9 +42,8 @@ pub struct Rules {
 
 /// Why the interlock is not armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
 pub enum Disarmed {
-    /// The bound is above `max_loss`, times 2¹⁶, or would be after one more lost hit.
+    /// After one more lost hit the bound would be above [`Rules::max_loss`].
     Loss {
         /// The bound after one more lost hit, times 2¹⁶.
         bound: u32,
@@ -77,57 +81,97 @@ fn percent(q16: u32) -> f32 {
 /// What was seen of some frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Frames that reached the threshold.
-    pub kept: u64,
-    /// Frames that did not: dropped, drawn, or kept in shadow.
-    pub misses: u64,
-    /// Misses that were drawn and looked at a second time.
-    pub looked: u64,
-    /// Of these, hits after all.
-    pub lost: u64,
+    /// Frames that were kept for their score.
+    pub kept: Looked,
+    /// Frames that were dropped for their score, or would have been.
+    pub missed: Looked,
+}
+
+/// Frames, and what second looks at some of them saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// How many there were.
+    pub frames: u64,
+    /// At how many somebody looked again.
+    pub looks: u64,
+    /// How many of these are hits.
+    pub hits: u64,
+}
+
+impl Looked {
+    const NONE: Looked = Looked {
+        frames: 0,
+        looks: 0,
+        hits: 0,
+    };
+
+    fn with(self, other: Looked) -> Looked {
+        Looked {
+            frames: self.frames + other.frames,
+            looks: self.looks + other.looks,
+            hits: self.hits + other.hits,
+        }
+    }
+
+    /// Hits among all frames, as the looks say: `frames · hits / looks`, rounded.
+    pub fn estimated_hits(&self) -> u64 {
+        let product = u128::from(self.frames) * u128::from(self.hits);
+        let looks = u128::from(self.looks.max(1));
+        ((product + looks / 2) / looks) as u64
+    }
+
+    /// At least so many of the frames are hits, times 2¹⁶.
+    fn least_hits(&self) -> u128 {
+        let looks = u128::from(self.looks.max(1));
+        u128::from(self.frames) * u128::from(lower_limit(self.hits)) / looks
+    }
 }
 
 impl Evidence {
     const NONE: Evidence = Evidence {
-        kept: 0,
-        misses: 0,
-        looked: 0,
-        lost: 0,
+        kept: Looked::NONE,
+        missed: Looked::NONE,
     };
 
     fn with(self, other: &Evidence) -> Evidence {
         Evidence {
-            kept: self.kept + other.kept,
-            misses: self.misses + other.misses,
-            looked: self.looked + other.looked,
-            lost: self.lost + other.lost,
+            kept: self.kept.with(other.kept),
+            missed: self.missed.with(other.missed),
         }
     }
+}
 
-    /// Misses that are hits, as the looks say: `misses · lost / looked`, rounded.
-    pub fn lost_hits(&self) -> u64 {
-        let product = u128::from(self.misses) * u128::from(self.lost);
-        let looked = u128::from(self.looked.max(1));
-        ((product + looked / 2) / looked) as u64
-    }
+/// All hits, times 2¹⁶.
+const ALL: u32 = 1 << 16;
 
-    /// Upper bound, with 95 % confidence, of the share of hits that is lost, times 2¹⁶; all of them
-    /// where nobody looked.
-    pub fn loss_bound(&self) -> u32 {
-        const ALL: u32 = 1 << 16;
-        if self.misses == 0 {
-            return 0;
-        }
-        if self.looked == 0 {
-            return ALL;
-        }
-        let misses = u128::from(self.misses) << 16;
-        let lost = (u128::from(self.misses) * u128::from(upper_limit(self.lost)))
-            .div_ceil(u128::from(self.looked))
-            .min(misses);
-        let hits = lost + (u128::from(self.kept) << 16);
-        (lost << 16).div_ceil(hits.max(1)) as u32
+/// Upper bound of the share of hits that is lost in frames of which this was seen, part by part, times 2¹⁶; all
+/// of them where in a part nobody looked at a miss.
+fn loss_bound(parts: impl Iterator<Item = Evidence>) -> u32 {
+    let (mut all, mut misses_a_look) = (Evidence::NONE, 0);
+    for part in parts {
+        let Looked { frames, looks, .. } = part.missed;
+        let rarity = match (frames, looks) {
+            (0, _) => 0,
+            (_, 0) => return ALL,
+            _ => (u128::from(frames) << 16).div_ceil(u128::from(looks)),
+        };
+        misses_a_look = misses_a_look.max(rarity);
+        all = all.with(&part);
     }
+    let most = u128::from(all.missed.frames) << 16;
+    let missed = u128::from(upper_limit(all.missed.hits)).saturating_mul(misses_a_look);
+    let missed = missed.div_ceil(1 << 16).min(most);
+    match missed {
+        0 => 0,
+        _ => (missed << 16).div_ceil(missed + all.kept.least_hits()) as u32,
+    }
+}
+
+/// The 95 % lower limit of a Poisson mean of which `seen` were seen, times 2¹⁶; rather less than more.
+fn lower_limit(seen: u64) -> u64 {
+    let seen = seen.min(1 << 40);
+    let root = (seen << 16).isqrt() + 1;
+    (seen << 16).saturating_sub(root * 422)
 }
 
 /// The 95 % upper limit of a Poisson mean of which `seen` were seen, times 2¹⁶; rather more than less.
@@ -156,6 +200,8 @@ pub struct Interlock {
     parts: [Evidence; PARTS],
     part: usize,
     total: Evidence,
+    /// Drawn frames that nobody has looked at yet: kept ones, and misses.
+    drawn: [u64; 2],
     /// The last frames, the youngest lowest: a bit for each that was unlike the training.
     inputs: u64,
 }
@@ -169,6 +215,7 @@ impl Interlock {
             parts: [Evidence::NONE; PARTS],
             part: 0,
             total: Evidence::NONE,
+            drawn: [0; 2],
             inputs: 0,
         }
     }
@@ -188,7 +235,12 @@ impl Interlock {
     /// # Errors
     /// [`Disarmed`] says what is missing.
     pub fn arm(&mut self) -> Result<(), Disarmed> {
-        self.state = self.evidence_is_enough();
+        // Not at the edge that it was disarmed at.
+        let strays = match self.state {
+            Err(Disarmed::Domain { .. }) => 2 * self.strays(),
+            _ => self.strays(),
+        };
+        self.state = self.evidence_is_enough(strays);
         self.state
     }
 
@@ -197,11 +249,9 @@ impl Interlock {
         self.state
     }
 
-    /// What was seen of the frames in the window.
-    pub fn window(&self) -> Evidence {
-        self.parts
-            .iter()
-            .fold(Evidence::NONE, |sum, part| sum.with(part))
+    /// Upper bound of the share of hits that was lost in the window, times 2¹⁶.
+    pub fn loss_bound(&self) -> u32 {
+        loss_bound(self.window(&Evidence::NONE))
     }
 
     /// What was seen of all frames.
@@ -223,58 +273,129 @@ impl Interlock {
         disarmed | if in_domain { 0 } else { reasons::DOMAIN }
     }
 
-    /// Takes note of a judged frame.
+    /// Takes note of a decision. Only those count that the score made, or would have made.
     pub(crate) fn judged(&mut self, decision: &Decision, in_domain: bool) {
         let Some(rules) = self.rules else { return };
-        let kept = u64::from(decision.reasons & reasons::SCORE != 0);
-        let frame = Evidence {
-            kept,
-            misses: 1 - kept,
-            ..Evidence::NONE
+        self.inputs = self.inputs << 1 | u64::from(!in_domain);
+        let one = Looked {
+            frames: 1,
+            ..Looked::NONE
         };
+        let mut frame = Evidence::NONE;
+        let place = match Side::of(decision.verdict, decision.reasons) {
+            None => return,
+            Some(Side::Kept) => {
+                frame.kept = one;
+                0
+            }
+            Some(Side::Missed) => {
+                frame.missed = one;
+                1
+            }
+        };
+        self.drawn[place] += u64::from(decision.reasons & reasons::SAMPLE != 0);
         let now = &self.parts[self.part];
-        if now.kept + now.misses >= u64::from(rules.window).div_ceil(PARTS as u64) {
+        if now.kept.frames + now.missed.frames >= u64::from(rules.window).div_ceil(PARTS as u64) {
             self.part = (self.part + 1) % PARTS;
             self.parts[self.part] = Evidence::NONE;
         }
-        self.inputs = self.inputs << 1 | u64::from(!in_domain);
         self.note(&frame);
     }
 
-    /// Takes the answer of a second look at a miss that was drawn: whether it is a hit after all.
-    pub fn looked(&mut self, hit: bool) {
-        self.note(&Evidence {
-            looked: 1,
-            lost: u64::from(hit),
-            ..Evidence::NONE
-        });
+    /// Takes the answer of a second look at a frame that was drawn: whether it is a hit. Frames that another
+    /// run drew do not count.
+    pub fn looked(&mut self, side: Side, hit: bool) {
+        let look = Looked {
+            looks: 1,
+            hits: u64::from(hit),
+            ..Looked::NONE
+        };
+        let (place, look) = match side {
+            Side::Kept => (
+                0,
+                Evidence {
+                    kept: look,
+                    ..Evidence::NONE
+                },
+            ),
+            Side::Missed => (
+                1,
+                Evidence {
+                    missed: look,
+                    ..Evidence::NONE
+                },
+            ),
+        };
+        if let Some(left) = self.drawn[place].checked_sub(1) {
+            self.drawn[place] = left;
+            self.note(&look);
+        }
     }
 
     fn note(&mut self, evidence: &Evidence) {
         self.parts[self.part] = self.parts[self.part].with(evidence);
         self.total = self.total.with(evidence);
         if self.state.is_ok() {
-            self.state = self.evidence_is_enough();
+            self.state = self.evidence_is_enough(self.strays());
         }
     }
 
-    fn evidence_is_enough(&self) -> Result<(), Disarmed> {
+    /// The parts of the window, with something more in the youngest. That has just begun, and counts with the one
+    /// before: looks come later than frames.
+    fn window(&self, more: &Evidence) -> impl Iterator<Item = Evidence> {
+        let before = (self.part + PARTS - 1) % PARTS;
+        let young = self.parts[self.part].with(&self.parts[before]).with(more);
+        let old = self.parts.iter().enumerate();
+        let old = old.filter(move |(i, _)| *i != self.part && *i != before);
+        core::iter::once(young).chain(old.map(|(_, part)| *part))
+    }
+
+    fn strays(&self) -> u8 {
+        self.inputs.count_ones() as u8
+    }
+
+    fn evidence_is_enough(&self, strays: u8) -> Result<(), Disarmed> {
         let Some(rules) = self.rules else {
             return Ok(());
         };
-        let strays = self.inputs.count_ones() as u8;
         if strays > rules.strays {
-            return Err(Disarmed::Domain { strays });
+            return Err(Disarmed::Domain {
+                strays: self.strays(),
+            });
         }
         let one_more = Evidence {
-            looked: 1,
-            lost: 1,
+            missed: Looked {
+                frames: 1,
+                looks: 1,
+                hits: 1,
+            },
             ..Evidence::NONE
         };
-        let bound = self.window().with(&one_more).loss_bound();
+        let bound = loss_bound(self.window(&one_more));
         match bound <= u32::from(rules.max_loss) {
             true => Ok(()),
             false => Err(Disarmed::Loss { bound }),
+        }
+    }
+}
+
+/// On which side of the threshold a frame was, where the score decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Kept for its score.
+    Kept,
+    /// Dropped for its score, or kept only because it was drawn or the path is in shadow.
+    Missed,
+}
+
+impl Side {
+    /// The side that a decision, or a record, tells; none where something else decided.
+    pub const fn of(verdict: Verdict, reasons: u32) -> Option<Self> {
+        match verdict {
+            Verdict::KeepHit | Verdict::KeepMaybe => Some(Side::Kept),
+            Verdict::KeepShadow if reasons & reasons::VETO != 0 => None,
+            Verdict::KeepSample | Verdict::KeepShadow | Verdict::DropMiss => Some(Side::Missed),
+            _ => None,
         }
     }
 }
@@ -283,7 +404,7 @@ impl Interlock {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::verdict::{Verdict, WEIGHT_ONE};
+    use crate::verdict::WEIGHT_ONE;
 
     const RULES: Rules = Rules {
         max_loss: 655,
@@ -291,14 +412,10 @@ mod tests {
         strays: 4,
     };
 
-    fn decision(kept: bool) -> Decision {
+    fn decision(verdict: Verdict, drawn: bool) -> Decision {
         Decision {
-            verdict: if kept {
-                Verdict::KeepHit
-            } else {
-                Verdict::DropMiss
-            },
-            reasons: if kept { reasons::SCORE } else { 0 },
+            verdict,
+            reasons: if drawn { reasons::SAMPLE } else { 0 },
             weight: WEIGHT_ONE,
         }
     }
@@ -316,65 +433,82 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_never_too_low_and_little_too_high() {
+    fn limits_are_on_the_safe_side_and_near() {
         for seen in (0..200).chain([500, 1000, 5000]) {
             let limit = upper_limit(seen) as f64 / 65536.0;
             assert!(poisson_tail(seen, limit) <= 0.05, "{seen}: {limit}");
             let tighter = limit - 0.01 - if seen < 8 { 0.0 } else { 0.9 };
             assert!(poisson_tail(seen, tighter) > 0.05, "{seen}: {limit}");
+            let limit = lower_limit(seen) as f64 / 65536.0;
+            if seen > 0 && limit > 0.0 {
+                // P(X >= seen | λ).
+                assert!(
+                    1.0 - poisson_tail(seen - 1, limit) <= 0.05,
+                    "{seen}: {limit}"
+                );
+                assert!(
+                    1.0 - poisson_tail(seen - 1, limit + 0.9) > 0.05,
+                    "{seen}: {limit}"
+                );
+            }
+        }
+        assert_eq!(lower_limit(0), 0);
+    }
+
+    fn looked(frames: u64, looks: u64, hits: u64) -> Looked {
+        Looked {
+            frames,
+            looks,
+            hits,
         }
     }
 
-    #[test]
-    fn the_bound_is_the_share_of_hits_that_may_be_lost() {
-        let evidence = Evidence {
-            kept: 10_000,
-            misses: 90_000,
-            looked: 9_000,
-            lost: 0,
-        };
-        // 2.996 of 9,000 misses: 29.96 of 90,000, beside 10,000 hits.
-        let bound = f64::from(evidence.loss_bound()) / 65536.0;
-        assert!((bound - 29.957 / 10_029.957).abs() < 3e-5, "{bound}");
-        assert_eq!(evidence.lost_hits(), 0);
-        let evidence = Evidence {
-            lost: 3,
-            ..evidence
-        };
-        assert_eq!(evidence.lost_hits(), 30);
-        assert_eq!(
-            Evidence {
-                looked: 0,
-                ..evidence
-            }
-            .loss_bound(),
-            1 << 16
-        );
-        assert_eq!(
-            Evidence {
-                kept: 0,
-                ..evidence
-            }
-            .loss_bound(),
-            1 << 16
-        );
-        assert_eq!(Evidence::NONE.loss_bound(), 0);
-        let most = Evidence {
-            kept: 1 << 60,
-            misses: 1 << 60,
-            looked: 1,
-            lost: 1 << 60,
-        };
-        assert!(most.loss_bound() <= 1 << 16);
+    fn bound(kept: Looked, missed: Looked) -> f64 {
+        f64::from(loss_bound([Evidence { kept, missed }].into_iter())) / 65536.0
     }
 
-    /// Frames of which one in ten is a hit, and one in ten misses is looked at; `lost` of these, in
-    /// 1,000, turn out to be hits.
+    #[test]
+    fn the_bound_is_of_the_share_of_hits_that_may_be_lost() {
+        // 2.996 of 9,000 misses, 29.96 of 90,000, beside 10,000 kept frames that are hits but for chance.
+        let kept = looked(10_000, 1_000, 1_000);
+        let found = 10.0 * (1_000.0 - 1.645 * 1_000f64.sqrt());
+        let expected = 29.957 / (29.957 + found);
+        assert!((bound(kept, looked(90_000, 9_000, 0)) - expected).abs() < 5e-5);
+        assert_eq!(looked(90_000, 9_000, 3).estimated_hits(), 30);
+        // Kept frames that are no hits find nothing.
+        assert!(bound(looked(10_000, 1_000, 10), looked(90_000, 9_000, 0)) > 0.3);
+        assert_eq!(bound(kept, looked(90_000, 0, 0)), 1.0, "nobody looked");
+        assert_eq!(bound(looked(0, 0, 0), looked(90_000, 9_000, 0)), 1.0);
+        assert_eq!(bound(kept, Looked::NONE), 0.0, "nothing was missed");
+        let most = looked(1 << 60, 1, 1 << 60);
+        assert!(bound(most, most) <= 1.0);
+    }
+
+    #[test]
+    fn looks_that_are_rare_where_frames_changed_are_not_made_up_for_elsewhere() {
+        let kept = looked(100_000, 5_000, 5_000);
+        let parts = [looked(900_000, 45_000, 0), looked(100_000, 500, 50)];
+        let parts = parts.map(|missed| Evidence { kept, missed });
+        let bound = f64::from(loss_bound(parts.into_iter())) / 65536.0;
+        // 10,000 of some 210,000 hits are lost.
+        assert!(bound > 0.045, "{bound}");
+    }
+
+    /// Frames of which one in ten is a hit and is kept, and one in ten is drawn; `lost` of the misses that
+    /// are looked at, in 1,000, turn out to be hits.
     fn run(interlock: &mut Interlock, frames: u64, lost: u64, mut each: impl FnMut(&Interlock)) {
         for i in 0..frames {
-            interlock.judged(&decision(i % 10 == 0), true);
-            if i % 10 == 5 {
-                interlock.looked(i / 10 % 1000 < lost);
+            let is_kept = i % 10 == 0;
+            let drawn = i % 100 < 10;
+            let verdict = match is_kept {
+                true => Verdict::KeepHit,
+                false => Verdict::DropMiss,
+            };
+            interlock.judged(&decision(verdict, drawn), true);
+            match is_kept {
+                _ if !drawn => {}
+                true => interlock.looked(Side::Kept, true),
+                false => interlock.looked(Side::Missed, i / 10 % 1000 < lost),
             }
             each(interlock);
         }
@@ -384,12 +518,15 @@ mod tests {
     fn it_is_armed_by_a_shadow_run_and_disarms_itself_before_the_bound_is_passed() {
         let mut interlock = Interlock::new(RULES);
         assert_eq!(interlock.objections(true), reasons::DISARMED);
-        run(&mut interlock, 100, 0, |_| {});
-        assert!(
-            matches!(interlock.arm(), Err(Disarmed::Loss { .. })),
-            "too little was seen"
+        assert_eq!(
+            interlock.arm(),
+            Err(Disarmed::Loss { bound: ALL }),
+            "no evidence"
         );
-        run(&mut interlock, 100_000, 0, |i| {
+        interlock = Interlock::new(RULES);
+        run(&mut interlock, 1_000, 0, |_| {});
+        assert!(interlock.arm().is_err(), "too little was seen");
+        run(&mut interlock, 150_000, 0, |i| {
             assert!(i.state().is_err(), "nobody armed it")
         });
         interlock.arm().unwrap();
@@ -397,7 +534,7 @@ mod tests {
         run(&mut interlock, 200_000, 0, |i| assert!(armed(i)));
         let mut dropped_while_beyond = 0;
         run(&mut interlock, 200_000, 200, |i| {
-            let beyond = i.window().loss_bound() > u32::from(RULES.max_loss);
+            let beyond = i.loss_bound() > u32::from(RULES.max_loss);
             dropped_while_beyond += u32::from(armed(i) && beyond);
         });
         assert_eq!(dropped_while_beyond, 0);
@@ -408,21 +545,41 @@ mod tests {
         );
         run(&mut interlock, 400_000, 0, |_| {});
         interlock.arm().unwrap();
-        assert_eq!(interlock.total().lost, 4_000);
+    }
+
+    #[test]
+    fn looks_that_stop_disarm() {
+        let mut interlock = Interlock::new(RULES);
+        run(&mut interlock, 150_000, 0, |_| {});
+        interlock.arm().unwrap();
+        let miss = decision(Verdict::DropMiss, true);
+        (0..40_000).for_each(|_| interlock.judged(&miss, true));
+        assert!(matches!(interlock.state(), Err(Disarmed::Loss { .. })));
+    }
+
+    #[test]
+    fn answers_about_frames_that_nobody_drew_do_not_count() {
+        let mut interlock = Interlock::new(RULES);
+        interlock.looked(Side::Missed, false);
+        interlock.judged(&decision(Verdict::DropVeto, true), true);
+        interlock.judged(&decision(Verdict::KeepForced, true), true);
+        interlock.looked(Side::Kept, true);
+        assert_eq!(interlock.total(), Evidence::NONE);
     }
 
     #[test]
     fn strange_frames_are_kept_and_many_of_them_disarm() {
         let mut interlock = Interlock::new(RULES);
-        run(&mut interlock, 80_000, 0, |_| {});
+        run(&mut interlock, 150_000, 0, |_| {});
         interlock.arm().unwrap();
+        let miss = decision(Verdict::KeepShadow, false);
         for strays in 1..=4 {
             assert_eq!(interlock.objections(false), reasons::DOMAIN);
-            interlock.judged(&decision(false), false);
+            interlock.judged(&miss, false);
             assert_eq!(interlock.state(), Ok(()), "{strays}");
             assert_eq!(interlock.objections(true), 0);
         }
-        interlock.judged(&decision(false), false);
+        interlock.judged(&miss, false);
         assert_eq!(interlock.state(), Err(Disarmed::Domain { strays: 5 }));
         assert_eq!(interlock.objections(true), reasons::DOMAIN);
         assert!(interlock.arm().is_err());

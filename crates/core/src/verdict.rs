@@ -366,7 +366,8 @@ impl Policy {
             Ok(_) => Verdict::DropMiss,
         };
         let weight = match verdict {
-            Verdict::KeepSample => u32::from(self.sampling.one_in) << 16,
+            // In shadow those that were not drawn are kept too, and stand for themselves.
+            Verdict::KeepSample if objections == 0 => u32::from(self.sampling.one_in) << 16,
             _ => WEIGHT_ONE,
         };
         Decision {

@@ -158,7 +158,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
     let mut memory = FilterMemory::new(&model, level, &preparations);
     let cpu = memory.cpu(&model, level, &preparations)?;
-    let identity = identity(&bytes, &frames.modules, &policy)?;
+    let identity = identity(&bytes, &frames.modules, &policy, None)?;
 
     let layout = Layout::new(SLOTS, frames.stride()?, SLOTS)?;
     let ring = Ring::anonymous(&layout, 1)?;

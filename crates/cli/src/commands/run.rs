@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use hitgate_core::interlock::Interlock;
 use hitgate_core::pipeline::Pipeline;
 use hitgate_host::{HostError, MonotonicClock, Ring, pin_to_core};
 
@@ -101,7 +102,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let level = args.filter.level()?;
     let model = model::parse_for(&bytes, args.filter.model.as_deref(), level)?;
     let policy = args.filter.policy(&model);
-    let interlock = args.interlock.interlock(args.filter.sample)?;
+    let rules = args.interlock.rules(args.filter.sample)?;
     if !args.replace {
         Outputs::refuse_taken(args.keep.iter().chain(&args.records))?;
     }
@@ -118,12 +119,12 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
     let mut memory = FilterMemory::new(&model, level, &preparations);
     let cpu = memory.cpu(&model, level, &preparations)?;
-    let identity = identity(&bytes, modules, &policy)?;
+    let identity = identity(&bytes, modules, &policy, rules)?;
 
     let reader = ring.reader()?;
     let (keep, records) = (args.keep.as_deref(), args.records.as_deref());
     let outputs = Outputs::create(keep, records, args.replace, &description)?;
-    let (look, looks, answers) = match args.interlock.max_loss {
+    let (look, looks, answers) = match rules {
         Some(_) => {
             let (look, ends) = SecondLook::new(modules)?;
             (Some(look), Some(ends.slots), Some(ends.answers))
@@ -132,7 +133,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     };
     let (link, sink) = sink(ring.layout(), outputs, looks);
     let mut pipeline = Pipeline::new(reader, cpu, policy, link, identity);
-    pipeline.interlock = interlock;
+    pipeline.interlock = rules.map_or(Interlock::none(), Interlock::new);
     let mut attendant = Attendant::new(answers);
     let mut node = Watched::new(|_| {});
     let monitor = ring.monitor()?;
@@ -142,9 +143,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (judged, accounts, source, waits, lines_lost, sent, interlock) =
         std::thread::scope(|scope| {
             let sinking = scope.spawn(|| sink.run());
-            if let Some(look) = look {
-                scope.spawn(|| look.run());
-            }
+            let looking = look.map(|look| scope.spawn(move || look.run()));
             scope.spawn(|| {
                 progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken));
             });
@@ -156,7 +155,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             let between = |interlock: &mut _| attendant.attend(interlock);
             let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, between);
             progress.finish();
-            let interlock = pipeline.interlock.clone();
+            let mut interlock = pipeline.interlock.clone();
             let source = pipeline.reader().source();
             let waits = pipeline.reader().waits();
             let (mut reader, _, link, accounts) = pipeline.into_parts();
@@ -164,6 +163,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
             // The sink ends when nobody can send any more.
             drop(link);
             let sent = sinking.join();
+            // It ends with the sink; what it saw last is told too.
+            if let Some(Err(_)) = looking.map(|looking| looking.join()) {
+                eprintln!("hitgate: the second looks stopped unexpectedly: please report this");
+            }
+            attendant.hear(&mut interlock);
             reader.reclaim();
             reader.close();
             (judged, accounts, source, waits, lines_lost, sent, interlock)
@@ -180,7 +184,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         level.name(),
     );
     say_on!("{}", report::accounts(&accounts));
-    if args.interlock.max_loss.is_some() {
+    if rules.is_some() {
         say_on!("{}", second_look::report(&interlock));
     }
     say!(

@@ -66,7 +66,7 @@ impl Reduced for Sum {
 
     /// In sixteenths, rounded.
     fn cell([sum, number]: Self::Total) -> u32 {
-        let mean = (16 * sum + number / 2) / number.max(1);
+        let mean = sum.saturating_mul(16).saturating_add(number / 2) / number.max(1);
         mean.min(u64::from(LARGEST_CELL)) as u32
     }
 }

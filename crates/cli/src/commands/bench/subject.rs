@@ -147,7 +147,7 @@ impl Subject {
             level: args.filter.level()?,
             prepared: panel.modules.iter().map(place).collect::<Result<_>>()?,
             policy,
-            identity: identity(network.file(), &panel.modules, &policy)?,
+            identity: identity(network.file(), &panel.modules, &policy, None)?,
             network,
             panel,
         })
