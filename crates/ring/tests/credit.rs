@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{record, ring};
+use common::{play_earlier_frames, record, ring};
 use hitgate_ring::{AttachError, LayoutError, RingError, Seq, State};
 
 #[test]
@@ -320,21 +320,6 @@ fn numbers_pass_two_to_the_32_without_a_gap() {
         seq = seq.next();
     }
     assert!(seq.get() > 1 << 32);
-}
-
-/// Leaves the ring as if `produced` frames had passed through it.
-fn play_earlier_frames(memory: &mut common::Memory, layout: &hitgate_ring::Layout, produced: u64) {
-    for position in produced - u64::from(layout.slots())..produced {
-        let seq = Seq::from_position(position);
-        let slot = (position % u64::from(layout.slots())) as usize * layout.stride() as usize;
-        memory.put(layout.slots_offset() + slot + 8, seq.low());
-        memory.put(layout.slots_offset() + slot + 12, seq.high());
-    }
-    for copy in [256, 288] {
-        memory.put(copy, produced as u32);
-        memory.put(copy + 4, (produced >> 32) as u32);
-    }
-    memory.put(384, produced as u32);
 }
 
 #[test]

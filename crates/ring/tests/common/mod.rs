@@ -1,7 +1,7 @@
 //! Page-aligned memory for rings.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use hitgate_ring::{Layout, PAGE, Reader, Region, Writer};
+use hitgate_ring::{Layout, PAGE, Reader, Region, Seq, Writer};
 use std::ptr::NonNull;
 
 #[derive(Clone)]
@@ -73,4 +73,19 @@ pub fn ring(slots: u32, stride: u32, records: u32) -> (Memory, Layout) {
 /// A record whose bytes from 8 on are `mark`.
 pub fn record(mark: u8) -> [u8; 64] {
     [mark; 64]
+}
+
+/// Leaves the ring as if `produced` frames, at least as many as it has slots, had passed through it.
+pub fn play_earlier_frames(memory: &mut Memory, layout: &Layout, produced: u64) {
+    for position in produced - u64::from(layout.slots())..produced {
+        let seq = Seq::from_position(position);
+        let slot = (position % u64::from(layout.slots())) as usize * layout.stride() as usize;
+        memory.put(layout.slots_offset() + slot + 8, seq.low());
+        memory.put(layout.slots_offset() + slot + 12, seq.high());
+    }
+    for copy in [256, 288] {
+        memory.put(copy, produced as u32);
+        memory.put(copy + 4, (produced >> 32) as u32);
+    }
+    memory.put(384, produced as u32);
 }
