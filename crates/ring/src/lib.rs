@@ -61,7 +61,7 @@ pub use monitor::{Consumer, Monitor, Source, State};
 pub use reader::{Batch, Frame, Reader};
 pub use region::{End, Region};
 pub use seq::Seq;
-#[cfg(loom)]
-pub use sync::Shadow;
 pub use sync::device_acquire;
+#[cfg(loom)]
+pub use sync::{Shadow, dies_after, revive};
 pub use writer::{Slot, Writer};

@@ -2,12 +2,16 @@
 //!
 //! Under `cfg(loom)` the same ring runs on loom's atomics. Those cannot lie in a mapping, so there
 //! the base address is that of a [`Shadow`], which holds a loom word for each shared word and
-//! a loom cell for each slot's bytes.
+//! a loom cell for each slot's bytes. There an end may also die before any of its stores (`dies_after`).
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicU32, Ordering, fence};
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, Ordering, fence};
+pub(crate) use loom::sync::atomic::{Ordering, fence};
+#[cfg(loom)]
+pub(crate) use mortal::AtomicU32;
+#[cfg(loom)]
+pub use mortal::{dies_after, revive};
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -79,6 +83,87 @@ impl<'m> Memory<'m> {
     pub unsafe fn for_writing(&self, offset: usize) -> NonNull<u8> {
         // SAFETY: in bounds by this function's contract.
         unsafe { self.base.add(offset) }
+    }
+}
+
+/// Words whose writers may die: a process that is killed stores no more, and what it would have loaded and
+/// kept to itself changes nothing for the others.
+#[cfg(loom)]
+mod mortal {
+    use super::Ordering;
+    use core::cell::Cell;
+    use loom::sync::atomic;
+
+    loom::thread_local! {
+        /// Stores until this thread's process is dead.
+        static LIFE: Cell<u32> = Cell::new(u32::MAX);
+    }
+
+    /// Kills this thread's process after so many more stores to the ring.
+    pub fn dies_after(stores: u32) {
+        LIFE.with(|life| life.set(stores));
+    }
+
+    /// Another process goes on in this thread; says whether the one before had died.
+    pub fn revive() -> bool {
+        LIFE.with(|life| life.replace(u32::MAX)) == 0
+    }
+
+    /// Whether a store takes place.
+    fn may_store() -> bool {
+        LIFE.with(|life| match life.get() {
+            u32::MAX => true,
+            0 => false,
+            left => {
+                life.set(left - 1);
+                true
+            }
+        })
+    }
+
+    pub struct AtomicU32(atomic::AtomicU32);
+
+    impl AtomicU32 {
+        pub fn new(value: u32) -> Self {
+            AtomicU32(atomic::AtomicU32::new(value))
+        }
+
+        pub fn load(&self, order: Ordering) -> u32 {
+            self.0.load(order)
+        }
+
+        pub fn store(&self, value: u32, order: Ordering) {
+            if may_store() {
+                self.0.store(value, order);
+            }
+        }
+
+        pub fn fetch_or(&self, bits: u32, order: Ordering) -> u32 {
+            if may_store() {
+                return self.0.fetch_or(bits, order);
+            }
+            self.0.load(Ordering::Relaxed)
+        }
+
+        pub fn fetch_and(&self, bits: u32, order: Ordering) -> u32 {
+            if may_store() {
+                return self.0.fetch_and(bits, order);
+            }
+            self.0.load(Ordering::Relaxed)
+        }
+
+        pub fn compare_exchange(
+            &self,
+            old: u32,
+            new: u32,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<u32, u32> {
+            if may_store() {
+                return self.0.compare_exchange(old, new, success, failure);
+            }
+            Err(self.0.load(Ordering::Relaxed))
+        }
     }
 }
 

@@ -5,12 +5,17 @@
 //!
 //! Modelled: all shared words, and for each slot whether its bytes are ever written
 //! while they may be read. Not modelled: bytes of a slot one by one (they are one cell), words of a
-//! record after the fourth, the device barrier (an acquire fence here), processes that die.
+//! record after the fourth, the device barrier (an acquire fence here), a death between two bytes of a slot.
 #![cfg(loom)]
 
-use hitgate_ring::{AttachError, Layout, Reader, Region, Seq, Shadow, Writer};
+use hitgate_ring::{
+    AttachError, Layout, PATH_COUNTERS, Reader, Region, Seq, Shadow, Writer, dies_after, revive,
+};
 use loom::thread;
+use std::mem::forget;
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const RECORD: [u8; 64] = [5; 64];
 
@@ -24,32 +29,79 @@ fn check_with(
     slots: u32,
     model: fn(Writer<'static>, Reader<'static>),
 ) {
-    check_regions(builder, slots, move |region, _| {
-        let (writer, reader) = region.split().unwrap();
+    check_place(builder, slots, slots, move |place| {
+        let (writer, reader) = place.attach().split().unwrap();
         model(writer, reader);
     });
 }
 
-/// As [`check`], with the ring twice: for an end now, and for one later.
-fn check_regions(
+/// Where a model's ring lies, for ends that come one after another.
+#[derive(Clone, Copy)]
+struct Place(NonNull<u8>, usize);
+
+// SAFETY: the memory is a `Shadow`'s, which is made for being shared.
+unsafe impl Send for Place {}
+
+impl Place {
+    fn attach(self) -> Region<'static> {
+        // SAFETY: the shadow stands for the mapping; it outlives the model's threads, which are
+        // joined before the model returns. A model has one of each end at a time.
+        unsafe { Region::attach(self.0, self.1) }.unwrap()
+    }
+
+    /// A reader, as soon as the writer lets it see its count.
+    fn reader(self) -> Reader<'static> {
+        loop {
+            match self.attach().into_reader() {
+                Ok(reader) => return reader,
+                Err(AttachError::Busy) => thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// As [`check`], for a model that attaches the ends itself.
+fn check_place(
     builder: loom::model::Builder,
     slots: u32,
-    model: impl Fn(Region<'static>, Region<'static>) + Sync + Send + 'static,
+    records: u32,
+    model: impl Fn(Place) + Sync + Send + 'static,
 ) {
     builder.check(move || {
-        let layout = Layout::new(slots, 64, slots).unwrap();
+        let layout = Layout::new(slots, 64, records).unwrap();
         let shadow = Box::into_raw(Box::new(Shadow::new(&layout)));
         let base = NonNull::new(shadow).unwrap().cast();
-        // SAFETY: the shadow stands for the mapping; it outlives the model's threads, which are
-        // joined before `model` returns.
-        let region: Region<'static> =
-            unsafe { Region::create(base, layout.bytes(), &layout, 1) }.unwrap();
-        // SAFETY: as above; the model makes one of each end at a time.
-        let later = unsafe { Region::attach(base, layout.bytes()) }.unwrap();
-        model(region, later);
+        // SAFETY: as in `Place::attach`; nobody uses it yet.
+        unsafe { Region::create(base, layout.bytes(), &layout, 1) }.unwrap();
+        model(Place(base, layout.bytes()));
         // SAFETY: it came from a box, and every user of it is gone.
         drop(unsafe { Box::from_raw(shadow) });
     });
+}
+
+/// Runs `model` with a death before the first store of one end, then before the second, and so on until the
+/// end lives through all of them. The model says whether it had died. There are records for eight frames.
+fn check_deaths(slots: u32, model: fn(Place, u32) -> bool) {
+    let mut stores = 0;
+    loop {
+        let mut builder = loom::model::Builder::new();
+        // A death is one more thing that may happen anywhere.
+        builder.preemption_bound = Some(2);
+        // A reader that attaches publishes its counters, 64 words.
+        builder.max_branches = 10_000;
+        let died = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&died);
+        check_place(builder, slots, 8, move |place| {
+            seen.fetch_or(model(place, stores), Ordering::Relaxed);
+        });
+        if !died.load(Ordering::Relaxed) {
+            break;
+        }
+        stores += 1;
+    }
+    assert!(stores > 0, "nobody died");
+    println!("died before each of {stores} stores");
 }
 
 fn write(writer: &mut Writer<'_>, frames: u8) {
@@ -130,6 +182,172 @@ fn slots_return_out_of_order_from_another_thread() {
     });
 }
 
+#[test]
+fn a_batch_is_as_long_as_frames_are_whole() {
+    check(4, |mut writer, mut reader| {
+        let source = thread::spawn(move || write(&mut writer, 2));
+        while reader.taken() < 2 {
+            let taken = reader.taken();
+            let mut batch = reader.read(2).unwrap();
+            for (frame, expected) in batch.frames().zip(taken + 1..) {
+                assert_eq!(frame.seq().get(), expected);
+                assert_eq!(frame.bytes()[16], slot_mark(expected));
+            }
+            while batch.settle(&RECORD).is_some() {}
+            drop(batch);
+            thread::yield_now();
+        }
+        source.join().unwrap();
+    });
+}
+
+#[test]
+fn a_slot_that_is_dropped_or_left_by_a_dead_writer_is_never_seen() {
+    check(2, |mut writer, mut reader| {
+        write(&mut writer, 2);
+        read(&mut reader, 2);
+        let source = thread::spawn(move || {
+            let mut slot = writer.reserve().unwrap().unwrap();
+            slot.body().fill(0xee);
+            drop(slot);
+            let mut slot = writer.reserve().unwrap().unwrap();
+            slot.body().fill(0xee);
+            forget(slot);
+            write(&mut writer, 1);
+        });
+        read(&mut reader, 3);
+        source.join().unwrap();
+    });
+}
+
+#[test]
+fn a_writer_that_dies_before_any_store_is_continued_without_a_gap() {
+    check_deaths(2, |place, stores| {
+        let (mut writer, mut reader) = place.attach().split().unwrap();
+        // A lap has passed, so that old numbers lie in the slots.
+        write(&mut writer, 2);
+        read(&mut reader, 2);
+        let source = thread::spawn(move || {
+            dies_after(stores);
+            write(&mut writer, 1);
+            drop(writer);
+            let died = revive();
+            let mut writer = place.attach().into_writer().unwrap();
+            assert!((2..=3).contains(&writer.produced()));
+            let due = 4 - writer.produced();
+            write(&mut writer, due as u8);
+            died
+        });
+        read(&mut reader, 4);
+        let died = source.join().unwrap();
+        assert_eq!(reader.source().produced, 4);
+        died
+    });
+}
+
+/// Reads as [`read`] does, behind a reader that died: frames that were judged and came back are passed over.
+fn read_on(reader: &mut Reader<'_>, frames: u64) {
+    while reader.taken() < frames {
+        let mut batch = reader.read(2).unwrap();
+        for frame in batch.frames() {
+            assert_eq!(frame.bytes()[16], slot_mark(frame.seq().get()));
+        }
+        while batch.settle(&RECORD).is_some() {}
+        drop(batch);
+        thread::yield_now();
+    }
+}
+
+/// A record once committed stays, whoever comes next; a frame without one gets one.
+fn same_or_new(before: Option<[u8; 64]>, after: Option<[u8; 64]>) {
+    let expected = before.unwrap_or(RECORD);
+    assert_eq!(after.expect("one record a frame")[8..16], expected[8..16]);
+}
+
+#[test]
+fn a_reader_that_dies_before_any_store_leaves_each_frame_one_record() {
+    check_deaths(2, |place, stores| {
+        let (mut writer, mut reader) = place.attach().split().unwrap();
+        write(&mut writer, 2);
+        let filter = thread::spawn(move || {
+            dies_after(stores);
+            let lent = reader.read(1).unwrap().settle(&[1; 64]);
+            // The record is committed; the slot is not back.
+            drop(lent);
+            reader.reclaim();
+            drop(reader);
+            let died = revive();
+            let before = place.attach().monitor().record(Seq::FIRST);
+            let mut reader = place.reader();
+            read_on(&mut reader, 3);
+            assert_eq!(reader.lent(), 0);
+            same_or_new(before, reader.record(Seq::FIRST));
+            died
+        });
+        write(&mut writer, 1);
+        let died = filter.join().unwrap();
+        // Every slot came back.
+        write(&mut writer, 2);
+        assert!(writer.reserve().unwrap().is_none());
+        died
+    });
+}
+
+#[test]
+fn a_reader_that_dies_while_slots_return_out_of_order_leaves_each_frame_one_record() {
+    check_deaths(4, |place, stores| {
+        let (mut writer, mut reader) = place.attach().split().unwrap();
+        write(&mut writer, 4);
+        let filter = thread::spawn(move || {
+            let mut batch = reader.read(2).unwrap();
+            let first = batch.settle(&[1; 64]).unwrap();
+            dies_after(stores);
+            let second = batch.settle(&[2; 64]).unwrap();
+            drop(second);
+            drop(batch);
+            drop(first);
+            reader.reclaim();
+            drop(reader);
+            let died = revive();
+            let second = Seq::from_position(1);
+            let before = place.attach().monitor().record(second);
+            let mut reader = place.reader();
+            read_on(&mut reader, 5);
+            assert_eq!(reader.record(Seq::FIRST).unwrap()[8..16], [1; 8]);
+            same_or_new(before, reader.record(second));
+            for position in 2..5 {
+                same_or_new(None, reader.record(Seq::from_position(position)));
+            }
+            died
+        });
+        write(&mut writer, 1);
+        let died = filter.join().unwrap();
+        write(&mut writer, 4);
+        assert!(
+            writer.reserve().unwrap().is_none(),
+            "every slot came back, once"
+        );
+        died
+    });
+}
+
+#[test]
+fn a_reader_that_dies_while_it_publishes_leaves_counters_of_one_time() {
+    check_deaths(2, |place, stores| {
+        let (_writer, mut reader) = place.attach().split().unwrap();
+        reader.publish(&[6; PATH_COUNTERS]);
+        dies_after(stores);
+        reader.publish(&[7; PATH_COUNTERS]);
+        drop(reader);
+        let died = revive();
+        let reader = place.reader();
+        let found = *reader.published();
+        assert!([[6; PATH_COUNTERS], [7; PATH_COUNTERS]].contains(&found));
+        assert!(died || found == [7; PATH_COUNTERS]);
+        died
+    });
+}
+
 // In the next two the writing side is the model's first thread: loom looks for other orders
 // from the last access to a word only, so the loads have to come after the stores.
 
@@ -158,12 +376,12 @@ fn a_third_party_sees_counters_whole() {
 fn a_reader_that_attaches_beside_a_busy_writer_finds_its_place_or_tries_again() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
-    check_regions(builder, 2, |region, later| {
-        let (mut writer, mut reader) = region.split().unwrap();
+    check_place(builder, 2, 2, |place| {
+        let (mut writer, mut reader) = place.attach().split().unwrap();
         write(&mut writer, 2);
         read(&mut reader, 2);
         drop(reader);
-        let attaching = thread::spawn(move || match later.into_reader() {
+        let attaching = thread::spawn(move || match place.attach().into_reader() {
             Ok(reader) => assert_eq!(reader.taken(), 2),
             Err(error) => assert_eq!(error, AttachError::Busy),
         });
