@@ -20,6 +20,10 @@ use core::ptr::NonNull;
 ///
 /// On aarch64 an acquire load orders this CPU against others of the inner shareable domain; a bus
 /// master may sit outside of it, which is what `dmb oshld` covers. Elsewhere an acquire fence does.
+///
+/// The device's half: its stores to a slot's bytes must be visible before that of the number's low half. On PCIe
+/// posted writes of one function keep their order unless they carry the relaxed-ordering attribute: the
+/// write of the number must not, and the frame's must be of the same function and traffic class.
 #[inline]
 pub fn device_acquire() {
     #[cfg(all(target_arch = "aarch64", not(loom)))]
