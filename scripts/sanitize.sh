@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The ring and the host under the sanitizers:
 #     scripts/sanitize.sh [address|thread ...]
-# Without a name, both. The address sanitizer runs on the project's toolchain; the thread sanitizer needs a
-# standard library that is built with it, out of Debian's sources for its own compiler (apt-get install
-# rustc-web rust-web-src). Exit 3: what was asked for cannot run here.
+# Without a name, both. The address sanitizer runs on the project's toolchain. The thread sanitizer needs a
+# standard library that is built with it: out of Debian's sources, by its own compiler (apt-get install
+# rustc-web rust-web-src), with the sanitizer's runtime of the project's toolchain, which Debian's lacks.
+# Exit 3: what was asked for cannot run here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,30 +14,33 @@ export RUSTC_BOOTSTRAP=1
 export ASAN_OPTIONS=detect_leaks=0
 export PROPTEST_CASES=${PROPTEST_CASES:-300}
 
-run() { # sanitizer, further arguments of cargo
-    local sanitizer=$1
-    shift
-    RUSTFLAGS="-Zsanitizer=$sanitizer" CARGO_TARGET_DIR=target/$sanitizer \
-        cargo test --release --target "$target" -p hitgate-ring -p hitgate-host --lib --tests "$@"
-    echo "sanitizer: $sanitizer, no finding"
-}
+tested=(--target "$target" -p hitgate-ring -p hitgate-host --lib --tests)
+runtime=$(rustc --print target-libdir)/librustc-stable_rt.tsan.a
 
 absent=0
 for sanitizer in ${@:-address thread}; do
     case $sanitizer in
-    address) run address ;;
+    address)
+        RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/address cargo test --release "${tested[@]}"
+        ;;
     thread)
-        if [ -d /usr/lib/rustlib/src/rust/library/std ]; then
-            RUSTC=/usr/bin/rustc run thread -Zbuild-std
-        else
+        if [ ! -d /usr/lib/rustlib/src/rust/library/std ] || [ ! -f "$runtime" ]; then
             echo "NOT TESTED HERE: the thread sanitizer (apt-get install rustc-web rust-web-src)"
             absent=3
+            continue
         fi
+        flags="-Zsanitizer=thread -Zexternal-clangrt"
+        for argument in -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -Wl,--no-as-needed -lm -lpthread -ldl -lrt -lc; do
+            flags+=" -Clink-arg=$argument"
+        done
+        RUSTC=/usr/bin/rustc RUSTFLAGS=$flags CARGO_TARGET_DIR=target/thread \
+            cargo test --release -Zbuild-std "${tested[@]}"
         ;;
     *)
         echo "no sanitizer $sanitizer: address or thread" >&2
         exit 2
         ;;
     esac
+    echo "sanitizer: $sanitizer, no finding"
 done
 exit $absent
