@@ -15,7 +15,8 @@ export ASAN_OPTIONS=detect_leaks=0
 export PROPTEST_CASES=${PROPTEST_CASES:-300}
 
 tested=(--target "$target" -p hitgate-ring -p hitgate-host --lib --tests)
-runtime=$(rustc --print target-libdir)/librustc-stable_rt.tsan.a
+libdir=$(rustc --print target-libdir)
+runtime=$libdir/librustc-stable_rt.tsan.a
 
 absent=0
 for sanitizer in ${@:-address thread}; do
@@ -30,7 +31,9 @@ for sanitizer in ${@:-address thread}; do
             continue
         fi
         flags="-Zsanitizer=thread -Zexternal-clangrt"
-        for argument in -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -Wl,--no-as-needed -lm -lpthread -ldl -lrt -lc; do
+        # With the toolchain's own linker: GNU ld does not resolve the runtime's versioned symbols.
+        for argument in -fuse-ld=lld "-B$libdir/../bin/gcc-ld" \
+            -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -Wl,--no-as-needed -lm -lpthread -ldl -lrt -lc; do
             flags+=" -Clink-arg=$argument"
         done
         RUSTC=/usr/bin/rustc RUSTFLAGS=$flags CARGO_TARGET_DIR=target/thread \
