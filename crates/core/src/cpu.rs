@@ -134,6 +134,23 @@ impl<'m> Cpu<'m> {
         self.map
     }
 
+    /// The logits of a map that is prepared already: [`Input::bytes`](crate::net::Input::bytes) levels,
+    /// channels last, row after row.
+    ///
+    /// # Errors
+    /// [`Fault::Backend`] where the map has another length.
+    pub fn logits(&mut self, map: &[u8]) -> Result<[i32; 3], Fault> {
+        (self.plan.infer(&mut self.arena, map)).map_err(|_| Fault::Backend)
+    }
+
+    /// The score of such a map.
+    ///
+    /// # Errors
+    /// Those of [`Cpu::logits`].
+    pub fn score_prepared(&mut self, map: &[u8]) -> Result<Score, Fault> {
+        Ok(Score::from_logits(self.logits(map)?, self.scale))
+    }
+
     fn score_one(&mut self, frame: &Frame<'_>, now_ns: &impl Fn() -> u64) -> Scored {
         let started = now_ns();
         let module = usize::from(frame.header.module_id);

@@ -103,11 +103,11 @@ pub mod pulse_kind {
 pub const NO_CELL: u16 = 0xFFFF;
 
 macro_rules! wire_struct {
-    ($(#[$meta:meta])* $name:ident, $len:expr, { $($(#[$doc:meta])* $offset:literal $field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* $name:ident, $len:expr, { $($(#[doc = $doc:literal])* $offset:literal $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
         #[repr(C, align(8))]
-        pub struct $name { $($(#[$doc])* pub $field: $type,)* }
+        pub struct $name { $($(#[doc = $doc])* pub $field: $type,)* }
 
         const _: () = assert!(size_of::<$name>() == $len);
         $(const _: () = assert!(offset_of!($name, $field) == $offset);)*
@@ -116,6 +116,8 @@ macro_rules! wire_struct {
             /// Offset, type and name of each field.
             pub const FIELDS: &'static [(usize, &'static str, &'static str)] =
                 &[$((offset_of!($name, $field), stringify!($type), stringify!($field)),)*];
+            /// What each field says, for the header that C programs read.
+            pub const MEANINGS: &'static [&'static str] = &[$(concat!($($doc),*),)*];
 
             /// The fields of `bytes`, little endian.
             pub fn from_bytes(bytes: &[u8; $len]) -> Self {

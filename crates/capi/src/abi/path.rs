@@ -1,0 +1,167 @@
+//! The path over a ring in the caller's memory.
+
+use hitgate_ring::{Layout, Lent};
+use spin::Mutex;
+
+use super::callbacks::Callbacks;
+use super::guard;
+use super::handle::{Handle, handle};
+use super::memory::{Room, Size};
+use super::pointer::{Out, versioned};
+use super::ring::{attach, refused};
+use crate::engine::Engine;
+use crate::path::{Path, give_back, places};
+use crate::status::Status;
+use crate::types::{Counters, Judged, Memory, Node};
+
+/// The memory that a path over the ring in `mapping` needs.
+///
+/// # Safety
+/// `mapping` may be read for `mapping_len` bytes, `memory` written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_memory(
+    mapping: *mut u8,
+    mapping_len: usize,
+    memory: *mut Memory,
+) -> Status {
+    guard(|| {
+        // SAFETY: *writable*.
+        let memory = unsafe { Out::new(memory) }?;
+        // SAFETY: *mapped*; this region becomes no end.
+        let region = unsafe { attach(mapping, mapping_len) }?;
+        memory.set(size(region.layout())?.memory());
+        Ok(())
+    })
+}
+
+/// Becomes the reading end of the ring in `mapping`, judging by `engine`, and goes on where an earlier reader
+/// stopped. `node` may go after the call; what it points to may not.
+///
+/// # Safety
+/// `mapping` may be read and written for `mapping_len` bytes, and `memory` for `bytes`, until the last call
+/// with the path; the ring has no other reader. `engine` is from `hitgate_engine_init` and outlives the path.
+/// `node` may be read, and its functions called.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_init(
+    mapping: *mut u8,
+    mapping_len: usize,
+    engine: *const Engine,
+    node: *const Node,
+    memory: *mut u8,
+    bytes: usize,
+    path: *mut *mut Path,
+) -> Status {
+    guard(|| {
+        // SAFETY: *writable*.
+        let path = unsafe { Out::new(path) }?;
+        // SAFETY: *given*.
+        let engine = unsafe { handle(engine) }?;
+        // SAFETY: *readable*.
+        let node = unsafe { versioned(node) }?;
+        // SAFETY: *callable*, as this function demands.
+        let callbacks = unsafe { Callbacks::new(node) };
+        // SAFETY: *mapped*.
+        let region = unsafe { attach(mapping, mapping_len) }?;
+        let layout = *region.layout();
+        // SAFETY: *given*.
+        let mut room = unsafe { Room::new(memory, bytes, size(&layout)?) }?;
+        let hooks = &*room.value(callbacks)?;
+        let lendings = &*room.values(places(&layout), || Ok(Mutex::new(None)))?;
+        let mut reader = region.into_reader().map_err(refused)?;
+        if callbacks.has_cache_hooks() {
+            reader = reader.with_cache_hooks(hooks);
+        }
+        let made = Path::new(reader, engine, lendings, callbacks)?;
+        path.set(room.value(Handle::new(made, lendings))?.open());
+        Ok(())
+    })
+}
+
+/// Judges one frame and commits its record to the ring. A kept frame's slot is the caller's until
+/// `hitgate_path_return`; a dropped one went back. HITGATE_STATUS_EMPTY where no frame is there, or half the slots
+/// are out; HITGATE_STATUS_END where none will come.
+///
+/// # Safety
+/// `path` is from `hitgate_path_init`; `judged` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_step(path: *const Path, judged: *mut Judged) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let path = unsafe { handle(path) }?;
+        // SAFETY: *writable*.
+        let judged = unsafe { Out::new(judged) }?;
+        judged.set(path.enter()?.step()?);
+        Ok(())
+    })
+}
+
+/// Gives a kept frame's slot back, by `seq` of its record: in any order, on any thread, also while another
+/// one steps.
+///
+/// # Safety
+/// `path` is from `hitgate_path_init`. Nobody reads the slot any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_return(path: *const Path, seq: u64) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let path = unsafe { handle(path) }?;
+        give_back(path.shared, seq)
+    })
+}
+
+/// Tells the writer's side that this end is alive, in ms of the host's monotonic clock, wrapping.
+///
+/// # Safety
+/// `path` is from `hitgate_path_init`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_heartbeat(path: *const Path, now_ms: u32) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let path = unsafe { handle(path) }?;
+        path.enter()?.heartbeat(now_ms);
+        Ok(())
+    })
+}
+
+/// The books of the ring, those that an earlier reader left included.
+///
+/// # Safety
+/// `path` is from `hitgate_path_init`; `counters` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_counters(
+    path: *const Path,
+    counters: *mut Counters,
+) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let path = unsafe { handle(path) }?;
+        // SAFETY: *writable*.
+        let counters = unsafe { Out::new(counters) }?;
+        counters.set(path.enter()?.counters());
+        Ok(())
+    })
+}
+
+/// Stops in good order. The path is no handle any more; slots that are still out are read again by the
+/// next reader.
+///
+/// # Safety
+/// `path` is from `hitgate_path_init`, and no call with it is at work.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_close(path: *const Path) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let path = unsafe { handle(path) }?;
+        path.enter()?.close();
+        path.close();
+        Ok(())
+    })
+}
+
+/// In the order in which `hitgate_path_init` takes it.
+fn size(layout: &Layout) -> Result<Size, Status> {
+    Size::default()
+        .and::<Callbacks>(1)?
+        .and::<Mutex<Option<Lent<'static>>>>(places(layout))?
+        .and::<Handle<Path>>(1)
+}
