@@ -854,7 +854,7 @@ const char *hitgate_status_text(uint32_t status);
  * The caller's part:
  * `model` may be read for `model_len` bytes, `info` written.
  */
-hitgate_status hitgate_model_info(const uint8_t *model, size_t model_len, hitgate_model_info *info);
+hitgate_status hitgate_model_inspect(const uint8_t *model, size_t model_len, hitgate_model_info *info);
 
 /**
  * The header of a frame of `rows` by `columns` pixels whose payload follows it at once. Fields that say
@@ -974,7 +974,7 @@ hitgate_status hitgate_ring_create(uint8_t *mapping,
  * The caller's part:
  * `mapping` may be read for `mapping_len` bytes, `state` written.
  */
-hitgate_status hitgate_ring_state(uint8_t *mapping, size_t mapping_len, hitgate_ring_state *state);
+hitgate_status hitgate_ring_inspect(uint8_t *mapping, size_t mapping_len, hitgate_ring_state *state);
 
 /**
  * Puts `owner` in place of `expected` as the process that has an end of the ring (HITGATE_RING_WRITER or

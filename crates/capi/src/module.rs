@@ -34,9 +34,7 @@ pub fn preparation<'m>(
     pixels(module)?;
     let Module { columns, rows, .. } = *module;
     let code = u8::try_from(module.pixel_type).ok();
-    let pixel_type = code
-        .and_then(PixelType::from_code)
-        .ok_or(Status::Module)?;
+    let pixel_type = code.and_then(PixelType::from_code).ok_or(Status::Module)?;
     if !corrections.is_empty() && pixel_type != PixelType::U16 {
         return Err(Status::Module);
     }
@@ -67,7 +65,9 @@ fn window(module: &Module, input: u32) -> Result<Window, Status> {
     let on = |at: i32, side: u32| u32::try_from(at).is_ok_and(|at| at < side);
     match module.radius {
         0 => Ok(Window::whole(columns, rows, input)),
-        radius if radius < LARGEST_RADIUS && on(module.beam_x, columns) && on(module.beam_y, rows) => {
+        radius
+            if radius < LARGEST_RADIUS && on(module.beam_x, columns) && on(module.beam_y, rows) =>
+        {
             Ok(Window::disc(module.beam_x, module.beam_y, radius, input))
         }
         _ => Err(Status::Module),

@@ -5,9 +5,11 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use cbindgen::{Builder, Config, DocumentationStyle, EnumConfig, ExportConfig, Language, RenameRule, Style};
-use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, NO_CELL, PixelType, VERSION};
+use cbindgen::{
+    Builder, Config, DocumentationStyle, EnumConfig, ExportConfig, Language, RenameRule, Style,
+};
 use hitgate_core::frame::{Fault, flags, pulse_kind};
+use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, NO_CELL, PixelType, VERSION};
 use hitgate_core::link::{NO_CLASS, NOT_COUNTED, RECORD_VERSION, Record, lost_cause, veto_code};
 use hitgate_core::verdict::{Class, Verdict, reasons};
 
@@ -102,10 +104,15 @@ const LINKS: [(&str, &str); 15] = [
 
 /// A line of documentation as C has it.
 fn plain(text: &str) -> String {
-    let linked = LINKS.iter().fold(text.trim().to_string(), |text, (rust, c)| {
-        text.replace(&format!("[`{rust}`]"), c)
-    });
-    assert!(!linked.contains("[`"), "a link that C does not know: {linked}");
+    let linked = LINKS
+        .iter()
+        .fold(text.trim().to_string(), |text, (rust, c)| {
+            text.replace(&format!("[`{rust}`]"), c)
+        });
+    assert!(
+        !linked.contains("[`"),
+        "a link that C does not know: {linked}"
+    );
     linked.replace('`', "").replace("2¹⁶", "65536")
 }
 
@@ -189,7 +196,12 @@ fn of_core() -> String {
     define(out, "HEADER_LEN", HEADER_LEN as u32, "Bytes of a header.");
     define(out, "HEADER_MAGIC", MAGIC, "XHF1.");
     define(out, "HEADER_VERSION", VERSION.into(), "");
-    define(out, "NO_CELL", NO_CELL.into(), "cell_id where there is no storage cell.");
+    define(
+        out,
+        "NO_CELL",
+        NO_CELL.into(),
+        "cell_id where there is no storage cell.",
+    );
     for (name, pixel_type) in [
         ("U8", PixelType::U8),
         ("U16", PixelType::U16),
@@ -203,7 +215,11 @@ fn of_core() -> String {
     defines!(out, "FLAG_", flags: METADATA_AFTER COMPRESSED ASSEMBLED KEEP_RAW CALIBRATION TEST_PATTERN PAYLOAD_CRC PREPARED);
     writeln!(out, "\n/* pulse_kind of a header. */").unwrap();
     defines!(out, "PULSE_", pulse_kind: NONE LCLS EUXFEL_TRAIN SLS_U64 SLS_F64 SERIES);
-    writeln!(out, "\n/* verdict of a record; numbers are never given out again. */").unwrap();
+    writeln!(
+        out,
+        "\n/* verdict of a record; numbers are never given out again. */"
+    )
+    .unwrap();
     for verdict in Verdict::ALL.into_iter().chain([Verdict::Lost]) {
         let name = format!("VERDICT_{}", screaming(&format!("{verdict:?}")));
         define(out, &name, verdict as u32, "");
@@ -224,7 +240,11 @@ fn of_core() -> String {
     writeln!(out, "\n/* veto of a record; spots of a lost one. */").unwrap();
     defines!(out, "VETO_", veto_code: NONE REGULAR GOLDEN);
     defines!(out, "LOST_", lost_cause: SOURCE LAPPED LINK);
-    writeln!(out, "\n/* Bits of a record's reasons: everything that was true, not only what decided. */").unwrap();
+    writeln!(
+        out,
+        "\n/* Bits of a record's reasons: everything that was true, not only what decided. */"
+    )
+    .unwrap();
     defines!(out, "REASON_", reasons: EXTERNAL_KEEP KEEP_RAW CALIBRATION TEST_PATTERN VETO LATE PARTIAL SCORE SAMPLE);
     writeln!(out, "\n/* Faults, which are reasons too. */").unwrap();
     for fault in Fault::ALL {

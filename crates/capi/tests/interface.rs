@@ -9,7 +9,6 @@ mod common;
 use common::*;
 use std::ffi::{CStr, c_void};
 
-
 use hitgate::abi::*;
 use hitgate::status::Status;
 use hitgate::types::*;
@@ -25,7 +24,9 @@ fn judge(engine: *const hitgate::engine::Engine, frame: &[u8], external: u32) ->
     let mut score = Score::default();
     let scored = unsafe { hitgate_engine_score(engine, frame.as_ptr(), frame.len(), &mut score) };
     assert_eq!(scored, Status::Ok);
-    let header = frame.first_chunk().map_or(FrameHeader::default(), FrameHeader::from_bytes);
+    let header = frame
+        .first_chunk()
+        .map_or(FrameHeader::default(), FrameHeader::from_bytes);
     let mut record = Record::default();
     let decided =
         unsafe { hitgate_engine_decide(engine, &header, &score, external, 0, &mut record) };
@@ -73,21 +74,43 @@ fn engine_and_path_say_what_core_says() {
         assert_eq!(put(writer, &frame), Status::Ok);
         let mut judged = judged();
         assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Ok);
-        let alike = |record: Record| Record { seq: 0, model: 0, config: 0, crc: 0, ..record };
+        let alike = |record: Record| Record {
+            seq: 0,
+            model: 0,
+            config: 0,
+            crc: 0,
+            ..record
+        };
         assert_eq!(alike(judged.record), alike(expected), "frame {number}");
         assert_eq!(judged.slot.is_null(), !expected.verdict().keeps());
         if !judged.slot.is_null() {
             let slot = unsafe { std::slice::from_raw_parts(judged.slot, judged.slot_len) };
             assert_eq!(slot[128..frame.len()], frame[128..]);
-            assert_eq!(unsafe { hitgate_path_return(path, judged.record.seq) }, Status::Ok);
-            assert_eq!(unsafe { hitgate_path_return(path, judged.record.seq) }, Status::NoSlot);
+            assert_eq!(
+                unsafe { hitgate_path_return(path, judged.record.seq) },
+                Status::Ok
+            );
+            assert_eq!(
+                unsafe { hitgate_path_return(path, judged.record.seq) },
+                Status::NoSlot
+            );
         }
-        assert_eq!(alike(judge(engine, &frame, 0)), alike(expected), "frame {number}");
+        assert_eq!(
+            alike(judge(engine, &frame, 0)),
+            alike(expected),
+            "frame {number}"
+        );
     }
 
     let (mut of_path, mut of_engine) = (Counters::default(), Counters::default());
-    assert_eq!(unsafe { hitgate_path_counters(path, &mut of_path) }, Status::Ok);
-    assert_eq!(unsafe { hitgate_engine_counters(engine, &mut of_engine) }, Status::Ok);
+    assert_eq!(
+        unsafe { hitgate_path_counters(path, &mut of_path) },
+        Status::Ok
+    );
+    assert_eq!(
+        unsafe { hitgate_engine_counters(engine, &mut of_engine) },
+        Status::Ok
+    );
     assert_eq!(of_path, of_engine);
     assert_eq!((of_path.received, of_path.expected), (20, 20));
     assert_eq!(of_path.verdicts.iter().sum::<u64>(), 20);
@@ -107,9 +130,8 @@ fn a_prepared_map_has_the_golden_score() {
     let found = (score.p_hit, score.p_maybe, score.p_miss, score.fault);
     let expected = golden.score;
     assert_eq!(found, (expected.hit, expected.maybe, expected.miss, 0));
-    let short = unsafe {
-        hitgate_engine_score_prepared(engine, map.as_ptr(), map.len() - 1, &mut score)
-    };
+    let short =
+        unsafe { hitgate_engine_score_prepared(engine, map.as_ptr(), map.len() - 1, &mut score) };
     assert_eq!(short, Status::Argument);
 }
 
@@ -117,7 +139,7 @@ fn a_prepared_map_has_the_golden_score() {
 fn a_model_file_says_what_the_model_says() {
     let model = Model::parse(MODEL).unwrap();
     let mut info = ModelInfo::default();
-    let told = unsafe { hitgate_model_info(MODEL.as_ptr(), MODEL.len(), &mut info) };
+    let told = unsafe { hitgate_model_inspect(MODEL.as_ptr(), MODEL.len(), &mut info) };
     assert_eq!(told, Status::Ok);
     assert_eq!(
         (info.input_size, info.channels, info.threshold),
@@ -148,8 +170,14 @@ fn a_veto_drops_and_a_veto_of_an_unreadable_frame_does_not() {
     let modules = [module()];
     let engine = engine(&config(&modules)).unwrap();
     let good = frame(1);
-    assert_eq!(judge(engine, &good, EXTERNAL_VETO).verdict(), Verdict::DropVeto);
-    assert_eq!(judge(engine, &good, EXTERNAL_KEEP).verdict(), Verdict::KeepForced);
+    assert_eq!(
+        judge(engine, &good, EXTERNAL_VETO).verdict(),
+        Verdict::DropVeto
+    );
+    assert_eq!(
+        judge(engine, &good, EXTERNAL_KEEP).verdict(),
+        Verdict::KeepForced
+    );
     let mut torn = good.clone();
     torn[20] ^= 1;
     let record = judge(engine, &torn, EXTERNAL_VETO);
@@ -227,7 +255,10 @@ fn half_the_slots_may_be_out_and_come_back_from_another_thread() {
         }
         status
     };
-    assert_eq!([step(), step(), step()], [Status::Ok, Status::Ok, Status::Empty]);
+    assert_eq!(
+        [step(), step(), step()],
+        [Status::Ok, Status::Ok, Status::Empty]
+    );
     let at = path as usize;
     for seq in [seqs[1], seqs[0]] {
         let back = std::thread::spawn(move || unsafe {
@@ -239,7 +270,10 @@ fn half_the_slots_may_be_out_and_come_back_from_another_thread() {
     for _ in 0..2 {
         assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Ok);
     }
-    assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Empty);
+    assert_eq!(
+        unsafe { hitgate_path_step(path, &mut judged) },
+        Status::Empty
+    );
     assert_eq!(unsafe { hitgate_writer_lose(writer, 3) }, Status::Ok);
     assert_eq!(unsafe { hitgate_writer_heartbeat(writer, 11) }, Status::Ok);
     assert_eq!(unsafe { hitgate_path_heartbeat(path, 12) }, Status::Ok);
@@ -248,13 +282,27 @@ fn half_the_slots_may_be_out_and_come_back_from_another_thread() {
     assert_eq!(unsafe { hitgate_path_close(path) }, Status::Ok);
 
     let mut state = RingState::default();
-    assert_eq!(unsafe { hitgate_ring_state(mapping, bytes, &mut state) }, Status::Ok);
+    assert_eq!(
+        unsafe { hitgate_ring_inspect(mapping, bytes, &mut state) },
+        Status::Ok
+    );
     let heartbeats = (state.writer_heartbeat_ms, state.reader_heartbeat_ms);
-    let counts = (state.produced, state.taken, state.returned, state.lost_at_source);
-    assert_eq!((state.writer_state, state.reader_state, heartbeats), (2, 2, (11, 12)));
+    let counts = (
+        state.produced,
+        state.taken,
+        state.returned,
+        state.lost_at_source,
+    );
+    assert_eq!(
+        (state.writer_state, state.reader_state, heartbeats),
+        (2, 2, (11, 12))
+    );
     assert_eq!((counts, state.session), ((4, 4, 2, 3), 7));
     // Neither is a handle any more.
-    assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Handle);
+    assert_eq!(
+        unsafe { hitgate_path_step(path, &mut judged) },
+        Status::Handle
+    );
     assert_eq!(unsafe { hitgate_writer_close(writer) }, Status::Handle);
 }
 
@@ -264,9 +312,15 @@ fn an_end_has_one_owner() {
     let claim = |expected, owner| unsafe {
         hitgate_ring_claim(mapping, bytes, RING_READER, expected, owner)
     };
-    assert_eq!([claim(0, 12), claim(0, 13), claim(12, 13)], [Status::Ok, Status::InUse, Status::Ok]);
+    assert_eq!(
+        [claim(0, 12), claim(0, 13), claim(12, 13)],
+        [Status::Ok, Status::InUse, Status::Ok]
+    );
     let mut state = RingState::default();
-    assert_eq!(unsafe { hitgate_ring_state(mapping, bytes, &mut state) }, Status::Ok);
+    assert_eq!(
+        unsafe { hitgate_ring_inspect(mapping, bytes, &mut state) },
+        Status::Ok
+    );
     assert_eq!((state.writer_owner, state.reader_owner), (0, 13));
     let neither = unsafe { hitgate_ring_claim(mapping, bytes, 2, 0, 1) };
     assert_eq!(neither, Status::Argument);

@@ -17,8 +17,16 @@ fn library(name: &str) -> PathBuf {
 
 /// Names that `nm` finds defined and visible.
 fn exported(of: &Path, options: &[&str]) -> BTreeSet<String> {
-    let output = Command::new("nm").args(options).arg(of).output().expect("nm, of binutils");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("nm")
+        .args(options)
+        .arg(of)
+        .output()
+        .expect("nm, of binutils");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines()
         .filter_map(|line| line.split_whitespace().nth(2))
@@ -36,7 +44,10 @@ fn the_shared_library_exports_the_list_and_nothing_else() {
 fn the_static_library_has_the_list() {
     let found = exported(&library("libhitgate.a"), &["-g", "--defined-only"]);
     let ours = |name: &&String| name.starts_with("hitgate_");
-    assert_eq!(found.iter().filter(ours).cloned().collect::<BTreeSet<_>>(), listed());
+    assert_eq!(
+        found.iter().filter(ours).cloned().collect::<BTreeSet<_>>(),
+        listed()
+    );
 }
 
 #[test]

@@ -295,14 +295,13 @@ impl Given {
                 Ok((pointed.correction(maps)?, pointed.maps(maps)?))
             })
         });
-        let mut corrections: &'static [Correction<'static>] =
-            room.values(self.cells()?, || {
-                let (correction, maps) = cells.next().ok_or(Status::Argument)??;
-                for word in maps.into_iter().flatten() {
-                    config.update(&word.to_le_bytes());
-                }
-                Ok(correction)
-            })?;
+        let mut corrections: &'static [Correction<'static>] = room.values(self.cells()?, || {
+            let (correction, maps) = cells.next().ok_or(Status::Argument)??;
+            for word in maps.into_iter().flatten() {
+                config.update(&word.to_le_bytes());
+            }
+            Ok(correction)
+        })?;
         let mut modules = self.modules.iter();
         let preparations = room.values(self.modules.len(), || {
             let module = modules.next().ok_or(Status::Argument)?;

@@ -30,7 +30,7 @@ pub extern "C" fn hitgate_status_text(status: u32) -> *const c_char {
 /// # Safety
 /// `model` may be read for `model_len` bytes, `info` written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hitgate_model_info(
+pub unsafe extern "C" fn hitgate_model_inspect(
     model: *const u8,
     model_len: usize,
     info: *mut ModelInfo,

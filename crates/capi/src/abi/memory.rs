@@ -18,7 +18,9 @@ impl Size {
         const { assert!(align_of::<T>() <= ALIGN) };
         let start = self.0.checked_next_multiple_of(align_of::<T>());
         let bytes = count.checked_mul(size_of::<T>());
-        let end = start.zip(bytes).and_then(|(start, bytes)| start.checked_add(bytes));
+        let end = start
+            .zip(bytes)
+            .and_then(|(start, bytes)| start.checked_add(bytes));
         end.map(Size).ok_or(Status::Argument)
     }
 

@@ -62,7 +62,7 @@ pub unsafe extern "C" fn hitgate_ring_create(
 /// # Safety
 /// `mapping` may be read for `mapping_len` bytes, `state` written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hitgate_ring_state(
+pub unsafe extern "C" fn hitgate_ring_inspect(
     mapping: *mut u8,
     mapping_len: usize,
     state: *mut RingState,

@@ -121,9 +121,8 @@ pub fn writer(mapping: *mut u8, bytes: usize) -> *mut hitgate::writer::Writer {
     assert_eq!(unsafe { hitgate_writer_memory(&mut memory) }, Status::Ok);
     let given = Box::leak(Box::new(Aligned::new(memory.bytes)));
     let mut writer = null_mut();
-    let made = unsafe {
-        hitgate_writer_init(mapping, bytes, given.start(), memory.bytes, &mut writer)
-    };
+    let made =
+        unsafe { hitgate_writer_init(mapping, bytes, given.start(), memory.bytes, &mut writer) };
     assert_eq!(made, Status::Ok);
     writer
 }
@@ -178,7 +177,10 @@ pub fn put(writer: *mut hitgate::writer::Writer, frame: &[u8]) -> Status {
     }
     let payload = &frame[HEADER_LEN..];
     assert!(payload.len() <= slot.payload_room);
-    unsafe { slot.payload.copy_from_nonoverlapping(payload.as_ptr(), payload.len()) };
+    unsafe {
+        slot.payload
+            .copy_from_nonoverlapping(payload.as_ptr(), payload.len())
+    };
     let header = FrameHeader::from_bytes(frame.first_chunk().unwrap());
     unsafe { hitgate_writer_commit(writer, &header) }
 }

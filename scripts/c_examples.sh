@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# The three examples of the C interface (crates/capi/examples/c): built with all warnings as errors under the address
+# and undefined-behaviour sanitizers, by gcc and by clang where it is there, and run. What they decide must be what
+# `hitgate screen` decides of the same frames.
+#   scripts/c_examples.sh             builds, runs, compares
+#   scripts/c_examples.sh --install   installs gcc and g++ on Debian (as root)
+# It ends with 3 where there is no compiler.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+frames=40
+slots=8
+
+case ${1-} in
+"") ;;
+--install)
+    apt-get update -q
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends gcc g++ libc6-dev
+    exit
+    ;;
+*)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
+
+fail() {
+    echo "c_examples.sh: $1" >&2
+    exit 1
+}
+
+pairs=()
+for pair in "gcc g++" "clang clang++"; do
+    command -v "${pair% *}" >/dev/null && command -v "${pair#* }" >/dev/null && pairs+=("$pair")
+done
+if [ ${#pairs[@]} = 0 ]; then
+    echo "c_examples.sh: there is neither gcc with g++ nor clang; on Debian scripts/c_examples.sh --install installs them" >&2
+    exit 3
+fi
+
+cargo build --release -p hitgate-capi -p hitgate
+target=${CARGO_TARGET_DIR:-target}/release
+model=models/mobilenet-v1-025-224/model.hgm
+geometry=(--wavelength 1.0 --distance 120 --pixel 0.172 --beam-center 250.5,260.5)
+work=$(mktemp -d)
+ring=$(mktemp -u -p /dev/shm hitgate-c-examples.XXXXXX)
+trap 'rm -rf "$work" "$ring" "$ring.json"' EXIT
+
+# `class keep reason p_hit p_maybe p_miss` of each line of JSON, as `print_record` of the examples has them.
+verdicts() {
+    awk '
+        function value(key, text) {
+            if (!match($0, "\"" key "\":\"?[^\",}]*")) return ""
+            text = substr($0, RSTART, RLENGTH)
+            sub(/^"[a-z_]*":"?/, "", text)
+            return text
+        }
+        function p(key) { return sprintf("%.5f", value(key)) }
+        {
+            keep = value("keep") value("verdict")
+            sub(/^keep$/, "true", keep)
+            sub(/^drop$/, "false", keep)
+            print value("class"), keep, value("reason"), p("p_hit"), p("p_maybe"), p("p_miss")
+        }' "$1"
+}
+
+# The same of what an example printed.
+printed() {
+    awk '$1 == "frame" { print $4, $6, $8, $10, $12, $14 }' "$1"
+}
+
+# $1 times over the lines of file $2, in turn.
+repeated() {
+    awk -v n="$1" '{ line[NR] = $0 } END { for (i = 0; i < n; i++) print line[i % NR + 1] }' "$2"
+}
+
+for pair in "${pairs[@]}"; do
+    c=(${pair% *} -std=c11)
+    cpp=(${pair#* } -std=c++17)
+    options=(-Wall -Wextra -Wpedantic -Werror -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+        -I crates/capi/include)
+    libraries=("$target/libhitgate.a" -lm -lpthread -ldl -lrt)
+    source=crates/capi/examples/c
+    "${c[@]}" "${options[@]}" $source/score.c -o "$work/score" "${libraries[@]}"
+    "${c[@]}" "${options[@]}" $source/run.c -o "$work/run" "${libraries[@]}"
+    "${cpp[@]}" "${options[@]}" $source/device.cpp -o "$work/device" "${libraries[@]}"
+
+    # Frames from memory.
+    "$work/score" $model "$work" >"$work/score.txt"
+    npy=("$work"/frame_{1,2,3,4}.npy)
+    "$target/hitgate" screen "${npy[@]}" "${geometry[@]}" >"$work/screen.jsonl"
+    verdicts "$work/screen.jsonl" >"$work/screen"
+    diff "$work/screen" <(printed "$work/score.txt") || fail "score decides otherwise than hitgate screen"
+    [ "$(sort -u "$work/screen" | wc -l)" = 4 ] || fail "the four frames are judged alike: nothing is shown"
+
+    # A ring that hitgate feed fills.
+    "$target/hitgate" feed "${npy[@]}" "${geometry[@]}" --frames $frames --slots $slots --ring "$ring" >"$work/feed.txt" &
+    feed=$!
+    while [ ! -e "$ring.json" ]; do
+        kill -0 $feed || fail "hitgate feed did not make its ring"
+        sleep 0.05
+    done
+    "$work/run" $model "$ring" >"$work/run.txt"
+    wait $feed
+    diff <(repeated $frames "$work/screen") <(printed "$work/run.txt") || fail "run decides otherwise than hitgate screen"
+    grep -qx "received $frames expected $frames lost 0" "$work/run.txt" || fail "the books of run do not balance"
+
+    # A ring that the example fills.
+    "$target/hitgate" run --ring "$ring" --records "$work/records.jsonl" --replace >"$work/filter.txt" &
+    filter=$!
+    "$work/device" "$ring" $frames >"$work/device.txt"
+    wait $filter
+    verdicts "$work/records.jsonl" >"$work/records"
+    # The first of the device's frames is number 1, as the first of the four is; those after the fourth are new.
+    diff "$work/screen" <(head -n 4 "$work/records") || fail "hitgate run decides otherwise of the device's frames"
+    [ "$(wc -l <"$work/records")" = $frames ] || fail "hitgate run did not judge every frame of the device"
+    grep -q "^produced $frames taken $frames " "$work/device.txt" || fail "the device's frames were not all taken"
+    echo "c_examples: ${pair% *}: score, run and device decide what hitgate screen decides"
+done
