@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The three examples of the C interface (crates/capi/examples/c): built with all warnings as errors under the address
+# The examples of the C interface (crates/capi/examples/c): built with all warnings as errors under the address
 # and undefined-behaviour sanitizers, by gcc and by clang where it is there, and run. What they decide must be what
 # `hitgate screen` decides of the same frames.
 #   scripts/c_examples.sh             builds, runs, compares
@@ -82,7 +82,11 @@ for pair in "${pairs[@]}"; do
     source=crates/capi/examples/c
     "${c[@]}" "${options[@]}" $source/score.c -o "$work/score" "${libraries[@]}"
     "${c[@]}" "${options[@]}" $source/run.c -o "$work/run" "${libraries[@]}"
+    "${c[@]}" "${options[@]}" $source/memory.c -o "$work/memory" "${libraries[@]}"
     "${cpp[@]}" "${options[@]}" $source/device.cpp -o "$work/device" "${libraries[@]}"
+
+    # It ends with 1 where a call fails, or takes no stack.
+    "$work/memory" $model >"$work/memory.txt" || fail "memory does not end well"
 
     # Frames from memory.
     "$work/score" $model "$work" >"$work/score.txt"

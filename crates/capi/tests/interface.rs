@@ -8,6 +8,8 @@ mod common;
 
 use common::*;
 use std::ffi::{CStr, c_void};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hitgate::abi::*;
 use hitgate::status::Status;
@@ -418,7 +420,73 @@ fn versions_and_texts() {
     }
 }
 
-/// The interface has no pointer to a policy; this one stands for the threshold of the model.
+/// A function that calls the path that is calling it, and tells what that answered.
+extern "C" fn reenters(context: *mut c_void, _: *const FrameHeader) -> u32 {
+    let (path, answer) = unsafe { *context.cast::<(*mut hitgate::path::Path, *mut Status)>() };
+    unsafe { *answer = hitgate_path_counters(path, &mut Counters::default()) };
+    EXTERNAL_NONE
+}
+
+#[test]
+fn a_handle_lets_one_call_in_at_a_time() {
+    let modules = [module()];
+    let engine = engine(&config(&modules)).unwrap();
+    let (mapping, bytes) = ring(4);
+    let writer = writer(mapping, bytes);
+    let mut answer = Status::Ok;
+    let mut asked = (null_mut::<hitgate::path::Path>(), &raw mut answer);
+    let context = &raw mut asked;
+    let node = Node {
+        context: context.cast(),
+        external: Some(reenters),
+        ..STILL
+    };
+    let path = path(mapping, bytes, engine, &node);
+    unsafe { (*context).0 = path };
+    assert_eq!(put(writer, &frame(1)), Status::Ok);
+    let mut judged = judged();
+    assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Ok);
+    assert_eq!(answer, Status::Busy);
+    let after = unsafe { hitgate_path_counters(path, &mut Counters::default()) };
+    assert_eq!(after, Status::Ok);
+}
+
+static READS: AtomicUsize = AtomicUsize::new(0);
+static RELEASES: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn before(_: *mut c_void, _: usize, len: usize) {
+    READS.fetch_add(usize::from(len > 128), Ordering::Relaxed);
+}
+
+extern "C" fn after(_: *mut c_void, _: usize, len: usize) {
+    RELEASES.fetch_add(usize::from(len > 128), Ordering::Relaxed);
+}
+
+#[test]
+fn cache_hooks_are_called_for_each_slot_that_is_read_and_given_back() {
+    let modules = [module()];
+    let config = EngineConfig {
+        threshold: 0,
+        ..config(&modules)
+    };
+    let engine = engine(&config).unwrap();
+    let (mapping, bytes) = ring(4);
+    let writer = writer(mapping, bytes);
+    let node = Node {
+        before_cpu_read: Some(before),
+        after_cpu_read: Some(after),
+        ..STILL
+    };
+    let path = path(mapping, bytes, engine, &node);
+    assert_eq!(put(writer, &frame(1)), Status::Ok);
+    let mut judged = judged();
+    assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Ok);
+    let counted = || [&READS, &RELEASES].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(counted(), [1, 0]);
+    let back = unsafe { hitgate_path_return(path, judged.record.seq) };
+    assert_eq!((back, counted()), (Status::Ok, [1, 1]));
+}
+
 #[test]
 fn the_models_threshold_is_taken_where_it_is_asked_for() {
     let model = Model::parse(MODEL).unwrap();

@@ -2,7 +2,7 @@
 
 use half::slice::HalfBitsSliceExt;
 use hitgate_core::correct::{Correction, STAGES};
-use hitgate_core::cpu::{Buffers, Cpu, Needs};
+use hitgate_core::cpu::{Buffers, Cpu, CpuError, Needs};
 use hitgate_core::frame::FrameHeader;
 use hitgate_core::link::{Identity, Record};
 use hitgate_core::net::{Input, Model};
@@ -81,7 +81,11 @@ pub unsafe extern "C" fn hitgate_engine_init(
             map: room.zeros(needs.map)?,
             scratch: room.zeros(needs.scratch)?,
         };
-        let cpu = Cpu::new(&model, level, preparations, buffers).map_err(|_| Status::Module)?;
+        let cpu = Cpu::new(&model, level, preparations, buffers).map_err(|error| match error {
+            CpuError::Memory => Status::Memory,
+            // The preparations are made as the model asks: its channels are not those of its reduction.
+            CpuError::Preparation(_) => Status::Model,
+        })?;
         let made = Engine::new(&model, cpu, policy, identity)?;
         let made = room.value(Handle::new(made, ()))?;
         engine.set(made.open());

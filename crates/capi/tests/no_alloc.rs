@@ -1,0 +1,87 @@
+//! No call of the interface allocates or frees, from asking for memory on.
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the tests play a C program, which promises nothing in writing"
+)]
+
+mod common;
+
+use common::*;
+use std::ptr::null_mut;
+
+use hitgate::abi::*;
+use hitgate::status::Status;
+use hitgate::types::*;
+use hitgate_core::frame::FrameHeader;
+use hitgate_core::link::Record;
+use hitgate_testkit::alloc::{Counting, Counts, count, prove_installed};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_thousand_frames_and_all_that_comes_before_allocate_nothing() {
+    let modules = [module()];
+    let config = config(&modules);
+    let needed = memory_of(&config).unwrap().bytes;
+    let mut memory = Aligned::new(needed);
+    let start = memory.start();
+    let (mapping, bytes) = ring(4);
+    let mut asked = Memory::default();
+    assert_eq!(
+        unsafe { hitgate_path_memory(mapping, bytes, &mut asked) },
+        Status::Ok
+    );
+    let mut path_memory = Aligned::new(asked.bytes);
+    let path_start = path_memory.start();
+    let mut writer_memory = Aligned::new(4096);
+    let writer_start = writer_memory.start();
+    let frames: Vec<_> = (1..=16).map(frame).collect();
+
+    prove_installed();
+    let (judged_frames, counts) = count(|| {
+        let (mut engine, mut path, mut writer) = (null_mut(), null_mut(), null_mut());
+        let made = unsafe {
+            [
+                hitgate_engine_memory(&config, &mut Memory::default()),
+                hitgate_engine_init(&config, start, needed, &mut engine),
+                hitgate_writer_init(mapping, bytes, writer_start, 4096, &mut writer),
+                hitgate_path_init(
+                    mapping,
+                    bytes,
+                    engine,
+                    &STILL,
+                    path_start,
+                    asked.bytes,
+                    &mut path,
+                ),
+            ]
+        };
+        if made != [Status::Ok; 4] {
+            return 0;
+        }
+        let mut judged_frames = 0;
+        for frame in frames.iter().cycle().take(1000) {
+            let header = FrameHeader::from_bytes(frame.first_chunk().unwrap());
+            let (mut score, mut record, mut judged) =
+                (Score::default(), Record::default(), judged());
+            let answers = unsafe {
+                [
+                    hitgate_engine_score(engine, frame.as_ptr(), frame.len(), &mut score),
+                    hitgate_engine_decide(engine, &header, &score, 0, 0, &mut record),
+                    hitgate_engine_counters(engine, &mut Counters::default()),
+                    put(writer, frame),
+                    hitgate_path_step(path, &mut judged),
+                    hitgate_ring_inspect(mapping, bytes, &mut RingState::default()),
+                ]
+            };
+            if !judged.slot.is_null() {
+                unsafe { hitgate_path_return(path, judged.record.seq) };
+            }
+            judged_frames += u32::from(answers == [Status::Ok; 6]);
+        }
+        unsafe { hitgate_path_close(path) };
+        judged_frames
+    });
+    assert_eq!((judged_frames, counts), (1000, Counts::default()));
+}
