@@ -236,10 +236,11 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 #define HITGATE_VERDICT_KEEP_LATE 0x7u
 #define HITGATE_VERDICT_KEEP_PARTIAL 0x8u
 #define HITGATE_VERDICT_KEEP_FAULT 0x9u
+#define HITGATE_VERDICT_KEEP_SHADOW 0xbu
 #define HITGATE_VERDICT_LOST 0xau
 
 /** Whether a frame of this verdict goes on. */
-#define HITGATE_KEEPS(verdict) ((verdict) >= HITGATE_VERDICT_KEEP_HIT && (verdict) <= HITGATE_VERDICT_KEEP_FAULT)
+#define HITGATE_KEEPS(verdict) ((verdict) < 32u && ((0xbf8u >> (verdict)) & 1u))
 
 /* class of a record. */
 #define HITGATE_CLASS_HIT 0x0u
@@ -267,6 +268,8 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 #define HITGATE_REASON_PARTIAL 0x40u
 #define HITGATE_REASON_SCORE 0x80u
 #define HITGATE_REASON_SAMPLE 0x100u
+#define HITGATE_REASON_DISARMED 0x200u
+#define HITGATE_REASON_DOMAIN 0x400u
 
 /* Faults, which are reasons too. */
 /** the slot is too short for a frame header */
@@ -650,7 +653,7 @@ typedef struct {
 
 /**
  * The books, in frames. `expected + repeated = received + lost_source`, and `received` is the sum of
- * `verdicts`.
+ * `verdicts` and `kept_shadow`.
  */
 typedef struct {
   /**
@@ -678,7 +681,7 @@ typedef struct {
    */
   uint64_t classes[3];
   /**
-   * Frames by HITGATE_VERDICT_*, the first being number 1.
+   * Frames by HITGATE_VERDICT_*, from number 1 to number 9.
    */
   uint64_t verdicts[9];
   /**
@@ -686,9 +689,13 @@ typedef struct {
    */
   uint64_t unidentified;
   /**
+   * Frames of HITGATE_VERDICT_KEEP_SHADOW.
+   */
+  uint64_t kept_shadow;
+  /**
    * Zero.
    */
-  uint64_t reserved[3];
+  uint64_t reserved[2];
 } hitgate_counters;
 
 /**

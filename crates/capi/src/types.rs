@@ -125,7 +125,7 @@ pub struct Score {
 }
 
 /// The books, in frames. `expected + repeated = received + lost_source`, and `received` is the sum of
-/// `verdicts`.
+/// `verdicts` and `kept_shadow`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counters {
@@ -141,12 +141,14 @@ pub struct Counters {
     pub lost_link: [u64; 4],
     /// Judged frames: hit, maybe, miss.
     pub classes: [u64; 3],
-    /// Frames by HITGATE_VERDICT_*, the first being number 1.
+    /// Frames by HITGATE_VERDICT_*, from number 1 to number 9.
     pub verdicts: [u64; 9],
     /// Frames whose header could not be believed.
     pub unidentified: u64,
+    /// Frames of HITGATE_VERDICT_KEEP_SHADOW.
+    pub kept_shadow: u64,
     /// Zero.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 2],
 }
 
 /// What both sides of a ring say of themselves. States: 0 never there, 1 open, 2 closed.

@@ -163,11 +163,30 @@ fn define(out: &mut String, name: &str, value: u32, meaning: &str) {
     writeln!(out, "#define HITGATE_{name} {value:#x}u").unwrap();
 }
 
+/// Names of the constants of a module in a source.
+fn constants(source: &str, module: &str) -> Vec<String> {
+    let (_, rest) = source
+        .split_once(&format!("pub mod {module} {{\n"))
+        .expect("the module");
+    let (body, _) = rest.split_once("\n}\n").expect("its end");
+    let names = body
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub const "));
+    let names = names.filter_map(|line| line.split_once(':'));
+    names.map(|(name, _)| name.to_string()).collect()
+}
+
+/// Defines the constants of a module, every one of them.
 macro_rules! defines {
-    ($out:expr, $prefix:literal, $module:ident: $($name:ident)*) => {
+    ($out:expr, $prefix:literal, $source:expr, $module:ident: $($name:ident)*) => {
+        assert_eq!(constants($source, stringify!($module)), [$(stringify!($name)),*]);
         $(define($out, concat!($prefix, stringify!($name)), u32::from($module::$name), "");)*
     };
 }
+
+const FRAME: &str = include_str!("../../core/src/frame.rs");
+const LINK: &str = include_str!("../../core/src/link.rs");
+const VERDICT: &str = include_str!("../../core/src/verdict.rs");
 
 /// Structs and numbers that `hitgate-core` defines.
 fn of_core() -> String {
@@ -212,9 +231,9 @@ fn of_core() -> String {
         define(out, &format!("PIXEL_{name}"), pixel_type as u32, "");
     }
     writeln!(out, "\n/* Bits of a header's flags. */").unwrap();
-    defines!(out, "FLAG_", flags: METADATA_AFTER COMPRESSED ASSEMBLED KEEP_RAW CALIBRATION TEST_PATTERN PAYLOAD_CRC PREPARED);
+    defines!(out, "FLAG_", FRAME, flags: METADATA_AFTER COMPRESSED ASSEMBLED KEEP_RAW CALIBRATION TEST_PATTERN PAYLOAD_CRC PREPARED);
     writeln!(out, "\n/* pulse_kind of a header. */").unwrap();
-    defines!(out, "PULSE_", pulse_kind: NONE LCLS EUXFEL_TRAIN SLS_U64 SLS_F64 SERIES);
+    defines!(out, "PULSE_", FRAME, pulse_kind: NONE LCLS EUXFEL_TRAIN SLS_U64 SLS_F64 SERIES);
     writeln!(
         out,
         "\n/* verdict of a record; numbers are never given out again. */"
@@ -224,9 +243,11 @@ fn of_core() -> String {
         let name = format!("VERDICT_{}", screaming(&format!("{verdict:?}")));
         define(out, &name, verdict as u32, "");
     }
+    let kept = Verdict::ALL.into_iter().filter(|verdict| verdict.keeps());
+    let kept = kept.fold(0_u32, |bits, verdict| bits | 1 << verdict as u32);
     writeln!(
         out,
-        "\n/** Whether a frame of this verdict goes on. */\n#define HITGATE_KEEPS(verdict) ((verdict) >= HITGATE_VERDICT_KEEP_HIT && (verdict) <= HITGATE_VERDICT_KEEP_FAULT)"
+        "\n/** Whether a frame of this verdict goes on. */\n#define HITGATE_KEEPS(verdict) ((verdict) < 32u && (({kept:#x}u >> (verdict)) & 1u))"
     )
     .unwrap();
     writeln!(out, "\n/* class of a record. */").unwrap();
@@ -238,14 +259,14 @@ fn of_core() -> String {
     define(out, "RECORD_VERSION", RECORD_VERSION.into(), "");
     define(out, "SPOTS_NOT_COUNTED", NOT_COUNTED.into(), "");
     writeln!(out, "\n/* veto of a record; spots of a lost one. */").unwrap();
-    defines!(out, "VETO_", veto_code: NONE REGULAR GOLDEN);
-    defines!(out, "LOST_", lost_cause: SOURCE LAPPED LINK);
+    defines!(out, "VETO_", LINK, veto_code: NONE REGULAR GOLDEN);
+    defines!(out, "LOST_", LINK, lost_cause: SOURCE LAPPED LINK);
     writeln!(
         out,
         "\n/* Bits of a record's reasons: everything that was true, not only what decided. */"
     )
     .unwrap();
-    defines!(out, "REASON_", reasons: EXTERNAL_KEEP KEEP_RAW CALIBRATION TEST_PATTERN VETO LATE PARTIAL SCORE SAMPLE);
+    defines!(out, "REASON_", VERDICT, reasons: EXTERNAL_KEEP KEEP_RAW CALIBRATION TEST_PATTERN VETO LATE PARTIAL SCORE SAMPLE DISARMED DOMAIN);
     writeln!(out, "\n/* Faults, which are reasons too. */").unwrap();
     for fault in Fault::ALL {
         let name = format!("FAULT_{}", screaming(&format!("{fault:?}")));

@@ -64,11 +64,11 @@ static inline void detector_frame(uint64_t number, uint16_t *pixels) {
 /* One line a record, in the words of `hitgate screen`. */
 static inline void print_record(const hitgate_record *record) {
     static const char *const classes[3] = {"hit", "maybe", "miss"};
-    static const char *const verdicts[11] = {"",       "miss", "veto",    "hit",   "maybe", "sample",
-                                             "forced", "late", "partial", "fault", "lost"};
+    static const char *const verdicts[12] = {"",     "miss",    "veto",  "hit",  "maybe", "sample", "forced",
+                                             "late", "partial", "fault", "lost", "shadow"};
     printf("frame %llu class %s keep %s reason %s p_hit %.5f p_maybe %.5f p_miss %.5f\n",
            (unsigned long long)record->frame_number, record->frame_class < 3 ? classes[record->frame_class] : "none",
-           HITGATE_KEEPS(record->verdict) ? "true" : "false", record->verdict < 11 ? verdicts[record->verdict] : "?",
+           HITGATE_KEEPS(record->verdict) ? "true" : "false", record->verdict < 12 ? verdicts[record->verdict] : "?",
            record->p_hit / 65536.0, record->p_maybe / 65536.0, record->p_miss / 65536.0);
 }
 
