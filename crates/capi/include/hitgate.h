@@ -322,7 +322,8 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 #define HITGATE_EXTERNAL_NONE 0
 
 /**
- * `external`: keep, whatever the network says. So is any number that is none of the three.
+ * `external`: keep, whatever the network says. In the answer of a node's function so is any number that is
+ * none of the three.
  */
 #define HITGATE_EXTERNAL_KEEP 1
 

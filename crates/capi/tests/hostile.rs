@@ -355,8 +355,28 @@ fn impossible_modules_are_refused() {
 }
 
 #[test]
-fn impossible_policies_are_refused() {
+fn impossible_policies_and_reserved_words_are_refused() {
     let modules = [module()];
+    let (mapping, bytes) = ring(4);
+    let node = Node {
+        reserved: 1,
+        ..STILL
+    };
+    let mut memory = Aligned::new(1 << 16);
+    let made = unsafe {
+        let judging = engine(&config(&modules)).unwrap();
+        let start = memory.start();
+        hitgate_path_init(
+            mapping,
+            bytes,
+            judging,
+            &node,
+            start,
+            1 << 16,
+            &mut null_mut(),
+        )
+    };
+    assert_eq!(made, Status::Argument);
     for config in [
         EngineConfig {
             threshold: 65_536,
@@ -364,6 +384,10 @@ fn impossible_policies_are_refused() {
         },
         EngineConfig {
             sample_one_in: 65_536,
+            ..config(&modules)
+        },
+        EngineConfig {
+            reserved: 1,
             ..config(&modules)
         },
     ] {

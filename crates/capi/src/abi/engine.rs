@@ -25,7 +25,8 @@ pub const THRESHOLD_OF_MODEL: u32 = 0xFFFF_FFFF;
 
 /// `external`: nobody else decided.
 pub const EXTERNAL_NONE: u32 = 0;
-/// `external`: keep, whatever the network says. So is any number that is none of the three.
+/// `external`: keep, whatever the network says. In the answer of a node's function so is any number that is
+/// none of the three.
 pub const EXTERNAL_KEEP: u32 = 1;
 /// `external`: drop, unless something forces the frame to be kept.
 pub const EXTERNAL_VETO: u32 = 2;
@@ -212,6 +213,9 @@ impl Given {
     unsafe fn read(config: *const EngineConfig) -> Result<Self, Status> {
         // SAFETY: *readable*.
         let config = *unsafe { versioned(config) }?;
+        if config.reserved != 0 {
+            return Err(Status::Argument);
+        }
         // SAFETY: *readable*.
         let model = unsafe { model_bytes(config.model, config.model_len) }?;
         // SAFETY: *readable*; modules are numbers and pointers.

@@ -58,6 +58,9 @@ pub unsafe extern "C" fn hitgate_path_init(
         let engine = unsafe { handle(engine) }?;
         // SAFETY: *readable*.
         let node = unsafe { versioned(node) }?;
+        if node.reserved != 0 {
+            return Err(Status::Argument);
+        }
         // SAFETY: *callable*, as this function demands.
         let callbacks = unsafe { Callbacks::new(node) };
         // SAFETY: *mapped*.
