@@ -111,7 +111,8 @@ for pair in "${pairs[@]}"; do
     # A ring that the example fills.
     "$target/hitgate" run --ring "$ring" --records "$work/records.jsonl" --replace >"$work/filter.txt" &
     filter=$!
-    "$work/device" "$ring" $frames >"$work/device.txt"
+    # It waits for its frames to be taken, for ever if nobody is there.
+    timeout 60 "$work/device" "$ring" $frames >"$work/device.txt" || fail "the device ends badly, or nobody takes its frames"
     wait $filter
     verdicts "$work/records.jsonl" >"$work/records"
     # The first of the device's frames is number 1, as the first of the four is; those after the fourth are new.

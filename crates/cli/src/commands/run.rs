@@ -9,6 +9,7 @@ use clap::Args;
 use hitgate_core::interlock::Interlock;
 use hitgate_core::pipeline::Pipeline;
 use hitgate_host::{HostError, MonotonicClock, Ring, pin_to_core};
+use hitgate_ring::AttachError;
 
 use crate::description::{self, Description};
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
@@ -57,6 +58,19 @@ pub struct RunArgs {
     wait: u64,
 }
 
+/// How long making a ring may take.
+const MAKING: Duration = Duration::from_secs(2);
+
+fn being_made(error: &HostError) -> bool {
+    matches!(
+        error,
+        HostError::Attach {
+            cause: AttachError::NotARing,
+            ..
+        }
+    )
+}
+
 /// The ring at `path` and what describes it, once both are there and belong together.
 fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Description)> {
     let start = Instant::now();
@@ -75,6 +89,8 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
             }
             (Ok(_), false) => format!("{} did not appear", description::path(path).display()),
             (Err(HostError::Missing { .. }), _) => format!("{} did not appear", path.display()),
+            // A source that writes the control page is about to be done.
+            (Err(error), _) if being_made(&error) && start.elapsed() < MAKING => error.to_string(),
             (Err(error), _) => return Err(error.into()),
         };
         if stop.load(Ordering::Relaxed) {
