@@ -158,11 +158,11 @@ impl<'m> Cpu<'m> {
             Some(preparation) => preparation.run(self.level, frame, self.words, self.map),
             None => Err(Fault::UnknownModule),
         };
-        let prepared_at = now_ns();
         let in_domain = prepared.map_or(true, |found| {
             let valid = found.valid_cells as f32 / self.cells;
             self.statistics.contain(self.level, valid, self.map)
         });
+        let prepared_at = now_ns();
         let score = prepared.and_then(|_| {
             let logits = self
                 .plan

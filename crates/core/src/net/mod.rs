@@ -24,10 +24,10 @@ mod arena;
 pub mod format;
 mod model;
 mod plan;
+mod statistics;
 
 pub use arena::Arena;
 pub use format::{FormatError, Layer, Problem, Section};
-pub use model::{
-    Block, Convolution, Golden, Head, Input, Model, OperatingPoint, Provenance, Range, Statistics,
-};
+pub use model::{Block, Convolution, Golden, Head, Input, Model, OperatingPoint, Provenance};
 pub use plan::{InferError, Memory, Plan, PlanError};
+pub use statistics::{Range, Statistics};
