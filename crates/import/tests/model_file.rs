@@ -378,6 +378,18 @@ fn an_error_names_the_section_and_the_rule() {
             "section `head scales`: channel 0: the scale must be finite and positive",
         ),
         (
+            Scales(Depthwise(2)),
+            4,
+            &1e9f32.to_le_bytes(),
+            "section `block 2 depthwise scales`: channel 1: its sum times the scale can leave i32: the scale is too large",
+        ),
+        (
+            Scales(Pool(2)),
+            0,
+            &1e9f32.to_le_bytes(),
+            "section `pool scales`: channel 0: its sum times the scale can leave i32: the scale is too large",
+        ),
+        (
             Biases(Pointwise(1)),
             8,
             &i32::MAX.to_le_bytes(),

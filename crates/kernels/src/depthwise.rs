@@ -14,7 +14,8 @@ const WIDEST_STEP: usize = step(WIDEST);
 ///
 /// A row is a row of bytes, whichever pixels they belong to: [`step`] of them are made at a time, and
 /// `p` was packed accordingly by [`pack::depthwise`](crate::pack::depthwise) and
-/// [`pack::repeat`](crate::pack::repeat).
+/// [`pack::repeat`](crate::pack::repeat). Where windows are one pixel apart two rows are made at once: a
+/// column of four rows holds the taps of both.
 pub fn depthwise<S: Simd>(
     s: S,
     input: Map<'_>,
@@ -26,41 +27,75 @@ pub fn depthwise<S: Simd>(
         #[inline(always)]
         || {
             let channels = input.shape().channels;
-            let width = input.shape().strided(input.stride(), channels).width;
-            let period = repeated(channels, S::N);
-            for (y, dst) in rows.zip(dst.chunks_exact_mut(width * channels)) {
-                let [a, b, c] = [0, 1, 2].map(|ky| input.taps(y * input.stride() + ky));
-                // The same tap of three rows makes a column.
-                let window = [0, 1, 2].map(|kx| Column([a[kx], b[kx], c[kx]]));
-                for first in (0..period).step_by(step(S::N)) {
-                    let weights = Weights::<S>::new(s, p, first);
-                    if input.stride() == 1 && period == channels {
-                        along(s, &window, &weights, first, period, dst);
-                    } else {
-                        across(s, &window, &weights, first, period, dst);
-                    }
+            let row = input.shape().strided(input.stride(), channels).width * channels;
+            let layer = Layer { input, p, row };
+            let mut rest = rows;
+            if input.stride() == 1 {
+                for dst in dst.chunks_exact_mut(2 * row) {
+                    let (upper, lower) = dst.split_at_mut(row);
+                    layer.rows(s, rest.start, [upper, lower]);
+                    rest.start += 2;
                 }
+            }
+            let done = dst.len() - rest.len() * row;
+            for (y, dst) in rest.zip(dst[done..].chunks_exact_mut(row)) {
+                layer.rows(s, y, [dst]);
             }
         },
     );
 }
 
-/// One tap of three rows, for all windows of a row one after another.
+struct Layer<'l> {
+    input: Map<'l>,
+    p: &'l Packed<'l>,
+    /// Bytes of a row out.
+    row: usize,
+}
+
+impl Layer<'_> {
+    /// Makes output rows `y..y + ROWS`.
+    #[inline(always)]
+    fn rows<S: Simd, const ROWS: usize>(&self, s: S, y: usize, mut dst: [&mut [u8]; ROWS]) {
+        let input = self.input;
+        let taps = |ky| input.taps(y * input.stride() + ky);
+        let [a, b, c] = [0, 1, 2].map(taps);
+        // The window of a single row does not use the fourth: its weights there are 0.
+        let d = if ROWS == 1 { c } else { taps(3) };
+        let window = [0, 1, 2].map(|kx| Column([a, b, c, d].map(|taps| &taps[kx][..self.row])));
+        let channels = input.shape().channels;
+        let period = repeated(channels, S::N);
+        for first in (0..period).step_by(step(S::N)) {
+            let steps = first..self.row;
+            // How many of a window's columns are those of the one a period on.
+            match (input.stride(), period / channels) {
+                (1, 1) => along::<S, ROWS, 2>(s, &window, self.p, steps, period, &mut dst),
+                (1, 2) | (2, 1) => along::<S, ROWS, 1>(s, &window, self.p, steps, period, &mut dst),
+                _ => along::<S, ROWS, 0>(s, &window, self.p, steps, period, &mut dst),
+            }
+        }
+    }
+}
+
+/// One tap of four rows, for all windows of a row one after another.
 #[derive(Clone, Copy)]
-struct Column<'a>([&'a [u8]; 3]);
+struct Column<'a>([&'a [u8]; 4]);
 
 impl Column<'_> {
     #[inline(always)]
     fn at<S: Simd>(self, s: S, at: usize) -> [S::I8; 4] {
-        let [a, b, c] = self.0;
-        let end = at + step(S::N);
-        s.columns([&a[at..end], &b[at..end], &c[at..end]])
+        s.columns(self.0.map(
+            #[inline(always)]
+            |row| &row[at..at + step(S::N)],
+        ))
     }
 }
 
 /// The numbers of one step.
 struct Weights<'p, S: Simd> {
+    /// Of the first row.
     columns: [[S::I8; 4]; 3],
+    /// Of the row below.
+    lower: [[S::I8; 4]; 3],
     bias: &'p [i32],
     scale: &'p [f32],
 }
@@ -73,93 +108,102 @@ impl<'p, S: Simd> Weights<'p, S> {
         for (i, to) in columns.as_flattened_mut().iter_mut().enumerate() {
             *to = s.weights(&weights[i * 4 * S::N..]);
         }
+        let [left, centre, right] = columns;
         Weights {
             columns,
+            lower: [s.lower(left), s.lower(centre), s.lower(right)],
             bias: &p.bias[first..][..step(S::N)],
             scale: &p.scale[first..][..step(S::N)],
         }
     }
 
+    /// The next step of each of `dst`, from `at` on.
     #[inline(always)]
-    fn convolve(&self, s: S, window: [[S::I8; 4]; 3], dst: &mut [u8]) {
-        let mut sums = [s.bias(self.bias); 4];
-        for (r, sum) in sums.iter_mut().enumerate() {
-            *sum = s.bias(&self.bias[r * S::N..]);
+    fn convolve<const ROWS: usize>(
+        &self,
+        s: S,
+        window: [[S::I8; 4]; 3],
+        dst: &mut [&mut [u8]; ROWS],
+        at: usize,
+    ) {
+        let mut bias = [s.bias(self.bias); 4];
+        for (r, bias) in bias.iter_mut().enumerate() {
+            *bias = s.bias(&self.bias[r * S::N..]);
         }
-        let sums = s.convolve(sums, window, &self.columns);
-        s.requant_columns(sums, self.scale, dst);
+        for (row, dst) in dst.iter_mut().enumerate() {
+            let sums = match row {
+                0 => s.convolve::<0>(bias, window, &self.columns),
+                _ => s.convolve::<1>(bias, window, &self.lower),
+            };
+            s.put(s.requant_columns(sums, self.scale), 0..4, &mut dst[at..]);
+        }
     }
 }
 
-/// Every `period` bytes from `first` on, where that is the next pixel: two columns of a window are those
-/// of the next one.
+/// Every `period` bytes of a row. The last `KEPT` columns of a window are the first of the next.
 #[inline(always)]
-fn along<S: Simd>(
+fn along<S: Simd, const ROWS: usize, const KEPT: usize>(
     s: S,
     window: &[Column<'_>; 3],
-    weights: &Weights<'_, S>,
-    first: usize,
+    p: &Packed<'_>,
+    steps: Range<usize>,
     period: usize,
-    dst: &mut [u8],
+    dst: &mut [&mut [u8]; ROWS],
 ) {
-    let mut left = window[0].at(s, first);
-    let mut centre = window[1].at(s, first);
-    for at in (first..dst.len()).step_by(period) {
-        let right = window[2].at(s, at);
-        weights.convolve(s, [left, centre, right], &mut dst[at..][..step(S::N)]);
-        (left, centre) = (centre, right);
+    let (first, end_of_row) = (steps.start, steps.end);
+    let weights = Weights::<S>::new(s, p, first);
+    let mut columns = [[s.weights(&[0; 4 * WIDEST]); 4]; 3];
+    if first + step(S::N) <= end_of_row {
+        let [left, centre, _] = window;
+        columns = match KEPT {
+            0 => columns,
+            1 => [columns[0], columns[1], left.at(s, first)],
+            _ => [columns[0], left.at(s, first), centre.at(s, first)],
+        };
     }
-}
-
-/// Every `period` bytes from `first` on.
-#[inline(always)]
-fn across<S: Simd>(
-    s: S,
-    window: &[Column<'_>; 3],
-    weights: &Weights<'_, S>,
-    first: usize,
-    period: usize,
-    dst: &mut [u8],
-) {
-    for at in (first..dst.len()).step_by(period) {
-        let left = dst.len() - at;
-        if left >= step(S::N) {
-            let window = [
-                window[0].at(s, at),
-                window[1].at(s, at),
-                window[2].at(s, at),
-            ];
-            weights.convolve(s, window, &mut dst[at..][..step(S::N)]);
-        } else {
-            end(s, window, weights, &mut dst[at..], at);
+    for at in steps.step_by(period) {
+        if end_of_row - at < step(S::N) {
+            return end(s, window, p, first, dst, at);
         }
+        let [left, centre, right] = window;
+        columns = match KEPT {
+            0 => [left.at(s, at), centre.at(s, at), right.at(s, at)],
+            1 => [columns[2], centre.at(s, at), right.at(s, at)],
+            _ => [columns[1], columns[2], right.at(s, at)],
+        };
+        weights.convolve(s, columns, dst, at);
     }
 }
 
 /// The end of a row, less than a step: the last bytes of its taps, filled up with zeros.
 #[inline(never)]
-fn end<S: Simd>(
+fn end<S: Simd, const ROWS: usize>(
     s: S,
     window: &[Column<'_>; 3],
-    weights: &Weights<'_, S>,
-    dst: &mut [u8],
+    p: &Packed<'_>,
+    first: usize,
+    dst: &mut [&mut [u8]; ROWS],
     at: usize,
 ) {
+    let left = dst[0].len() - at;
     let taps = window.map(|Column(rows)| {
         rows.map(|row| {
             let mut filled = [0; WIDEST_STEP];
-            filled[..dst.len()].copy_from_slice(&row[at..][..dst.len()]);
+            filled[..left].copy_from_slice(&row[at..]);
             filled
         })
     });
-    let mut out = [0; WIDEST_STEP];
+    let mut out = [[0; WIDEST_STEP]; ROWS];
     s.vectorize(
         #[inline(always)]
         || {
-            let column = |kx: usize| Column([&taps[kx][0], &taps[kx][1], &taps[kx][2]]);
+            let column = |kx: usize| Column([0, 1, 2, 3].map(|ky| &taps[kx][ky][..]));
             let window = [column(0).at(s, 0), column(1).at(s, 0), column(2).at(s, 0)];
-            weights.convolve(s, window, &mut out[..step(S::N)]);
+            let weights = Weights::<S>::new(s, p, first);
+            weights.convolve(s, window, &mut out.each_mut().map(|row| &mut row[..]), 0);
         },
     );
-    dst.copy_from_slice(&out[..dst.len()]);
+    for (dst, out) in dst.iter_mut().zip(out) {
+        dst[at..].copy_from_slice(&out[..left]);
+    }
 }

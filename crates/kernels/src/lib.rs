@@ -9,6 +9,8 @@
 //!   127 · 128 · 2 = 32512 < 2¹⁵, so that AVX2's 16-bit `vpmaddubsw` cannot saturate either.
 //! * Whoever builds a layer shows that `|bias| + 127 · Σ|weights| <= i32::MAX` for each of its
 //!   channels. Every partial sum, in any order, is then within ±`i32::MAX`.
+//! * They show too that the largest of these, as an f32 times the channel's scale, is at most
+//!   [`MAX_SCALED`], so that it becomes an i32 before it is clamped.
 //! * Requantization is four IEEE steps that each CPU and GPU has: i32 → f32 to nearest even, one
 //!   f32 multiply, clamp to `0..=127`, round half to even. Nothing is fused.
 //!
@@ -67,3 +69,5 @@ pub use stem::{stem, stem_input, stem_inputs};
 
 /// The largest activation: seven bits, so that one byte is the same number as u8 and as i8.
 pub const ACTIVATION_MAX: u8 = 127;
+/// What a sum times its scale may be at most, either sign: half of what an i32 holds.
+pub const MAX_SCALED: f32 = (1u32 << 30) as f32;

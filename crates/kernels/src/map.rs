@@ -177,8 +177,7 @@ impl<'a> MapMut<'a> {
             layout: self.layout,
             x: 0,
             row,
-            next: row + self.layout.pixel(1),
-            next_but_one: row + self.layout.pixel(2),
+            next: [1, 2].map(|i| row + self.layout.pixel(i)),
             data: self.data,
         }
     }
@@ -189,27 +188,70 @@ pub(crate) struct Pixels<'m> {
     layout: Layout,
     x: usize,
     row: usize,
-    next: usize,
-    next_but_one: usize,
+    /// Where the next pixel of the row lies, and the one after it.
+    next: [usize; 2],
     data: &'m mut [u8],
 }
 
 impl Pixels<'_> {
-    /// The next pixel. Behind the last one comes the frame.
+    /// The next `P` pixels. Behind the last one comes the frame.
     #[inline(always)]
-    pub fn next(&mut self) -> &mut [u8] {
-        let shape = self.layout.shape;
-        let here = self.next;
-        self.x += 1;
-        if self.x == shape.width {
-            self.x = 0;
-            self.row += shape.framed_row();
-            self.next = self.row + self.layout.pixel(1);
-            self.next_but_one = self.row + self.layout.pixel(2);
+    pub fn next<const P: usize>(&mut self) -> Few<'_, P> {
+        let mut places = [0; P];
+        if self.x + P <= self.layout.shape.width {
+            // Every other pixel is as far on as the last but one was.
+            let step = self.layout.next_but_one();
+            let [here, there] = self.next;
+            for (p, place) in places.iter_mut().enumerate() {
+                *place = [here, there][p % 2] + p / 2 * step;
+            }
+            self.next = match P % 2 {
+                0 => [here + P / 2 * step, there + P / 2 * step],
+                _ => [there + P / 2 * step, here + P.div_ceil(2) * step],
+            };
+            self.x += P;
+            if self.x == self.layout.shape.width {
+                self.next_row();
+            }
         } else {
-            self.next = self.next_but_one;
-            self.next_but_one = here + self.layout.next_but_one();
+            self.over_rows(&mut places);
         }
-        &mut self.data[here..][..shape.channels]
+        Few {
+            places,
+            data: self.data,
+        }
+    }
+
+    /// [`next`](Self::next) where a row ends before the last of the pixels.
+    fn over_rows(&mut self, places: &mut [usize]) {
+        for place in places {
+            let [here, there] = self.next;
+            *place = here;
+            self.next = [there, here + self.layout.next_but_one()];
+            self.x += 1;
+            if self.x == self.layout.shape.width {
+                self.next_row();
+            }
+        }
+    }
+
+    fn next_row(&mut self) {
+        self.x = 0;
+        self.row += self.layout.shape.framed_row();
+        self.next = [1, 2].map(|i| self.row + self.layout.pixel(i));
+    }
+}
+
+/// A few pixels of a map to write.
+pub(crate) struct Few<'m, const P: usize> {
+    places: [usize; P],
+    data: &'m mut [u8],
+}
+
+impl<const P: usize> Few<'_, P> {
+    /// Pixel `p` of them from `channel` on, and what follows it.
+    #[inline(always)]
+    pub fn at(&mut self, p: usize, channel: usize) -> &mut [u8] {
+        &mut self.data[self.places[p] + channel..]
     }
 }

@@ -1,6 +1,6 @@
 //! The 1x1 convolution: a matrix times the pixels of a band, in tiles of pixels by registers.
 
-use crate::map::Pixels;
+use crate::map::{Few, Pixels};
 use crate::pack::{PANEL, Packed, panels};
 use crate::simd::WIDEST;
 use crate::{MapMut, Simd};
@@ -21,8 +21,9 @@ pub fn pointwise<S: Simd>(
     s.vectorize(
         #[inline(always)]
         || {
-            for (channel, registers) in panels(out.shape().channels, S::N) {
-                let panel = Panel::new::<S>(p, inputs, channel, registers);
+            let outputs = out.shape().channels;
+            for (channel, registers) in panels(outputs, S::N) {
+                let panel = Panel::new::<S>(p, inputs, outputs, (channel, registers));
                 let mut dst = out.pixels(first);
                 match (registers, S::SUMS) {
                     (PANEL, 28..) => band::<S, PANEL, 14>(s, src, inputs, &panel, &mut dst),
@@ -41,16 +42,25 @@ pub(crate) struct Panel<'p> {
     bias: &'p [i32],
     scale: &'p [f32],
     channel: usize,
+    /// Only the first 8 channels of the last register are the pixel's.
+    half: bool,
 }
 
 impl<'p> Panel<'p> {
-    pub fn new<S: Simd>(p: &Packed<'p>, inputs: usize, channel: usize, registers: usize) -> Self {
+    /// `registers` of them from `channel` on, of `outputs`.
+    pub fn new<S: Simd>(
+        p: &Packed<'p>,
+        inputs: usize,
+        outputs: usize,
+        (channel, registers): (usize, usize),
+    ) -> Self {
         let channels = registers * S::N;
         Panel {
             weights: &p.weights[channel * inputs..][..channels * inputs],
             bias: &p.bias[channel..][..channels],
             scale: &p.scale[channel..][..channels],
             channel,
+            half: channel + channels > outputs,
         }
     }
 
@@ -64,56 +74,52 @@ impl<'p> Panel<'p> {
         bias
     }
 
-    /// Requantizes the sums of the next `P` pixels.
+    /// Requantizes the sums of `P` pixels, four registers at a time.
     #[inline(always)]
     pub fn finish<S: Simd, const P: usize, const R: usize>(
         &self,
         s: S,
         sums: [[S::I32; R]; P],
-        dst: &mut Pixels<'_>,
+        mut pixels: Few<'_, P>,
     ) {
-        if R == 1 && P.is_multiple_of(4) {
-            const { assert!(P <= 16 || P == 28) };
-            // Written out: a loop over indices that is not unrolled would keep the sums in memory.
-            macro_rules! fours {
-                ($($p:literal)*) => {$(
-                    if $p < P {
-                        let [a, b, c, d] = [$p, $p + 1, $p + 2, $p + 3];
-                        self.four(s, [sums[a][0], sums[b][0], sums[c][0], sums[d][0]], dst);
+        const { assert!(P * R <= 28 && 4 % R == 0) };
+        // What is left over is made of the last register, and not put anywhere.
+        let sum = |i: usize| sums[(i / R).min(P - 1)][i % R];
+        let scale = |i: usize| &self.scale[i % R * S::N..];
+        // Written out: a loop over indices that is not unrolled would keep the sums in memory.
+        macro_rules! fours {
+            ($($first:literal)*) => {$(
+                if $first < P * R {
+                    let sums = [sum($first), sum($first + 1), sum($first + 2), sum($first + 3)];
+                    let activations = s.requant(sums, [scale(0), scale(1), scale(2), scale(3)]);
+                    for at in (0..4).step_by(R) {
+                        if $first + at < P * R {
+                            let pixel = pixels.at(($first + at) / R, self.channel);
+                            put::<S, R>(s, activations, at, self.half, pixel);
+                        }
                     }
-                )*};
-            }
-            fours!(0 4 8 12 16 20 24);
-            return;
+                }
+            )*};
         }
-        for sums in sums {
-            let pixel = &mut dst.next()[self.channel..];
-            for (r, sum) in sums.into_iter().enumerate() {
-                let mut bytes = [0; WIDEST];
-                s.requant(sum, &self.scale[r * S::N..], &mut bytes);
-                store::<S>(&bytes, &mut pixel[r * S::N..]);
-            }
-        }
-    }
-
-    /// Requantizes one register of four pixels.
-    #[inline(always)]
-    fn four<S: Simd>(&self, s: S, sums: [S::I32; 4], dst: &mut Pixels<'_>) {
-        let mut bytes = [0; 4 * WIDEST];
-        s.requant4(sums, [self.scale; 4], &mut bytes);
-        for pixel in 0..4 {
-            store::<S>(&bytes[pixel * S::N..], &mut dst.next()[self.channel..]);
-        }
+        fours!(0 4 8 12 16 20 24);
     }
 }
 
-/// Writes a register of activations, or half of one at the end of a pixel.
+/// Writes `R` registers of activations, or `half` of the one that is left at the end of a pixel.
 #[inline(always)]
-fn store<S: Simd>(bytes: &[u8], pixel: &mut [u8]) {
-    if pixel.len() >= S::N {
-        pixel[..S::N].copy_from_slice(&bytes[..S::N]);
+fn put<S: Simd, const R: usize>(
+    s: S,
+    activations: S::I8,
+    first: usize,
+    half: bool,
+    pixel: &mut [u8],
+) {
+    if R > 1 || !half {
+        s.put(activations, first..first + R, pixel);
     } else {
-        pixel[..8].copy_from_slice(&bytes[..8]);
+        let mut register = [0; WIDEST];
+        s.put(activations, first..first + 1, &mut register);
+        pixel[..8].copy_from_slice(&register[..8]);
     }
 }
 
@@ -165,6 +171,8 @@ fn tile<S: Simd, const P: usize, const R: usize>(
         #[inline(always)]
         |p| &quads[p * n..][..n],
     );
+    // Before the sums, which leave no register for it.
+    let dst = dst.next();
     let sums = s.tile(pixels, panel.weights, panel.bias::<S, R>(s));
     panel.finish(s, sums, dst);
 }

@@ -31,7 +31,8 @@ pub fn pool<S: Simd>(s: S, input: Map<'_>, scale: &[f32], dst: &mut [u8]) {
                         sum = s.dot4(sum, s.taps([pixel(x), zero, zero, zero]), ones);
                     }
                 }
-                s.requant(sum, &scale[channel..], &mut dst[channel..][..S::N]);
+                let means = s.requant([sum; 4], [&scale[channel..]; 4]);
+                s.put(means, 0..1, &mut dst[channel..]);
             }
         },
     );

@@ -1,6 +1,8 @@
 //! What a CPU level must be able to do: eight operations of the network and as many of the
 //! preparation, on registers of [`Simd::N`] channels, and what follows from them.
 
+use core::ops::Range;
+
 /// A CPU level as a value: who holds one has proved that the CPU has its instructions, because its
 /// type can be made by detection only.
 pub trait Simd: Copy + Send + Sync + 'static {
@@ -27,16 +29,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn quad(self, a: [u8; 4]) -> Self::I8;
     /// Four taps of `N` channels each: channel `n` gets `t[0][n], t[1][n], t[2][n], t[3][n]`.
     fn taps(self, t: [&[u8]; 4]) -> Self::I8;
-    /// Three taps of `4 N` channels, as [`convolve`](Self::convolve) takes them: channel `n` gets
-    /// `t[0][n], t[1][n], t[2][n], 0` as number [`place(n)`](Self::place) of four registers, unless
+    /// One tap of four rows for `4 N` channels, as [`convolve`](Self::convolve) takes them: channel `n` gets
+    /// `t[0][n], t[1][n], t[2][n], t[3][n]` as number [`place(n)`](Self::place) of four registers, unless
     /// [`tap_place`](Self::tap_place) says otherwise.
     #[inline(always)]
-    fn columns(self, t: [&[u8]; 3]) -> [Self::I8; 4] {
-        let [a, b, c] = t;
-        let mut columns = [self.taps([a, b, c, &ZEROS]); 4];
+    fn columns(self, t: [&[u8]; 4]) -> [Self::I8; 4] {
+        let mut columns = [self.taps(t); 4];
         for (r, column) in columns.iter_mut().enumerate() {
+            let [a, b, c, d] = t;
             let from = r * Self::N;
-            *column = self.taps([&a[from..], &b[from..], &c[from..], &ZEROS]);
+            *column = self.taps([&a[from..], &b[from..], &c[from..], &d[from..]]);
         }
         columns
     }
@@ -45,15 +47,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn place(n: usize) -> usize {
         n
     }
-    /// Where [`columns`](Self::columns) puts tap `i` of channel `n`, and where its weight is packed; the
-    /// fourth tap is none, and its weight is 0.
+    /// Where [`columns`](Self::columns) puts row `i` of channel `n`, and where its weight is packed; the
+    /// weight of the fourth row is 0.
     #[inline(always)]
     fn tap_place(n: usize, i: usize) -> usize {
         4 * Self::place(n) + i
     }
-    /// `acc` and the products of three [`columns`](Self::columns) with their weights.
+    /// The weights of a column for the window that is one row lower.
+    fn lower(self, weights: [Self::I8; 4]) -> [Self::I8; 4];
+    /// `acc` and the products of three [`columns`](Self::columns), from row `ROW` on, with the weights that
+    /// are theirs: [`lower`](Self::lower) ones where `ROW` is 1.
     #[inline(always)]
-    fn convolve(
+    fn convolve<const ROW: usize>(
         self,
         mut acc: [Self::I32; 4],
         window: [[Self::I8; 4]; 3],
@@ -68,24 +73,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// `acc[n] += Σ a[n][i] · w[n][i]` over its four `i`; exact while every `a <= 127`.
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32;
-    /// `dst[n] = round_half_even(clamp(acc[n] · scale[n], 0, 127))`, each step in f32.
-    fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]);
-    /// [`requant`](Self::requant) of four registers, one after another.
+    /// Activations of four registers, one after another: `N` times
+    /// `round_half_even(clamp(acc[n] · scale[n], 0, 127))` each, every step in f32.
+    fn requant(self, acc: [Self::I32; 4], scale: [&[f32]; 4]) -> Self::I8;
+    /// [`requant`](Self::requant) of `4 N` channels whose sums and scales lie at their
+    /// [`place`](Self::place)s: the activations come in order.
     #[inline(always)]
-    fn requant4(self, acc: [Self::I32; 4], scale: [&[f32]; 4], dst: &mut [u8]) {
-        for (r, acc) in acc.into_iter().enumerate() {
-            self.requant(acc, scale[r], &mut dst[r * Self::N..]);
-        }
+    fn requant_columns(self, acc: [Self::I32; 4], scale: &[f32]) -> Self::I8 {
+        let n = Self::N;
+        self.requant(acc, [scale, &scale[n..], &scale[2 * n..], &scale[3 * n..]])
     }
-    /// [`requant`](Self::requant) of four registers whose numbers, and those of `scale`, lie at their
-    /// [`place`](Self::place)s.
-    #[inline(always)]
-    fn requant_columns(self, acc: [Self::I32; 4], scale: &[f32], dst: &mut [u8]) {
-        for (r, acc) in acc.into_iter().enumerate() {
-            let lanes = r * Self::N..(r + 1) * Self::N;
-            self.requant(acc, &scale[lanes.clone()], &mut dst[lanes]);
-        }
-    }
+    /// Writes the activations of `registers`, one, two or all of the four, to the start of `dst`.
+    fn put(self, activations: Self::I8, registers: Range<usize>, dst: &mut [u8]);
 
     /// The sums of `P` pixels by `R` registers, from `bias` on. The pixels are equally long, and
     /// `weights` is their panel of a packed matrix.
@@ -200,7 +199,6 @@ fn odd(pair: i32) -> i32 {
 
 /// Channels that the widest register has.
 pub(crate) const WIDEST: usize = 16;
-const ZEROS: [u8; WIDEST] = [0; WIDEST];
 
 /// Work that is written once for every level; [`Level::run`](crate::Level::run) calls it.
 pub trait Op {

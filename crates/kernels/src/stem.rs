@@ -46,7 +46,7 @@ fn layer<S: Simd, const C: usize>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mu
         || {
             let outputs = out.shape().channels;
             for (channel, registers) in panels(outputs, S::N) {
-                let panel = Panel::new::<S>(p, stem_inputs(C), channel, registers);
+                let panel = Panel::new::<S>(p, stem_inputs(C), outputs, (channel, registers));
                 match (registers, S::SUMS) {
                     (PANEL, 28..) => rows::<S, PANEL, 14, C>(s, input, &panel, out),
                     (PANEL, _) => rows::<S, PANEL, 4, C>(s, input, &panel, out),
@@ -105,6 +105,7 @@ fn tile<S: Simd, const P: usize, const R: usize, const C: usize>(
     panel: &Panel<'_>,
     dst: &mut Pixels<'_>,
 ) {
+    let dst = dst.next();
     let mut sums = [panel.bias::<S, R>(s); P];
     let mut weights = panel.weights.chunks_exact(R * 4 * S::N);
     for row in window {

@@ -64,7 +64,8 @@
 //! **Arithmetic.** `activation = round_half_even(clamp(f32(bias + Σ weight · activation) · scale, 0, 127))`.
 //! The pool's sum has no bias. The head's sums are the logits; times its scale they are powers of
 //! two. Scales are finite and positive, and for each channel `|bias| + 127 · Σ|weight| <= 2³¹ − 1`, so
-//! that no partial sum, in whatever order, leaves i32.
+//! that no partial sum, in whatever order, leaves i32. That bound, as an f32, times the scale is at most 2³⁰,
+//! for the pool with 127 times its pixels in place of it: what is clamped has fit an i32.
 
 use core::fmt;
 

@@ -1,6 +1,7 @@
 //! A model file's bytes → a view in which every offset, size and number was checked.
 
 use heapless::Vec;
+use hitgate_kernels::{ACTIVATION_MAX, MAX_SCALED};
 
 use super::format::*;
 use super::statistics::{Range, Statistics};
@@ -195,6 +196,8 @@ impl<'a> Model<'a> {
         }
         let last = blocks.len() as u16;
         let pool = sections.scales(Layer::Pool(last), channels)?;
+        let sum = u64::from(ACTIVATION_MAX) * pixels_at_the_end(&input, &shapes.blocks);
+        demand_scaled_in_i32(Layer::Pool(last), core::iter::repeat(sum), pool)?;
         let head = sections.head(Layer::Head(last), channels)?;
         sections.end()?;
 
@@ -559,8 +562,9 @@ impl<'a> Sections<'a> {
     ) -> Result<Convolution<'a>, FormatError> {
         let weights = self.weights(layer, outputs, inputs)?;
         let biases = self.numbers(Section::Biases(layer), outputs)?;
-        demand_sums_in_i32(layer, weights, inputs, biases)?;
+        demand_sums_in_i32(layer, sums(weights, inputs, biases))?;
         let scales = self.scales(layer, outputs)?;
+        demand_scaled_in_i32(layer, sums(weights, inputs, biases), scales)?;
         Ok(Convolution {
             weights,
             biases,
@@ -571,7 +575,7 @@ impl<'a> Sections<'a> {
     fn head(&mut self, layer: Layer, inputs: usize) -> Result<Head<'a>, FormatError> {
         let weights = self.weights(layer, 3, inputs)?;
         let biases = self.numbers(Section::Biases(layer), 3)?;
-        demand_sums_in_i32(layer, weights, inputs, biases)?;
+        demand_sums_in_i32(layer, sums(weights, inputs, biases))?;
         let mut fields = Fields::of(Section::Biases(layer), biases.as_flattened());
         let biases = [fields.i32()?, fields.i32()?, fields.i32()?];
         let scale = self.scales(layer, 1)?;
@@ -615,19 +619,43 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// `|bias| + 127 · Σ|weight|` bounds every partial sum; it must fit an i32.
-fn demand_sums_in_i32(
-    layer: Layer,
-    weights: &[i8],
-    inputs: usize,
-    biases: &[[u8; 4]],
-) -> Result<(), FormatError> {
-    for (channel, (row, bias)) in weights.chunks_exact(inputs).zip(biases).enumerate() {
+/// What bounds every partial sum of each channel, either sign: `|bias| + 127 · Σ|weight|`.
+fn sums(weights: &[i8], inputs: usize, biases: &[[u8; 4]]) -> impl Iterator<Item = u64> {
+    let rows = weights.chunks_exact(inputs).zip(biases);
+    rows.map(|(row, bias)| {
         let products: u64 = row.iter().map(|w| u64::from(w.unsigned_abs())).sum();
         let bias = i32::from_le_bytes(*bias).unsigned_abs();
-        if u64::from(bias) + 127 * products > i32::MAX as u64 {
+        u64::from(bias) + u64::from(ACTIVATION_MAX) * products
+    })
+}
+
+/// Pixels of the map that is pooled.
+fn pixels_at_the_end(input: &Input, blocks: &[BlockShape]) -> u64 {
+    let strides = blocks.iter().map(|block| block.stride as u64);
+    let size = strides.fold(u64::from(input.size).div_ceil(2), u64::div_ceil);
+    size * size
+}
+
+fn demand_sums_in_i32(layer: Layer, sums: impl Iterator<Item = u64>) -> Result<(), FormatError> {
+    for (channel, sum) in sums.enumerate() {
+        if sum > i32::MAX as u64 {
             let rule = "its sum can leave i32: the bias is too large";
             return Err(channel_rule(Section::Biases(layer), channel, rule));
+        }
+    }
+    Ok(())
+}
+
+/// Each of `sums` times its channel's scale is at most [`MAX_SCALED`].
+fn demand_scaled_in_i32(
+    layer: Layer,
+    sums: impl Iterator<Item = u64>,
+    scales: &[[u8; 4]],
+) -> Result<(), FormatError> {
+    for (channel, (sum, scale)) in sums.zip(scales).enumerate() {
+        if sum as f32 * f32::from_le_bytes(*scale) > MAX_SCALED {
+            let rule = "its sum times the scale can leave i32: the scale is too large";
+            return Err(channel_rule(Section::Scales(layer), channel, rule));
         }
     }
     Ok(())

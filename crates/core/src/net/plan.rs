@@ -290,7 +290,8 @@ impl Walk {
             let last = i + 1 == model.blocks().len();
             let out = from.strided(block.stride(), if last { padded } else { outputs });
             let row = out.width * from.channels;
-            let rows = (BAND / row).clamp(1, out.height);
+            // The depthwise half makes two rows at once.
+            let rows = (BAND / row / 2 * 2).clamp(1, out.height);
             packed += room(pack::depthwise_len(from.channels, lanes)) + repeated(from.channels);
             packed += room(pack::matrix_len(from.channels, outputs, lanes)) + numbers(padded);
             band = band.max(rows * row);

@@ -1,9 +1,10 @@
 //! AVX2: 256-bit registers, a dot product in three instructions.
 
 use core::arch::x86_64::*;
+use core::ops::Range;
 
 use super::cpuid::Features;
-use crate::{ACTIVATION_MAX, Simd};
+use crate::Simd;
 
 /// Token of a CPU with AVX2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,17 +78,25 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn columns(self, t: [&[u8]; 3]) -> [__m256i; 4] {
-        let [a, b, c] = [load(t[0]), load(t[1]), load(t[2])];
+    fn columns(self, t: [&[u8]; 4]) -> [__m256i; 4] {
+        let [a, b, c, d] = [load(t[0]), load(t[1]), load(t[2]), load(t[3])];
         // SAFETY: `self` proves AVX2.
         unsafe {
-            let zero = _mm256_setzero_si256();
-            let (ab, c0) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, zero));
-            let (low, next) = (_mm256_unpacklo_epi16(ab, c0), _mm256_unpackhi_epi16(ab, c0));
-            let (ab, c0) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, zero));
-            let (high, last) = (_mm256_unpacklo_epi16(ab, c0), _mm256_unpackhi_epi16(ab, c0));
+            let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
+            let (low, next) = (_mm256_unpacklo_epi16(ab, cd), _mm256_unpackhi_epi16(ab, cd));
+            let (ab, cd) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
+            let (high, last) = (_mm256_unpacklo_epi16(ab, cd), _mm256_unpackhi_epi16(ab, cd));
             [low, next, high, last]
         }
+    }
+
+    #[inline(always)]
+    fn lower(self, weights: [__m256i; 4]) -> [__m256i; 4] {
+        weights.map(
+            #[inline(always)]
+            // SAFETY: `self` proves AVX2.
+            |weights| unsafe { _mm256_slli_epi32::<8>(weights) },
+        )
     }
 
     /// Unpacking stays within 128 bits: each register has four channels of every sixteen.
@@ -107,15 +116,36 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn requant(self, acc: __m256i, scale: &[f32], dst: &mut [u8]) {
-        let dst = &mut dst[..N];
-        // The lower clamp is the saturation of the two packs: whatever is negative, the conversion's
-        // out-of-range value included, becomes 0.
-        // SAFETY: `self` proves AVX2; `dst` holds the 8 bytes written.
+    fn requant(self, acc: [__m256i; 4], scale: [&[f32]; 4]) -> __m256i {
+        let packed = packed(acc, scale);
+        // Packing leaves four channels of each register in every 128 bits.
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
+    }
+
+    /// Packing undoes what unpacking did.
+    #[inline(always)]
+    fn requant_columns(self, acc: [__m256i; 4], scale: &[f32]) -> __m256i {
+        packed(acc, [scale, &scale[N..], &scale[2 * N..], &scale[3 * N..]])
+    }
+
+    #[inline(always)]
+    fn put(self, activations: __m256i, registers: Range<usize>, dst: &mut [u8]) {
+        let to = dst[..registers.len() * N].as_mut_ptr();
+        // SAFETY: `self` proves AVX2; `dst` holds the bytes written, 8 a register.
         unsafe {
-            let i = rounded(acc, scale);
-            let i = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256::<1>(i));
-            _mm_storel_epi64(dst.as_mut_ptr().cast(), _mm_packus_epi16(i, i));
+            let low = _mm256_castsi256_si128(activations);
+            let high = _mm256_extracti128_si256::<1>(activations);
+            match (registers.start, registers.len()) {
+                (0, 1) => _mm_storel_epi64(to.cast(), low),
+                (1, 1) => _mm_storeh_pd(to.cast(), _mm_castsi128_pd(low)),
+                (2, 1) => _mm_storel_epi64(to.cast(), high),
+                (3, 1) => _mm_storeh_pd(to.cast(), _mm_castsi128_pd(high)),
+                (0, 2) => _mm_storeu_si128(to.cast(), low),
+                (2, 2) => _mm_storeu_si128(to.cast(), high),
+                (0, 4) => _mm256_storeu_si256(to.cast(), activations),
+                _ => unreachable!("activations are put in ones, twos or fours"),
+            }
         }
     }
 
@@ -210,32 +240,30 @@ impl Simd for Avx2 {
         // SAFETY: `self` proves AVX2; `dst` holds the 32 bytes written.
         unsafe { _mm256_storeu_si256(dst.as_mut_ptr().cast(), a) }
     }
+}
 
-    #[inline(always)]
-    fn requant_columns(self, acc: [__m256i; 4], scale: &[f32], dst: &mut [u8]) {
-        let (a, b) = (rounded(acc[0], scale), rounded(acc[1], &scale[N..]));
-        let (c, d) = (
-            rounded(acc[2], &scale[2 * N..]),
-            rounded(acc[3], &scale[3 * N..]),
-        );
-        let dst = &mut dst[..4 * N];
-        // The lower clamp is the saturation of the packs, as above; packing undoes what unpacking did.
-        // SAFETY: `self` proves AVX2; `dst` holds the 32 bytes written.
-        unsafe {
-            let packed = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-            _mm256_storeu_si256(dst.as_mut_ptr().cast(), packed);
-        }
+/// Requantizes four registers into one; packing stays within 128 bits.
+#[inline(always)]
+fn packed(acc: [__m256i; 4], scale: [&[f32]; 4]) -> __m256i {
+    let (a, b) = (rounded(acc[0], scale[0]), rounded(acc[1], scale[1]));
+    let (c, d) = (rounded(acc[2], scale[2]), rounded(acc[3], scale[3]));
+    // The upper clamp is the saturation of the packs. Both bounds are integers: clamping after rounding
+    // gives what clamping before it gives.
+    // SAFETY: only methods of the token call this: AVX2 is proved.
+    unsafe {
+        let (ab, cd) = (_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        _mm256_max_epi8(_mm256_packs_epi16(ab, cd), _mm256_setzero_si256())
     }
 }
 
-/// `acc · scale`, at most the largest activation, as integers.
+/// `acc · scale` as integers, which an i32 holds.
 #[inline(always)]
 fn rounded(acc: __m256i, scale: &[f32]) -> __m256i {
     let scale = &scale[..N];
     // SAFETY: only methods of the token call this: AVX2 is proved; `scale` holds the 32 bytes read.
     unsafe {
-        let x = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(scale.as_ptr()));
-        _mm256_cvtps_epi32(_mm256_min_ps(x, _mm256_set1_ps(f32::from(ACTIVATION_MAX))))
+        let scale = _mm256_loadu_ps(scale.as_ptr());
+        _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale))
     }
 }
 

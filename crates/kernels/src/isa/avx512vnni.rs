@@ -2,9 +2,10 @@
 
 use core::arch::asm;
 use core::arch::x86_64::*;
+use core::ops::Range;
 
 use super::cpuid::Features;
-use crate::{ACTIVATION_MAX, Simd};
+use crate::Simd;
 
 /// Token of a CPU with AVX-512 F, BW, VL and VNNI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,17 +86,25 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn columns(self, t: [&[u8]; 3]) -> [__m512i; 4] {
-        let [a, b, c] = [load(t[0]), load(t[1]), load(t[2])];
+    fn columns(self, t: [&[u8]; 4]) -> [__m512i; 4] {
+        let [a, b, c, d] = [load(t[0]), load(t[1]), load(t[2]), load(t[3])];
         // SAFETY: `self` proves AVX-512 BW.
         unsafe {
-            let zero = _mm512_setzero_si512();
-            let (ab, c0) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, zero));
-            let (low, next) = (_mm512_unpacklo_epi16(ab, c0), _mm512_unpackhi_epi16(ab, c0));
-            let (ab, c0) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, zero));
-            let (high, last) = (_mm512_unpacklo_epi16(ab, c0), _mm512_unpackhi_epi16(ab, c0));
+            let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
+            let (low, next) = (_mm512_unpacklo_epi16(ab, cd), _mm512_unpackhi_epi16(ab, cd));
+            let (ab, cd) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
+            let (high, last) = (_mm512_unpacklo_epi16(ab, cd), _mm512_unpackhi_epi16(ab, cd));
             [low, next, high, last]
         }
+    }
+
+    #[inline(always)]
+    fn lower(self, weights: [__m512i; 4]) -> [__m512i; 4] {
+        weights.map(
+            #[inline(always)]
+            // SAFETY: `self` proves AVX-512 F.
+            |weights| unsafe { _mm512_slli_epi32::<8>(weights) },
+        )
     }
 
     /// Unpacking stays within 128 bits: each register has four channels of every sixteen.
@@ -111,15 +120,38 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn requant(self, acc: __m512i, scale: &[f32], dst: &mut [u8]) {
-        let (scale, dst) = (&scale[..N], &mut dst[..N]);
-        // SAFETY: `self` proves AVX-512 F; `scale` holds the 64 bytes read, `dst` the 16 written.
+    fn requant(self, acc: [__m512i; 4], scale: [&[f32]; 4]) -> __m512i {
+        let packed = packed(acc, scale);
+        // Packing leaves four channels of each register in every 128 bits.
+        // SAFETY: `self` proves AVX-512 F.
         unsafe {
-            let x = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(scale.as_ptr()));
-            let x = _mm512_max_ps(x, _mm512_setzero_ps());
-            let x = _mm512_min_ps(x, _mm512_set1_ps(f32::from(ACTIVATION_MAX)));
-            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x));
-            _mm_storeu_si128(dst.as_mut_ptr().cast(), bytes);
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            opaque(_mm512_permutexvar_epi32(order, packed))
+        }
+    }
+
+    /// Packing undoes what unpacking did.
+    #[inline(always)]
+    fn requant_columns(self, acc: [__m512i; 4], scale: &[f32]) -> __m512i {
+        packed(acc, [scale, &scale[N..], &scale[2 * N..], &scale[3 * N..]])
+    }
+
+    #[inline(always)]
+    fn put(self, activations: __m512i, registers: Range<usize>, dst: &mut [u8]) {
+        let to = dst[..registers.len() * N].as_mut_ptr();
+        let a = activations;
+        // SAFETY: `self` proves AVX-512 F; `dst` holds the bytes written, 16 a register.
+        unsafe {
+            match (registers.start, registers.len()) {
+                (0, 1) => _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(a)),
+                (1, 1) => _mm_storeu_si128(to.cast(), _mm512_extracti32x4_epi32::<1>(a)),
+                (2, 1) => _mm_storeu_si128(to.cast(), _mm512_extracti32x4_epi32::<2>(a)),
+                (3, 1) => _mm_storeu_si128(to.cast(), _mm512_extracti32x4_epi32::<3>(a)),
+                (0, 2) => _mm256_storeu_si256(to.cast(), _mm512_castsi512_si256(a)),
+                (2, 2) => _mm256_storeu_si256(to.cast(), _mm512_extracti64x4_epi64::<1>(a)),
+                (0, 4) => _mm512_storeu_si512(to.cast(), a),
+                _ => unreachable!("activations are put in ones, twos or fours"),
+            }
         }
     }
 
@@ -195,29 +227,6 @@ impl Simd for Avx512Vnni {
         // SAFETY: `self` proves AVX-512 BW and VNNI; `dst` holds the 64 bytes written.
         unsafe { _mm512_storeu_si512(dst.as_mut_ptr().cast(), a) }
     }
-
-    #[inline(always)]
-    fn requant4(self, acc: [__m512i; 4], scale: [&[f32]; 4], dst: &mut [u8]) {
-        let packed = packed(acc, scale);
-        let dst = &mut dst[..4 * N];
-        // Packing leaves four channels of each register in every 128 bits.
-        // SAFETY: `self` proves AVX-512 F; `dst` holds the 64 bytes written.
-        unsafe {
-            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            let ordered = _mm512_permutexvar_epi32(order, packed);
-            _mm512_storeu_si512(dst.as_mut_ptr().cast(), ordered);
-        }
-    }
-
-    #[inline(always)]
-    fn requant_columns(self, acc: [__m512i; 4], scale: &[f32], dst: &mut [u8]) {
-        let scale = [scale, &scale[N..], &scale[2 * N..], &scale[3 * N..]];
-        let packed = packed(acc, scale);
-        let dst = &mut dst[..4 * N];
-        // SAFETY: `self` proves AVX-512 F; `dst` holds the 64 bytes written. Packing undoes what
-        // unpacking did.
-        unsafe { _mm512_storeu_si512(dst.as_mut_ptr().cast(), packed) }
-    }
 }
 
 /// Requantizes four registers into one; packing stays within 128 bits.
@@ -225,20 +234,23 @@ impl Simd for Avx512Vnni {
 fn packed(acc: [__m512i; 4], scale: [&[f32]; 4]) -> __m512i {
     let (a, b) = (rounded(acc[0], scale[0]), rounded(acc[1], scale[1]));
     let (c, d) = (rounded(acc[2], scale[2]), rounded(acc[3], scale[3]));
-    // The lower clamp is the saturation of the packs: whatever is negative, the conversion's
-    // out-of-range value included, becomes 0.
+    // The upper clamp is the saturation of the packs. Both bounds are integers: clamping after rounding
+    // gives what clamping before it gives.
     // SAFETY: only methods of the token call this: AVX-512 BW is proved.
-    unsafe { _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d)) }
+    unsafe {
+        let (ab, cd) = (_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+        _mm512_max_epi8(_mm512_packs_epi16(ab, cd), _mm512_setzero_si512())
+    }
 }
 
-/// `acc · scale`, at most the largest activation, as integers.
+/// `acc · scale` as integers, which an i32 holds.
 #[inline(always)]
 fn rounded(acc: __m512i, scale: &[f32]) -> __m512i {
     let scale = &scale[..N];
     // SAFETY: only methods of the token call this: AVX-512 F is proved; `scale` holds the 64 bytes read.
     unsafe {
-        let x = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(scale.as_ptr()));
-        _mm512_cvtps_epi32(_mm512_min_ps(x, _mm512_set1_ps(f32::from(ACTIVATION_MAX))))
+        let scale = _mm512_loadu_ps(scale.as_ptr());
+        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale))
     }
 }
 
@@ -258,6 +270,22 @@ fn dpwssd(mut acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
         );
     }
     acc
+}
+
+/// The same, but where it comes from is hidden: the compiler would permute once for each part that is put
+/// somewhere, on the one port that packing keeps busy.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+fn opaque(mut a: __m512i) -> __m512i {
+    // SAFETY: there is no instruction.
+    unsafe {
+        asm!(
+            "/* {} */",
+            inout(zmm_reg) a,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    a
 }
 
 /// The first 64 bytes.

@@ -38,8 +38,13 @@ impl Simd for AvxVnni {
     taken_over!();
 
     #[inline(always)]
-    fn columns(self, t: [&[u8]; 3]) -> [__m256i; 4] {
+    fn columns(self, t: [&[u8]; 4]) -> [__m256i; 4] {
         self.0.columns(t)
+    }
+
+    #[inline(always)]
+    fn lower(self, weights: [__m256i; 4]) -> [__m256i; 4] {
+        self.0.lower(weights)
     }
 
     #[inline(always)]

@@ -15,8 +15,9 @@ macro_rules! taken_over {
             weights(src: &[i8]) -> Self::I8;
             quad(a: [u8; 4]) -> Self::I8;
             taps(t: [&[u8]; 4]) -> Self::I8;
-            requant(acc: Self::I32, scale: &[f32], dst: &mut [u8]) -> ();
-            requant_columns(acc: [Self::I32; 4], scale: &[f32], dst: &mut [u8]) -> ();
+            requant(acc: [Self::I32; 4], scale: [&[f32]; 4]) -> Self::I8;
+            requant_columns(acc: [Self::I32; 4], scale: &[f32]) -> Self::I8;
+            put(activations: Self::I8, registers: core::ops::Range<usize>, dst: &mut [u8]) -> ();
             store(a: Self::I32, dst: &mut [i32]) -> ();
             prefetch(bytes: &[u8]) -> ();
             spread(bits: u32, lanes: &mut [u16; 32]) -> ();

@@ -2,6 +2,7 @@
 //! of u7 by i8 fit sixteen bits.
 
 use core::arch::{aarch64::*, asm};
+use core::ops::Range;
 use core::slice::ChunksExact;
 
 use super::hwcap::Features;
@@ -98,8 +99,8 @@ impl Simd for Neon {
 
     /// The taps stay where they are: each row is multiplied by its own weights, and nothing is unpacked.
     #[inline(always)]
-    fn columns(self, t: [&[u8]; 3]) -> [Self::I8; 4] {
-        let [a, b, c] = t.map(
+    fn columns(self, t: [&[u8]; 4]) -> [Self::I8; 4] {
+        t.map(
             #[inline(always)]
             |t| {
                 let t = &t[..4 * N];
@@ -111,9 +112,12 @@ impl Simd for Neon {
                     ]
                 }
             },
-        );
-        // SAFETY: `self` proves NEON.
-        [a, b, c, [unsafe { vdupq_n_s8(0) }; 2]]
+        )
+    }
+
+    #[inline(always)]
+    fn lower(self, weights: [Self::I8; 4]) -> [Self::I8; 4] {
+        weights
     }
 
     #[inline(always)]
@@ -122,29 +126,53 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn convolve(
+    fn convolve<const ROW: usize>(
         self,
         [a, b, c, d]: [Self::I32; 4],
         window: [[Self::I8; 4]; 3],
         weights: &[[Self::I8; 4]; 3],
     ) -> [Self::I32; 4] {
-        let [a, b] = self.nine::<0>([a, b], &window, weights);
-        let [c, d] = self.nine::<1>([c, d], &window, weights);
+        let [a, b] = self.nine::<ROW, 0>([a, b], &window, weights);
+        let [c, d] = self.nine::<ROW, 1>([c, d], &window, weights);
         [a, b, c, d]
     }
 
     #[inline(always)]
-    fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]) {
-        let (scale, dst) = (&scale[..N], &mut dst[..N]);
-        // Conversion and narrowing saturate, and both bounds are integers: clamping after rounding
-        // gives what clamping before it gives.
-        // SAFETY: `self` proves NEON; `scale` holds the 32 bytes read, `dst` the 8 bytes written.
+    fn requant(self, acc: [Self::I32; 4], scale: [&[f32]; 4]) -> Self::I8 {
+        let [a, b, c, d] = [0, 1, 2, 3].map(
+            #[inline(always)]
+            |r: usize| rounded(acc[r], scale[r]),
+        );
+        // SAFETY: `self` proves NEON.
         unsafe {
-            let low = vmulq_f32(vcvtq_f32_s32(acc[0]), vld1q_f32(scale.as_ptr()));
-            let high = vmulq_f32(vcvtq_f32_s32(acc[1]), vld1q_f32(scale.as_ptr().add(4)));
-            let low = vqmovun_s32(vcvtnq_s32_f32(low));
-            let x = vqmovn_u16(vqmovun_high_s32(low, vcvtnq_s32_f32(high)));
-            vst1_u8(dst.as_mut_ptr(), vmin_u8(x, vdup_n_u8(ACTIVATION_MAX)));
+            let most = vdupq_n_u8(ACTIVATION_MAX);
+            [
+                vreinterpretq_s8_u8(vminq_u8(vcombine_u8(a, b), most)),
+                vreinterpretq_s8_u8(vminq_u8(vcombine_u8(c, d), most)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn put(self, [ab, cd]: Self::I8, registers: Range<usize>, dst: &mut [u8]) {
+        let dst = &mut dst[..registers.len() * N];
+        let to = dst.as_mut_ptr();
+        // SAFETY: `self` proves NEON; `dst` holds the bytes written, 8 a register.
+        unsafe {
+            let (ab, cd) = (vreinterpretq_u8_s8(ab), vreinterpretq_u8_s8(cd));
+            match (registers.start, registers.len()) {
+                (0, 1) => vst1_u8(to, vget_low_u8(ab)),
+                (1, 1) => vst1_u8(to, vget_high_u8(ab)),
+                (2, 1) => vst1_u8(to, vget_low_u8(cd)),
+                (3, 1) => vst1_u8(to, vget_high_u8(cd)),
+                (0, 2) => vst1q_u8(to, ab),
+                (2, 2) => vst1q_u8(to, cd),
+                (0, 4) => {
+                    vst1q_u8(to, ab);
+                    vst1q_u8(to.add(16), cd);
+                }
+                _ => unreachable!("activations are put in ones, twos or fours"),
+            }
         }
     }
 
@@ -309,17 +337,32 @@ impl Simd for Neon {
     }
 }
 
+/// `acc · scale` as activations, but for those over the largest.
+#[inline(always)]
+fn rounded(acc: [int32x4_t; 2], scale: &[f32]) -> uint8x8_t {
+    let scale = &scale[..N];
+    // Conversion and narrowing saturate, and both bounds are integers: clamping after rounding gives what
+    // clamping before it gives.
+    // SAFETY: only methods of the token call this: NEON is proved; `scale` holds the 32 bytes read.
+    unsafe {
+        let low = vmulq_f32(vcvtq_f32_s32(acc[0]), vld1q_f32(scale.as_ptr()));
+        let high = vmulq_f32(vcvtq_f32_s32(acc[1]), vld1q_f32(scale.as_ptr().add(4)));
+        let low = vqmovun_s32(vcvtnq_s32_f32(low));
+        vqmovn_u16(vqmovun_high_s32(low, vcvtnq_s32_f32(high)))
+    }
+}
+
 impl Neon {
-    /// Nine taps of sixteen channels, half `HALF` of a column. Two products fit sixteen bits; the ninth
-    /// stays alone.
+    /// Nine taps of sixteen channels, from row `ROW` on, half `HALF` of a column. Two products fit sixteen
+    /// bits; the ninth stays alone.
     #[inline(always)]
-    fn nine<const HALF: usize>(
+    fn nine<const ROW: usize, const HALF: usize>(
         self,
         sums: Sixteen,
         window: &[[[int8x16_t; 2]; 4]; 3],
         weights: &[[[int8x16_t; 2]; 4]; 3],
     ) -> Sixteen {
-        let tap = |x: usize, y: usize| [window[x][y][HALF], weights[x][y][HALF]];
+        let tap = |x: usize, y: usize| [window[x][ROW + y][HALF], weights[x][y][HALF]];
         let sums = two(sums, tap(0, 0), tap(0, 1));
         let sums = two(sums, tap(1, 0), tap(1, 1));
         let sums = two(sums, tap(2, 0), tap(2, 1));

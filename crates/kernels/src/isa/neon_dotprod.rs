@@ -91,6 +91,17 @@ impl Simd for NeonDotprod {
     taken_over!();
 
     #[inline(always)]
+    fn lower(self, weights: [Self::I8; 4]) -> [Self::I8; 4] {
+        weights.map(|weights| {
+            weights.map(
+                #[inline(always)]
+                // SAFETY: `self` proves NEON.
+                |w| unsafe { vreinterpretq_s8_s32(vshlq_n_s32::<8>(vreinterpretq_s32_s8(w))) },
+            )
+        })
+    }
+
+    #[inline(always)]
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
         // SAFETY: `self` proves the dot product.
         unsafe { [sdot(acc[0], a[0], w[0]), sdot(acc[1], a[1], w[1])] }

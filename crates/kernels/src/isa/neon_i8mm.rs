@@ -84,6 +84,11 @@ impl Simd for NeonI8mm {
     taken_over!();
 
     #[inline(always)]
+    fn lower(self, weights: [Self::I8; 4]) -> [Self::I8; 4] {
+        self.0.lower(weights)
+    }
+
+    #[inline(always)]
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
         self.0.dot4(acc, a, w)
     }

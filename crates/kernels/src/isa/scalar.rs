@@ -1,5 +1,7 @@
 //! Plain loops: what unknown CPUs and Miri run.
 
+use core::ops::Range;
+
 use crate::{ACTIVATION_MAX, Simd};
 
 /// Token of the level that every CPU has.
@@ -44,6 +46,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn lower(self, weights: [Self::I8; 4]) -> [Self::I8; 4] {
+        weights.map(|weights| weights.map(|[a, b, c, _]| [0, a, b, c]))
+    }
+
+    #[inline(always)]
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
         let mut sum = acc;
         for n in 0..N {
@@ -55,14 +62,24 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]) {
+    fn requant(self, acc: [Self::I32; 4], scale: [&[f32]; 4]) -> Self::I8 {
         // core has no `round_ties_even`. At 1.5 · 2²³ the floats are one apart, so that adding it
         // rounds half to even and leaves the integer in the low bits.
         const MAGIC: f32 = 12_582_912.0;
-        let (scale, dst) = (&scale[..N], &mut dst[..N]);
-        for n in 0..N {
-            let x = (acc[n] as f32 * scale[n]).clamp(0.0, f32::from(ACTIVATION_MAX));
-            dst[n] = ((x + MAGIC).to_bits() - MAGIC.to_bits()) as u8;
+        let mut activations = [[0; 4]; N];
+        for (i, a) in activations.as_flattened_mut().iter_mut().enumerate() {
+            let x = acc[i / N][i % N] as f32 * scale[i / N][i % N];
+            let x = x.clamp(0.0, f32::from(ACTIVATION_MAX));
+            *a = ((x + MAGIC).to_bits() - MAGIC.to_bits()) as i8;
+        }
+        activations
+    }
+
+    #[inline(always)]
+    fn put(self, activations: Self::I8, registers: Range<usize>, dst: &mut [u8]) {
+        let activations = &activations.as_flattened()[registers.start * N..registers.end * N];
+        for (dst, a) in dst[..activations.len()].iter_mut().zip(activations) {
+            *dst = *a as u8;
         }
     }
 

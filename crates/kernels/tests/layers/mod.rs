@@ -4,7 +4,9 @@ mod wide;
 
 use std::ops::RangeInclusive;
 
-use hitgate_kernels::{Level, Map, MapMut, Op, Packed, Shape, Simd, pack, stem_input, stem_inputs};
+use hitgate_kernels::{
+    Level, MAX_SCALED, Map, MapMut, Op, Packed, Shape, Simd, pack, stem_input, stem_inputs,
+};
 use hitgate_testkit::oracle::{self, Tensor};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -448,20 +450,27 @@ pub fn pool_and_dense(on: On, case: Case) {
     assert_eq!(logits.map(i64::from), want, "{}: {case:?}", on.name());
 }
 
-/// One register, four, and four as columns: all of them alike.
+/// Four registers, as they are and as columns, put in ones, twos and fours: all of them alike.
 struct Requantize(i32, f32);
 impl Op for Requantize {
     type Output = Vec<u8>;
     fn run<S: Simd>(self, s: S) -> Vec<u8> {
         let sums = s.bias(&vec![self.0; S::N]);
         let scale = vec![self.1; 4 * S::N];
-        let mut out = vec![0xAA; 9 * S::N];
-        let (one, more) = out.split_at_mut(S::N);
-        let (four, columns) = more.split_at_mut(4 * S::N);
+        let mut out = vec![0xAA; 16 * S::N];
         s.vectorize(|| {
-            s.requant(sums, &scale, one);
-            s.requant4([sums; 4], [&scale; 4], four);
-            s.requant_columns([sums; 4], &scale, columns);
+            let four = s.requant([sums; 4], [&scale; 4]);
+            for r in 0..4 {
+                s.put(four, r..r + 1, &mut out[r * S::N..]);
+            }
+            s.put(four, 0..2, &mut out[4 * S::N..]);
+            s.put(four, 2..4, &mut out[6 * S::N..]);
+            s.put(four, 0..4, &mut out[8 * S::N..]);
+            s.put(
+                s.requant_columns([sums; 4], &scale),
+                0..4,
+                &mut out[12 * S::N..],
+            );
         });
         out
     }
@@ -493,16 +502,20 @@ pub fn requantize(on: On) {
         0.499_999_97,
         1.0,
         1.5,
+        1e6,
         1e9,
-        f32::MAX,
     ];
     for sum in edges.into_iter().flat_map(|sum| [sum, -sum, -sum - 1]) {
         for scale in scales {
+            // What no layer may have: see the crate's documentation.
+            if sum as f32 * scale > MAX_SCALED || sum as f32 * scale < -MAX_SCALED {
+                continue;
+            }
             let want = oracle::requantize(i64::from(sum), scale);
             let got = on.run(Requantize(sum, scale));
             assert_eq!(
                 got,
-                vec![want; 9 * on.lanes()],
+                vec![want; 16 * on.lanes()],
                 "{}: {sum} times {scale:e}",
                 on.name()
             );

@@ -1,6 +1,8 @@
 //! Plain loops with registers as wide as AVX-512's: packing and padding to sixteen channels are
 //! tested on every machine, also where the instructions are missing.
 
+use std::ops::Range;
+
 use hitgate_kernels::Simd;
 use hitgate_testkit::oracle;
 
@@ -42,23 +44,23 @@ impl Simd for Wide {
         n % 16 / 4 * N + n / 16 * 4 + n % 4
     }
 
-    fn columns(self, t: [&[u8]; 3]) -> [Self::I8; 4] {
+    fn columns(self, t: [&[u8]; 4]) -> [Self::I8; 4] {
         let mut columns = [[[0; 4]; N]; 4];
-        for (n, ((a, b), c)) in t[0].iter().zip(t[1]).zip(t[2]).take(4 * N).enumerate() {
+        for n in 0..4 * N {
             let place = Self::place(n);
-            columns[place / N][place % N] = [*a as i8, *b as i8, *c as i8, 0];
+            columns[place / N][place % N] = t.map(|row| row[n] as i8);
         }
         columns
     }
 
-    fn requant_columns(self, acc: [Self::I32; 4], scale: &[f32], dst: &mut [u8]) {
-        let mut placed = [0; 4 * N];
-        for (r, acc) in acc.into_iter().enumerate() {
-            self.requant(acc, &scale[r * N..], &mut placed[r * N..]);
-        }
-        for (n, dst) in dst[..4 * N].iter_mut().enumerate() {
-            *dst = placed[Self::place(n)];
-        }
+    fn lower(self, weights: [Self::I8; 4]) -> [Self::I8; 4] {
+        weights.map(|weights| weights.map(|[a, b, c, _]| [0, a, b, c]))
+    }
+
+    fn requant_columns(self, acc: [Self::I32; 4], scale: &[f32]) -> Self::I8 {
+        let placed = self.requant(acc, [0, 1, 2, 3].map(|r| &scale[r * N..]));
+        let placed = placed.as_flattened();
+        std::array::from_fn(|n| std::array::from_fn(|i| placed[Self::place(4 * n + i)]))
     }
 
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
@@ -66,9 +68,18 @@ impl Simd for Wide {
         std::array::from_fn(|n| acc[n] + (0..4).map(|i| product(n, i)).sum::<i32>())
     }
 
-    fn requant(self, acc: Self::I32, scale: &[f32], dst: &mut [u8]) {
-        for n in 0..N {
-            dst[n] = oracle::requantize(i64::from(acc[n]), scale[n]);
+    fn requant(self, acc: [Self::I32; 4], scale: [&[f32]; 4]) -> Self::I8 {
+        let one = |i: usize| {
+            let (r, n) = (i / N, i % N);
+            oracle::requantize(i64::from(acc[r][n]), scale[r][n]) as i8
+        };
+        std::array::from_fn(|n| std::array::from_fn(|i| one(4 * n + i)))
+    }
+
+    fn put(self, activations: Self::I8, registers: Range<usize>, dst: &mut [u8]) {
+        let activations = &activations.as_flattened()[registers.start * N..registers.end * N];
+        for (dst, a) in dst.iter_mut().zip(activations) {
+            *dst = *a as u8;
         }
     }
 
