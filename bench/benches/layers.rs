@@ -161,6 +161,13 @@ impl<'l> Bench<'l> {
     }
 }
 
+impl Bench<'_> {
+    /// The least time, in microseconds.
+    fn us(&self) -> f64 {
+        self.best.as_secs_f64() * 1e6
+    }
+}
+
 impl Op for &mut Bench<'_> {
     type Output = ();
 
@@ -202,82 +209,68 @@ impl Op for &mut Bench<'_> {
 }
 
 fn main() {
-    // `cargo test --benches` asks whether it runs, not how fast.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let rounds = match arguments.iter().any(|argument| argument == "--bench") {
-        true => ROUNDS,
-        false => 1,
+    let named = |name: &str| arguments.iter().any(|argument| argument == name);
+    // `cargo test --benches` asks whether it runs, not how fast.
+    let rounds = if named("--bench") { ROUNDS } else { 1 };
+    let levels = some_or_all(Level::all_available().skip(1).collect(), |level| {
+        named(level.name())
+    });
+    let widths = some_or_all(vec![0.25, 0.5, 1.0], |width: &f64| {
+        named(&width.to_string())
+    });
+    for width in widths {
+        table(width, &levels, rounds);
+    }
+}
+
+/// Those that are `wanted`, or all where none is.
+fn some_or_all<T: Copy>(all: Vec<T>, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+    let some: Vec<T> = all.iter().copied().filter(wanted).collect();
+    if some.is_empty() { all } else { some }
+}
+
+fn table(width: f64, levels: &[Level], rounds: usize) {
+    let layers = layers(width);
+    let of_level = |level: &Level| -> Vec<_> {
+        let bench = |layer| Bench::new(layer, *level);
+        layers.iter().map(bench).collect()
     };
-    let wanted = |name: &str| {
-        arguments
-            .iter()
-            .find(|argument| *argument == name)
-            .is_some()
-    };
-    let widths = [0.25, 0.5, 1.0];
-    let all = !widths.iter().any(|width| wanted(&width.to_string()));
-    let levels: Vec<Level> = Level::all_available().skip(1).collect();
-    let levels = match levels.iter().find(|level| wanted(level.name())) {
-        Some(level) => vec![*level],
-        None => levels,
-    };
-    for width in widths
-        .into_iter()
-        .filter(|width| all || wanted(&width.to_string()))
-    {
-        let layers = layers(width);
-        let mut benches: Vec<(Level, Vec<Bench<'_>>)> = levels
-            .iter()
-            .map(|&level| {
-                (
-                    level,
-                    layers
-                        .iter()
-                        .map(|layer| Bench::new(layer, level))
-                        .collect(),
-                )
-            })
-            .collect();
-        for _ in 0..rounds {
-            for (level, benches) in &mut benches {
-                for bench in benches {
-                    level.run(bench);
-                }
+    let mut benches: Vec<Vec<Bench<'_>>> = levels.iter().map(of_level).collect();
+    for _ in 0..rounds {
+        for (level, benches) in levels.iter().zip(&mut benches) {
+            for bench in benches {
+                level.run(bench);
             }
         }
-        print!("\nwidth {width:<21}");
-        for level in &levels {
-            print!("{:>20}", level.name());
+    }
+    print!("\nwidth {width:<21}");
+    for level in levels {
+        print!("{:>20}", level.name());
+    }
+    println!(
+        "\n{:27}{}",
+        "",
+        "     us  mac/ns      ".repeat(levels.len())
+    );
+    for (i, layer) in layers.iter().enumerate() {
+        let Shape {
+            width, channels, ..
+        } = layer.out;
+        print!("{:15}{width:4} x {channels:4} ", layer.name);
+        for benches in &benches {
+            let us = benches[i].us();
+            print!("{us:9.2}{:8.1}   ", layer.macs as f64 / us / 1e3);
         }
-        println!(
-            "\n{:27}{}",
-            "",
-            "     us  mac/ns      ".repeat(levels.len())
-        );
-        let mut sums = vec![[0.0; 3]; levels.len()];
-        for (i, layer) in layers.iter().enumerate() {
-            let kind = match layer.kind {
-                Kind::Stem => 0,
-                Kind::Depthwise(_) => 1,
-                Kind::Pointwise(..) => 2,
-            };
-            let Shape {
-                width, channels, ..
-            } = layer.out;
-            print!("{:15}{width:4} x {channels:4} ", layer.name);
-            for ((_, benches), sums) in benches.iter().zip(&mut sums) {
-                let us = benches[i].best.as_secs_f64() * 1e6;
-                sums[kind] += us;
-                print!("{us:9.2}{:8.1}   ", layer.macs as f64 / us / 1e3);
-            }
-            println!();
+        println!();
+    }
+    for sum in ["stem", "depthwise", "pointwise"] {
+        print!("{sum:27}");
+        for benches in &benches {
+            let of_kind = |bench: &&Bench<'_>| bench.layer.name.contains(sum);
+            let us: f64 = benches.iter().filter(of_kind).map(Bench::us).sum();
+            print!("{us:9.1}           ");
         }
-        for (kind, name) in ["stem", "depthwise", "pointwise"].into_iter().enumerate() {
-            print!("{name:27}");
-            for sums in &sums {
-                print!("{:9.1}           ", sums[kind]);
-            }
-            println!();
-        }
+        println!();
     }
 }

@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::hint::black_box;
 
+use half::f16;
+use hitgate_core::correct::Correction;
 use hitgate_core::frame::{Frame, PixelType};
 use hitgate_core::link::{LentQueue, Record};
 use hitgate_core::net::{Arena, Model, Plan};
@@ -107,6 +109,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         prepare(level, stage, &preparation(reduce)?)?;
     }
+    // Raw words: those of a saturated frame are of the third stage of the gain.
+    let pedestals = [4000, 40_000, 60_000].map(|pedestal| vec![pedestal; PIXELS]);
+    let gains = [0.25, -0.5, -8.0].map(|gain| vec![f16::from_f32(gain); PIXELS]);
+    let correction = Correction::new(
+        pedestals.each_ref().map(Vec::as_slice),
+        gains.each_ref().map(Vec::as_slice),
+        PIXELS,
+    );
+    let words = Preparation {
+        corrections: &[correction.ok_or("the maps are too short")?],
+        ..preparation(Reduce::Peaks)?
+    };
+    prepare(level, "prep-words", &words)?;
     let maximum = preparation(Reduce::Maximum)?;
     for (stage, width) in [("net-0.25", 0.25), ("net-1.0", 1.0)] {
         infer(level, stage, width, &maximum)?;
