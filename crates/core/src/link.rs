@@ -217,6 +217,9 @@ pub trait Link<'m> {
 
     /// Takes the record of a frame, kept or dropped, or of frames that were lost.
     fn record(&mut self, record: &Record);
+
+    /// May copy the prepared map of a frame that is dropped: what is left of it to judge again.
+    fn dropped(&mut self, _: &Record, _map: &[u8]) {}
 }
 
 /// A link that holds up to `N` kept frames until the same thread takes them.
