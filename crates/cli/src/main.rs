@@ -34,6 +34,7 @@ mod model;
 mod module;
 mod open;
 mod progress;
+mod queue;
 mod raw;
 mod records;
 mod report;

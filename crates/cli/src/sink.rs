@@ -1,8 +1,9 @@
 //! Where kept frames and records go: threads of their own, so that no disk ever holds the decision.
 //!
-//! Kept slots are lent, not copied, until they are written. Their channel has room for as many as
+//! Kept slots are lent, not copied, until they are written. Their queue has room for as many as
 //! the ring lends, so it is never full: a slow disk stalls the source, and is not a reason to refuse
-//! a hit. The lines of records have a channel of their own. Records that find it full have no line,
+//! a hit. With `--buffer` kept frames are copied into memory of the link's own, and their slots go back at once: a
+//! slow disk then stalls nobody, and once that memory is full samples give way to maybes, and both to hits. The lines of records have a channel of their own. Records that find it full have no line,
 //! which is counted and told; those in the ring itself are the durable ones. Maps of dropped frames are
 //! copied into buffers that were made before the first frame; where none is free the map is left out, which
 //! is counted and told.
@@ -16,14 +17,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use hitgate_core::interlock::Side;
-use hitgate_core::link::{Link, Record, Refused};
+use hitgate_core::link::{Link, Record, Refused, Worth};
 use hitgate_core::net::Input;
 use hitgate_formats::FormatError;
 use hitgate_ring::{Layout, Lent, RECORD_LEN};
 
 use crate::description::Description;
 use crate::maps_file::{self, MapsWriter};
+use crate::queue::{self, Giver, Room, Taker, queue};
 use crate::report;
 use crate::second_look::{Drawn, drawn};
 use crate::slots_file::{Entry, SlotsWriter};
@@ -48,6 +49,10 @@ pub struct OutputArgs {
     /// Replace the files of an earlier run
     #[arg(long)]
     replace: bool,
+    /// Copy kept frames into memory for so many of them, so that a slow disk never stalls the source; once it
+    /// is full some are lost, and told: samples first, then maybes, hits and frames that were not judged last
+    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(1..))]
+    buffer: Option<u32>,
 }
 
 /// The files of one run.
@@ -56,6 +61,8 @@ pub struct Outputs {
     keep: Option<SlotsWriter>,
     records: Option<Records>,
     maps: Option<(MapsWriter, Input)>,
+    /// Kept frames that there is memory for.
+    buffer: Option<u32>,
 }
 
 impl OutputArgs {
@@ -94,6 +101,7 @@ impl OutputArgs {
             keep: keep.transpose()?,
             records: records.transpose()?,
             maps: maps.transpose()?,
+            buffer: self.buffer,
         })
     }
 }
@@ -117,7 +125,11 @@ fn open(path: &Path, replace: bool) -> Result<File> {
 
 /// The judging side of the link.
 pub struct SinkLink<'m> {
-    kept: Sender<Kept<'m>>,
+    kept: Giver<Kept<'m>>,
+    /// The frame that was given up last, until the path asks.
+    shed: Option<Record>,
+    /// Memory for copies of kept frames that nobody uses, where they are copied.
+    free: Option<Receiver<Box<[u8]>>>,
     broken: Arc<AtomicBool>,
     records: Option<Sender<Record>>,
     maps: Option<MapsOut>,
@@ -133,7 +145,9 @@ struct MapsOut {
 
 /// The writing side.
 pub struct Sink<'m> {
-    kept: Receiver<Kept<'m>>,
+    kept: Taker<Kept<'m>>,
+    /// Where memory of copies goes back to.
+    free: Option<Sender<Box<[u8]>>>,
     /// Set once kept frames cannot be written any more.
     broken: Arc<AtomicBool>,
     records: Option<(Receiver<Record>, Records)>,
@@ -152,9 +166,23 @@ struct MapsIn {
 
 /// A kept frame on its way.
 struct Kept<'m> {
-    frame: Lent<'m>,
-    /// Where it was drawn, to be looked at again.
-    drawn: Option<Side>,
+    frame: Held<'m>,
+    record: Record,
+}
+
+/// The whole slot of a kept frame.
+enum Held<'m> {
+    Lent(Lent<'m>),
+    Copied(Box<[u8]>),
+}
+
+impl Held<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Held::Lent(frame) => frame.bytes(),
+            Held::Copied(bytes) => bytes,
+        }
+    }
 }
 
 struct Records {
@@ -200,7 +228,13 @@ pub fn sink<'m>(
     looks: Option<Sender<Drawn>>,
 ) -> (SinkLink<'m>, Sink<'m>) {
     let broken = Arc::new(AtomicBool::new(false));
-    let (kept, kept_out) = bounded(ring.lend_limit() as usize);
+    let room = outputs.buffer.unwrap_or(ring.lend_limit()) as usize;
+    let (kept, kept_out) = queue(room);
+    // Each that waits, and each that the other side holds, has memory.
+    let memory = outputs
+        .buffer
+        .map(|_| buffers(room + queue::HELD, ring.stride() as usize));
+    let (free_in, free) = memory.unzip();
     let records = outputs.records.map(|file| (bounded(WAITING_RECORDS), file));
     let (records, records_out) = match records {
         Some(((sender, receiver), file)) => (Some(sender), Some((receiver, file))),
@@ -216,6 +250,8 @@ pub fn sink<'m>(
     let traffic = Arc::new(Traffic::default());
     let link = SinkLink {
         kept,
+        shed: None,
+        free,
         broken: Arc::clone(&broken),
         records,
         maps,
@@ -223,6 +259,7 @@ pub fn sink<'m>(
     };
     let sink = Sink {
         kept: kept_out,
+        free: free_in,
         broken,
         records: records_out,
         slots: outputs.keep,
@@ -233,16 +270,22 @@ pub fn sink<'m>(
     (link, sink)
 }
 
+/// So many buffers of `len` bytes, and where they go back to.
+fn buffers(count: usize, len: usize) -> (Sender<Box<[u8]>>, Receiver<Box<[u8]>>) {
+    let (back, free) = bounded(count);
+    for _ in 0..count {
+        // Ones, not zeros: the pages are there before the first frame.
+        let _ = back.try_send(vec![1; len].into_boxed_slice());
+    }
+    (back, free)
+}
+
 /// The two sides of the maps, with all buffers free.
 fn maps_between(input: &Input, file: MapsWriter) -> (MapsOut, MapsIn) {
     let len = maps_file::entry_bytes(input);
-    let buffers = (WAITING_MAPS / len).max(1);
-    let (free_in, free) = bounded(buffers);
-    let (full, full_out) = bounded(buffers);
-    for _ in 0..buffers {
-        // Ones, not zeros: the pages are there before the first frame.
-        let _ = free_in.try_send(vec![1; len].into_boxed_slice());
-    }
+    let count = (WAITING_MAPS / len).max(1);
+    let (free_in, free) = buffers(count, len);
+    let (full, full_out) = bounded(count);
     let maps = MapsOut { free, full };
     let maps_in = MapsIn {
         full: full_out,
@@ -267,14 +310,33 @@ impl MapsOut {
 
 impl<'m> Link<'m> for SinkLink<'m> {
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused> {
-        let drawn = drawn(record);
-        match self.broken.load(Ordering::Relaxed) {
-            true => Err(Refused),
-            false => {
-                let kept = Kept { frame, drawn };
-                self.kept.try_send(kept).map_err(|_| Refused)
-            }
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Refused);
         }
+        let worth = Worth::of(record.verdict());
+        let shed = match self.kept.room(worth) {
+            Room::Free => None,
+            Room::InsteadOf(shed) => Some(shed),
+            Room::None => return Err(Refused),
+        };
+        let record = *record;
+        self.shed = shed.as_ref().map(|shed| shed.record);
+        let frame = match &self.free {
+            None => Held::Lent(frame),
+            Some(free) => {
+                let mut memory = match shed.map(|shed| shed.frame) {
+                    Some(Held::Copied(memory)) => memory,
+                    _ => free.try_recv().map_err(|_| Refused)?,
+                };
+                memory.copy_from_slice(frame.bytes());
+                Held::Copied(memory)
+            }
+        };
+        (self.kept.give(Kept { frame, record }, worth)).map_err(|_| Refused)
+    }
+
+    fn shed(&mut self) -> Option<Record> {
+        self.shed.take()
     }
 
     fn record(&mut self, record: &Record) {
@@ -308,6 +370,7 @@ impl Sink<'_> {
     pub fn run(self) -> Result<()> {
         let Sink {
             kept,
+            free,
             broken,
             records,
             slots,
@@ -318,7 +381,7 @@ impl Sink<'_> {
         std::thread::scope(|scope| {
             let records = records.map(|(records, file)| scope.spawn(|| file.write(records)));
             let maps = maps.map(|maps| scope.spawn(|| maps.write(&traffic)));
-            let sent = write_slots(&kept, &broken, slots, looks.as_ref(), &traffic);
+            let sent = write_slots(kept, free, &broken, slots, looks.as_ref(), &traffic);
             let mut written = vec![sent];
             for (thread, what) in [(records, "records"), (maps, "maps of dropped frames")] {
                 written.push(match thread.map(|thread| thread.join()) {
@@ -333,13 +396,14 @@ impl Sink<'_> {
 }
 
 fn write_slots(
-    kept: &Receiver<Kept<'_>>,
+    mut kept: Taker<Kept<'_>>,
+    free: Option<Sender<Box<[u8]>>>,
     broken: &AtomicBool,
     mut slots: Option<SlotsWriter>,
     looks: Option<&Sender<Drawn>>,
     traffic: &Traffic,
 ) -> Result<()> {
-    for Kept { frame, drawn } in kept {
+    while let Some(Kept { frame, record }) = kept.next() {
         let entry = Entry::of(frame.bytes());
         if let Some(slots) = &mut slots
             && let Err(error) = slots.write(&entry)
@@ -347,18 +411,22 @@ fn write_slots(
             broken.store(true, Ordering::Relaxed);
             drop(frame);
             // Slots go back to the ring while the judging side notices.
-            let unwritten = 1 + kept.iter().count();
+            let unwritten = 1 + kept.count();
             return Err(error.context(format!(
                 "{unwritten} kept frames that the link had taken are lost"
             )));
         }
         traffic.frames.add(1);
         traffic.bytes.add(entry.payload() as u64);
-        if let (Some(looks), Some(side)) = (looks, drawn)
+        if let (Some(looks), Some(side)) = (looks, drawn(&record))
             && !looks.is_full()
         {
             // Nobody else sends: there is room, or nobody looks any more.
             let _ = looks.try_send((side, frame.bytes().to_vec()));
+        }
+        if let (Some(free), Held::Copied(memory)) = (&free, frame) {
+            // There is room: as much as there is memory.
+            let _ = free.try_send(memory);
         }
     }
     Ok(())
@@ -400,8 +468,10 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hitgate_core::frame::HEADER_LEN;
+    use crate::slots_file::SlotsFile;
+    use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType};
     use hitgate_core::prep::Reduce;
+    use hitgate_core::verdict::Verdict;
     use hitgate_host::Ring;
 
     const INPUT: Input = Input {
@@ -513,6 +583,66 @@ mod tests {
         assert_eq!(text.lines().count(), WAITING_RECORDS);
         reader.reclaim();
         assert_eq!(reader.lent(), 0);
+    }
+
+    #[test]
+    fn a_link_with_memory_of_its_own_stalls_nobody_and_gives_samples_up_first() {
+        let layout = Layout::new(4, HEADER_LEN as u32, 4).unwrap();
+        let ring = Ring::anonymous(&layout, 1).unwrap();
+        let (mut writer, mut reader) = (ring.writer().unwrap(), ring.reader().unwrap());
+        const ROOM: u64 = 6;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept.slots");
+        let file = File::create(&path).unwrap();
+        let outputs = Outputs {
+            keep: Some(SlotsWriter::new(path.clone(), file)),
+            buffer: Some(ROOM as u32),
+            ..Outputs::default()
+        };
+        // Nothing is written until `run`: this is a disk that stands still.
+        let (mut link, sink) = sink(&layout, outputs, None);
+        let mut keep = |verdict: Verdict, frame_number: u64| {
+            let mut slot = writer
+                .reserve()
+                .unwrap()
+                .expect("the source is not stalled");
+            let header = FrameHeader {
+                frame_number,
+                ..FrameHeader::new(0, 0, PixelType::U8)
+            };
+            slot.write(0, &header.seal()).unwrap();
+            slot.commit();
+            let lent = reader.read(1).unwrap().settle(&[0; RECORD_LEN]);
+            let record = Record {
+                verdict: verdict as u8,
+                frame_number,
+                ..Record::default()
+            };
+            let kept = link.keep(&record, lent.expect("nothing is lent for long"));
+            (kept, link.shed().map(|record| record.frame_number))
+        };
+        for number in 1..=ROOM {
+            assert_eq!(keep(Verdict::KeepSample, number), (Ok(()), None));
+        }
+        assert_eq!(keep(Verdict::KeepSample, 50), (Err(Refused), None));
+        assert_eq!(keep(Verdict::KeepMaybe, 60), (Ok(()), Some(1)));
+        for number in 2..=ROOM {
+            let kept = keep(Verdict::KeepFault, 100 + number);
+            assert_eq!(kept, (Ok(()), Some(number)), "the oldest sample goes");
+        }
+        assert_eq!(keep(Verdict::KeepHit, 70), (Ok(()), Some(60)));
+        for _ in 0..100 {
+            assert_eq!(keep(Verdict::KeepHit, 200), (Err(Refused), None));
+        }
+        drop(link);
+        sink.run().unwrap();
+        let kept = SlotsFile::open(&path).unwrap();
+        let number = |index| {
+            let slot = kept.read(index).unwrap();
+            FrameHeader::from_bytes(slot.first_chunk().unwrap()).frame_number
+        };
+        let numbers: Vec<_> = (0..kept.len()).map(number).collect();
+        assert_eq!(numbers, [102, 103, 104, 105, 106, 70]);
     }
 
     #[test]

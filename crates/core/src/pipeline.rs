@@ -207,9 +207,15 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
                     },
                 );
             }
-            if record.verdict().keeps() && self.link.keep(&record, slot).is_err() {
-                self.accounts.refuse(record.class());
-                self.link.record(&record.refused());
+            if record.verdict().keeps() {
+                let lost = match self.link.keep(&record, slot) {
+                    Ok(()) => self.link.shed(),
+                    Err(_) => Some(record),
+                };
+                if let Some(lost) = lost {
+                    self.accounts.refuse(lost.class());
+                    self.link.record(&lost.refused());
+                }
             }
         }
         drop(batch);
