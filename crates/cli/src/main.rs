@@ -49,6 +49,7 @@ mod sink;
 mod slot;
 mod slots_file;
 mod spots;
+mod standby;
 mod tally;
 
 use std::ffi::OsString;

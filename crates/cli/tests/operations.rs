@@ -484,3 +484,79 @@ fn a_disk_without_room_for_maps_loses_no_frame() {
     let bytes = std::fs::read(&maps).unwrap().len();
     assert_eq!(bytes, 64 + written * entry, "it ends with a whole map");
 }
+
+fn signal(child: &Child, name: &str) {
+    let kill = Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
+
+/// The filter stops, then dies, and whoever stands by passes what it left.
+#[test]
+fn frames_of_a_dead_filter_pass_unjudged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ring, kept) = (place(&folder, "ring"), place(&folder, "unjudged.slots"));
+    let feed = feed(&ring, "3000");
+    let mut run = hitgate(&["run", "--ring", &ring]).spawn().unwrap();
+    inspected(&ring, |state| state["received"].as_u64() > Some(100));
+    let mut standby = hitgate(&["run", "--ring", &ring, "--keep", &kept, "--standby", "400"])
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(standby.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    signal(&run, "-STOP");
+    let alive = told
+        .find(|line| line.contains("no frame can pass"))
+        .unwrap();
+    assert!(
+        alive.contains(&format!("process {} is the filter", run.id())),
+        "{alive}"
+    );
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(told.any(|line| line.contains("frames pass unjudged from now on")));
+    let said = end(standby);
+    end(feed);
+    assert!(
+        said.contains("expected 3000 = received 3000 + lost 0"),
+        "{said}"
+    );
+    let passed = number_before(&said, " fault");
+    let passed_on = number_before(&said, " frames, ");
+    assert!(passed > 8 && passed_on >= passed, "{said}");
+    let screened = answer(&["screen", &kept]);
+    assert_eq!(screened.lines().count(), passed_on);
+}
+
+#[test]
+fn a_filter_that_lives_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ring, kept) = (place(&folder, "ring"), place(&folder, "unjudged.slots"));
+    let feed = feed(&ring, "300");
+    let standby = [
+        "run",
+        "--ring",
+        &ring,
+        "--standby",
+        "60000",
+        "--keep",
+        &kept,
+    ];
+    let mut standby = hitgate(&standby).spawn().unwrap();
+    let mut told = BufReader::new(standby.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("standing by") {
+        line.clear();
+        assert!(told.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    let run = answer(&["run", "--ring", &ring]);
+    assert!(
+        run.contains("received 300") && !run.contains("fault"),
+        "{run}"
+    );
+    assert!(end(standby).contains("was not needed"));
+    end(feed);
+    assert!(!Path::new(&kept).exists());
+}

@@ -21,6 +21,7 @@ use crate::progress::Progress;
 use crate::ring_path::RingArg;
 use crate::second_look::{Attendant, InterlockArgs, SecondLook};
 use crate::sink::{OutputArgs, sink};
+use crate::standby::{self, Filter};
 use crate::tally::Watched;
 use crate::{model, report, second_look};
 
@@ -30,6 +31,7 @@ use crate::{model, report, second_look};
 Examples:
   hitgate run --ring /dev/shm/hitgate.ring --keep kept.slots --records records.jsonl
   hitgate run --keep kept.slots --keep-maps dropped.maps --metrics 127.0.0.1:9464
+  hitgate run --standby 500 --keep unjudged.slots    # beside it, should it die
 
 RING.json beside the ring describes the modules: shape, geometry, mask. Kept slots are written one
 after another, header and all, with KEPT.json beside them; `hitgate screen` and `hitgate feed` read
@@ -50,6 +52,10 @@ pub struct RunArgs {
     /// Tell Prometheus what becomes of the frames, at this address and port
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<String>,
+    /// Do not judge but stand by: once no filter has given a sign of life for so many milliseconds, pass
+    /// every frame on unjudged (reason fault), until the source ends or Ctrl-C
+    #[arg(long, value_name = "MS", conflicts_with_all = ["max_loss", "keep_maps"])]
+    standby: Option<u32>,
     /// Run the decision on this CPU core alone
     #[arg(long, value_name = "CORE")]
     pin: Option<usize>,
@@ -139,7 +145,21 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let cpu = memory.cpu(&model, level, &preparations)?;
     let identity = identity(&bytes, modules, &policy, rules)?;
 
-    let reader = ring.reader()?;
+    let reader = match args.standby {
+        None => ring.reader()?,
+        Some(ms) => {
+            let patience = Duration::from_millis(ms.into());
+            let Some(reader) = standby::take_over(&ring, patience, &stop)? else {
+                say!("standby    was not needed: the source ended, and every frame is judged");
+                return Ok(());
+            };
+            reader
+        }
+    };
+    let filter = Filter {
+        cpu,
+        passes: args.standby.is_some(),
+    };
     let outputs = args.outputs.create(&description, &model.input())?;
     let (look, looks, answers) = match rules {
         Some(_) => {
@@ -150,7 +170,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     };
     let (link, sink) = sink(ring.layout(), outputs, looks);
     let traffic = sink.traffic();
-    let mut pipeline = Pipeline::new(reader, cpu, policy, link, identity);
+    let mut pipeline = Pipeline::new(reader, filter, policy, link, identity);
     pipeline.interlock = rules.map_or(Interlock::none(), Interlock::new);
     let mut attendant = Attendant::new(answers);
     let mut node = Watched::new(|_| {});
