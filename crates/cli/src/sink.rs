@@ -2,11 +2,15 @@
 //!
 //! Kept slots are lent, not copied, until they are written. Their queue has room for as many as
 //! the ring lends, so it is never full: a slow disk stalls the source, and is not a reason to refuse
-//! a hit. With `--buffer` kept frames are copied into memory of the link's own, and their slots go back at once: a
-//! slow disk then stalls nobody, and once that memory is full samples give way to maybes, and both to hits. The lines of records have a channel of their own. Records that find it full have no line,
-//! which is counted and told; those in the ring itself are the durable ones. Maps of dropped frames are
-//! copied into buffers that were made before the first frame; where none is free the map is left out, which
-//! is counted and told.
+//! a hit. With `--buffer` kept frames are copied into memory of the link's own, and their slots go back at
+//! once: a slow disk then stalls nobody, and once that memory is full samples give way to maybes, and both to
+//! hits. A slot that was lent could not be given up in this way: the source waits for the oldest one that is out,
+//! whatever it is worth.
+//!
+//! The lines of records have a channel of their own. Records that find it full have no line, which is
+//! counted and told; those in the ring itself are the durable ones. Maps of dropped frames are copied into
+//! buffers that were made before the first frame; where none is free the map is left out, which is counted
+//! and told.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write};
@@ -50,7 +54,8 @@ pub struct OutputArgs {
     #[arg(long)]
     replace: bool,
     /// Copy kept frames into memory for so many of them, so that a slow disk never stalls the source; once it
-    /// is full some are lost, and told: samples first, then maybes, hits and frames that were not judged last
+    /// is full some are lost, and told: samples first, then maybes, hits and frames that were not judged last.
+    /// What waits there is lost too if the process is killed
     #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(1..))]
     buffer: Option<u32>,
 }

@@ -37,9 +37,10 @@ RING.json beside the ring describes the modules: shape, geometry, mask. Kept slo
 after another, header and all, with KEPT.json beside them; `hitgate screen` and `hitgate feed` read
 that file. Every frame leaves a record in the ring, kept or dropped, and a line in RECORDS; where
 that disk is too slow, lines are left out rather than frames, the run says how many and exits
-with 1. Of dropped frames --keep-maps keeps what the network saw, a hundredth of their pixels or less;
-where that disk is too slow, maps are left out, and the run says how many. Prometheus, or a browser,
-reads http://ADDRESS/metrics of --metrics. Ctrl-C ends the run in good order: what was kept is written, the books are told.")]
+with 1. Of dropped frames --keep-maps keeps what the network saw, for `hitgate rejudge`; where that
+disk is too slow, maps are left out, and the run says how many. Prometheus, or a browser, reads
+http://ADDRESS/metrics, once the ring is there. Ctrl-C ends the run in good order: what was kept is
+written, the books are told.")]
 pub struct RunArgs {
     #[command(flatten)]
     ring: RingArg,
@@ -49,7 +50,7 @@ pub struct RunArgs {
     interlock: InterlockArgs,
     #[command(flatten)]
     outputs: OutputArgs,
-    /// Tell Prometheus what becomes of the frames, at this address and port
+    /// Tell Prometheus what becomes of the frames, at an address and port such as 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<String>,
     /// Do not judge but stand by: once no filter has given a sign of life for so many milliseconds, pass
