@@ -172,6 +172,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (link, sink) = sink(ring.layout(), outputs, looks);
     let traffic = sink.traffic();
     let mut pipeline = Pipeline::new(reader, filter, policy, link, identity);
+    // The books go on from those of an earlier run.
+    let earlier = pipeline.accounts().received;
     pipeline.interlock = rules.map_or(Interlock::none(), Interlock::new);
     let mut attendant = Attendant::new(answers);
     let mut node = Watched::new(|_| {});
@@ -227,10 +229,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
         bail!("the sink stopped unexpectedly")
     };
 
+    let frames = accounts.received - earlier;
     say!(
-        "judged     {} frames in {seconds:.1} s, {:.0} a second, on {}; {waits} waits for the link",
-        accounts.received,
-        accounts.received as f64 / seconds,
+        "{:<10} {frames} frames in {seconds:.1} s, {:.0} a second, on {}; {waits} waits for the link",
+        match args.standby {
+            None => "judged",
+            Some(_) => "passed",
+        },
+        frames as f64 / seconds,
         level.name(),
     );
     say_on!("{}", report::accounts(&accounts));
