@@ -9,6 +9,7 @@ pub mod explain;
 pub mod feed;
 pub mod import;
 pub mod inspect;
+pub mod rejudge;
 pub mod run;
 pub mod screen;
 pub mod simulate;

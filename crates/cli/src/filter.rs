@@ -37,7 +37,8 @@ pub struct FilterArgs {
     pub deadline_us: Option<u32>,
 }
 
-fn probability(text: &str) -> Result<f64, String> {
+/// A number from 0 to 1, as the command line says it.
+pub fn probability(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
         _ => Err("a number from 0 to 1 is needed".into()),

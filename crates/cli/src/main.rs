@@ -17,6 +17,7 @@ mod commands;
 mod counts;
 mod description;
 mod drawing;
+mod entries;
 mod feeder;
 mod filter;
 mod float;
@@ -27,14 +28,18 @@ mod labelled;
 mod lines;
 mod machine;
 mod map;
+mod maps_file;
+mod metrics;
 mod model;
 mod module;
 mod open;
 mod progress;
+mod queue;
 mod raw;
 mod records;
 mod report;
 mod ring_path;
+mod ring_state;
 mod scorer;
 mod screener;
 mod second_look;
@@ -44,6 +49,7 @@ mod sink;
 mod slot;
 mod slots_file;
 mod spots;
+mod standby;
 mod tally;
 
 use std::ffi::OsString;
@@ -71,6 +77,7 @@ enum Command {
     Spots(commands::spots::SpotsArgs),
     Feed(commands::feed::FeedArgs),
     Run(commands::run::RunArgs),
+    Rejudge(commands::rejudge::RejudgeArgs),
     Bench(commands::bench::BenchArgs),
     Simulate(commands::simulate::SimulateArgs),
     Dataset(commands::dataset::DatasetArgs),
@@ -100,6 +107,7 @@ fn main() -> ExitCode {
         Command::Spots(args) => commands::spots::run(args),
         Command::Feed(args) => commands::feed::run(args),
         Command::Run(args) => commands::run::run(args),
+        Command::Rejudge(args) => commands::rejudge::run(args),
         Command::Bench(args) => commands::bench::run(args),
         Command::Simulate(args) => commands::simulate::run(args),
         Command::Dataset(args) => commands::dataset::run(args),

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use hitgate_core::accounts::Accounts;
 use hitgate_core::frame::Fault;
 use hitgate_core::link::{Record, lost_cause};
+use hitgate_core::prep::Reduce;
 use hitgate_core::verdict::{Class, Score, Verdict, reasons};
 use hitgate_import::metrics::Share;
 use serde_json::{Value, json};
@@ -81,6 +82,17 @@ pub fn record_line(record: &Record) -> Value {
         "model": format!("{:08x}", record.model),
         "config": format!("{:08x}", record.config),
     })
+}
+
+/// How blocks of pixels become cells, in words.
+pub const fn reduction(reduce: Reduce) -> &'static str {
+    match reduce {
+        Reduce::Maximum => "largest count of each block",
+        Reduce::Mean => "mean count of each block",
+        Reduce::Peaks => {
+            "contrast of each block's largest sum of 3 x 3, and of what it leaves without its largest count"
+        }
+    }
 }
 
 /// The score of a record, where there is one.

@@ -1,6 +1,8 @@
 //! A second look at the frames that were drawn: on a thread of its own the classical spot finder counts
 //! their spots, and its answers feed the interlock.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -132,11 +134,77 @@ impl SecondLook {
     }
 }
 
+/// What any thread may know of an interlock. The judging thread stores it when it tries to arm, a few
+/// times a second.
+#[derive(Debug, Default)]
+pub struct Watch {
+    armed: AtomicBool,
+    loss_bound: AtomicU32,
+    kept: Looks,
+    missed: Looks,
+}
+
+#[derive(Debug, Default)]
+struct Looks {
+    looks: AtomicU64,
+    estimated_hits: AtomicU64,
+}
+
+/// What it was when it was last told.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// Whether misses are dropped.
+    pub armed: bool,
+    /// Hits among the misses, as second looks say.
+    pub hits_missed: u64,
+    /// Their share of all hits.
+    pub loss: f64,
+    /// The bound of that share in the window.
+    pub loss_bound: f64,
+    /// Second looks at kept frames.
+    pub looks_kept: u64,
+    /// Second looks at misses.
+    pub looks_missed: u64,
+}
+
+impl Watch {
+    fn tell(&self, interlock: &Interlock) {
+        let Evidence { kept, missed } = interlock.total();
+        for (told, looked) in [(&self.kept, kept), (&self.missed, missed)] {
+            told.looks.store(looked.looks, Ordering::Relaxed);
+            let hits = looked.estimated_hits();
+            told.estimated_hits.store(hits, Ordering::Relaxed);
+        }
+        let bound = interlock.loss_bound();
+        self.loss_bound.store(bound, Ordering::Relaxed);
+        let armed = interlock.state().is_ok();
+        self.armed.store(armed, Ordering::Relaxed);
+    }
+
+    /// What was last told.
+    pub fn seen(&self) -> Seen {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (kept, missed) = (
+            of(&self.kept.estimated_hits),
+            of(&self.missed.estimated_hits),
+        );
+        Seen {
+            armed: self.armed.load(Ordering::Relaxed),
+            hits_missed: missed,
+            loss: missed as f64 / (kept + missed).max(1) as f64,
+            loss_bound: f64::from(self.loss_bound.load(Ordering::Relaxed)) / 65536.0,
+            looks_kept: of(&self.kept.looks),
+            looks_missed: of(&self.missed.looks),
+        }
+    }
+}
+
 /// Feeds an interlock between two steps of the path, arms it when it can be, and tells of every change.
 pub struct Attendant {
     answers: Option<Receiver<(Side, bool)>>,
     tried: Instant,
     state: Result<(), Disarmed>,
+    watch: Arc<Watch>,
 }
 
 impl Attendant {
@@ -146,7 +214,13 @@ impl Attendant {
             answers,
             tried: Instant::now(),
             state: Err(Disarmed::Never),
+            watch: Arc::default(),
         }
+    }
+
+    /// What it tells other threads.
+    pub fn watch(&self) -> Arc<Watch> {
+        Arc::clone(&self.watch)
     }
 
     /// Takes the answers that are there.
@@ -162,10 +236,13 @@ impl Attendant {
             return;
         }
         self.hear(interlock);
-        if interlock.state().is_err() && self.tried.elapsed() > ARMING {
+        if self.tried.elapsed() > ARMING {
             self.tried = Instant::now();
-            // What is missing is told at the end.
-            let _ = interlock.arm();
+            if interlock.state().is_err() {
+                // What is missing is told at the end.
+                let _ = interlock.arm();
+            }
+            self.watch.tell(interlock);
         }
         match (self.state, interlock.state()) {
             (Err(_), Ok(())) => eprintln!("hitgate: armed: misses are dropped from now on"),

@@ -1,76 +1,118 @@
 //! Where kept frames and records go: threads of their own, so that no disk ever holds the decision.
 //!
-//! Kept slots are lent, not copied, until they are written. Their channel has room for as many as
+//! Kept slots are lent, not copied, until they are written. Their queue has room for as many as
 //! the ring lends, so it is never full: a slow disk stalls the source, and is not a reason to refuse
-//! a hit. The lines of records have a channel of their own. Records that find it full have no line,
-//! which is counted and told; those in the ring itself are the durable ones.
+//! a hit. With `--buffer` kept frames are copied into memory of the link's own, and their slots go back at
+//! once: a slow disk then stalls nobody, and once that memory is full samples give way to maybes, and both to
+//! hits. A slot that was lent could not be given up in this way: the source waits for the oldest one that is out,
+//! whatever it is worth.
+//!
+//! The lines of records have a channel of their own. Records that find it full have no line, which is
+//! counted and told; those in the ring itself are the durable ones. Maps of dropped frames are copied into
+//! buffers that were made before the first frame; where none is free the map is left out, which is counted
+//! and told.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use hitgate_core::interlock::Side;
-use hitgate_core::link::{Link, Record, Refused};
+use hitgate_core::link::{Link, Record, Refused, Worth};
+use hitgate_core::net::Input;
 use hitgate_formats::FormatError;
-use hitgate_ring::{Layout, Lent};
+use hitgate_ring::{Layout, Lent, RECORD_LEN};
 
 use crate::description::Description;
+use crate::maps_file::{self, MapsWriter};
+use crate::queue::{self, Giver, Room, Taker, queue};
 use crate::report;
 use crate::second_look::{Drawn, drawn};
 use crate::slots_file::{Entry, SlotsWriter};
 
 /// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
 const WAITING_RECORDS: usize = 1 << 16;
+/// Bytes of the maps of dropped frames that may wait for the disk: some hundred maps.
+const WAITING_MAPS: usize = 64 << 20;
+
+/// The files of one run, as the command line names them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct OutputArgs {
+    /// Write the kept frames here
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
+    /// Write a line of JSON for every frame here
+    #[arg(long, value_name = "FILE")]
+    records: Option<PathBuf>,
+    /// Write what is left of dropped frames here: their prepared maps and records, for `hitgate rejudge`
+    #[arg(long, value_name = "FILE")]
+    pub keep_maps: Option<PathBuf>,
+    /// Replace the files of an earlier run
+    #[arg(long)]
+    replace: bool,
+    /// Copy kept frames into memory for so many of them, so that a slow disk never stalls the source; once it
+    /// is full some are lost, and told: samples first, then maybes, hits and frames that were not judged last.
+    /// What waits there is lost too if the process is killed
+    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(1..))]
+    buffer: Option<u32>,
+}
 
 /// The files of one run.
 #[derive(Default)]
 pub struct Outputs {
     keep: Option<SlotsWriter>,
     records: Option<Records>,
+    maps: Option<(MapsWriter, Input)>,
+    /// Kept frames that there is memory for.
+    buffer: Option<u32>,
 }
 
-impl Outputs {
+impl OutputArgs {
     /// Refuses names that are taken: what an earlier run kept is not to be replaced unasked.
-    pub fn refuse_taken<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<()> {
-        match paths.into_iter().find(|path| path.is_file()) {
+    pub fn refuse_taken(&self) -> Result<()> {
+        let mut paths = [&self.keep, &self.records, &self.keep_maps]
+            .into_iter()
+            .flatten();
+        match paths.find(|path| !self.replace && path.is_file()) {
             Some(path) => Err(taken(path)),
             None => Ok(()),
         }
     }
 
-    /// Makes the files, and the description beside kept slots that are a file.
-    pub fn create(
-        keep: Option<&Path>,
-        records: Option<&Path>,
-        replace: bool,
-        description: &Description,
-    ) -> Result<Self> {
-        let open = |path: &Path| open(path, replace);
-        let keep = keep.map(|path| {
+    /// Makes the files, and the description beside kept slots that are a file. Maps are prepared as `input`
+    /// says.
+    pub fn create(&self, description: &Description, input: &Input) -> Result<Outputs> {
+        let open = |path: &Path| open(path, self.replace);
+        let keep = self.keep.as_ref().map(|path| {
             let file = open(path)?;
             if path.is_file() {
                 description.write(path)?;
             }
             anyhow::Ok(SlotsWriter::new(path.into(), file))
         });
-        let records = records.map(|path| {
+        let records = self.records.as_ref().map(|path| {
             let file = BufWriter::new(open(path)?);
             let path = path.into();
             anyhow::Ok(Records { path, file })
         });
+        let maps = self.keep_maps.as_ref().map(|path| {
+            let maps = MapsWriter::create(path.into(), open(path)?, input)?;
+            anyhow::Ok((maps, *input))
+        });
         Ok(Outputs {
             keep: keep.transpose()?,
             records: records.transpose()?,
+            maps: maps.transpose()?,
+            buffer: self.buffer,
         })
     }
 }
 
 fn taken(path: &Path) -> anyhow::Error {
-    anyhow::anyhow!(
+    anyhow!(
         "{} exists, perhaps from an earlier run on this ring: name another file, or --replace it",
         path.display()
     )
@@ -88,28 +130,64 @@ fn open(path: &Path, replace: bool) -> Result<File> {
 
 /// The judging side of the link.
 pub struct SinkLink<'m> {
-    kept: Sender<Kept<'m>>,
+    kept: Giver<Kept<'m>>,
+    /// The frame that was given up last, until the path asks.
+    shed: Option<Record>,
+    /// Memory for copies of kept frames that nobody uses, where they are copied.
+    free: Option<Receiver<Box<[u8]>>>,
     broken: Arc<AtomicBool>,
     records: Option<Sender<Record>>,
-    /// Records that have no line, because too many were waiting for the disk.
-    pub lines_lost: u64,
+    maps: Option<MapsOut>,
+    traffic: Arc<Traffic>,
+}
+
+/// Where the judging side copies maps to.
+struct MapsOut {
+    /// Buffers of one entry each that nobody uses.
+    free: Receiver<Box<[u8]>>,
+    full: Sender<Box<[u8]>>,
 }
 
 /// The writing side.
 pub struct Sink<'m> {
-    kept: Receiver<Kept<'m>>,
+    kept: Taker<Kept<'m>>,
+    /// Where memory of copies goes back to.
+    free: Option<Sender<Box<[u8]>>>,
     /// Set once kept frames cannot be written any more.
     broken: Arc<AtomicBool>,
     records: Option<(Receiver<Record>, Records)>,
     slots: Option<SlotsWriter>,
+    maps: Option<MapsIn>,
     looks: Option<Sender<Drawn>>,
+    traffic: Arc<Traffic>,
+}
+
+/// Where maps come from, where their buffers go back to, and the file.
+struct MapsIn {
+    full: Receiver<Box<[u8]>>,
+    free: Sender<Box<[u8]>>,
+    file: MapsWriter,
 }
 
 /// A kept frame on its way.
 struct Kept<'m> {
-    frame: Lent<'m>,
-    /// Where it was drawn, to be looked at again.
-    drawn: Option<Side>,
+    frame: Held<'m>,
+    record: Record,
+}
+
+/// The whole slot of a kept frame.
+enum Held<'m> {
+    Lent(Lent<'m>),
+    Copied(Box<[u8]>),
+}
+
+impl Held<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Held::Lent(frame) => frame.bytes(),
+            Held::Copied(bytes) => bytes,
+        }
+    }
 }
 
 struct Records {
@@ -117,13 +195,34 @@ struct Records {
     file: BufWriter<File>,
 }
 
-/// What went through the sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Kept frames.
-    pub frames: u64,
+/// What went through the sink, and what did not. Any thread may look.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Kept frames that were written.
+    pub frames: Count,
     /// Their bytes, headers not counted.
-    pub bytes: u64,
+    pub bytes: Count,
+    /// Records that have no line, because too many were waiting for the disk.
+    pub lines_lost: Count,
+    /// Maps of dropped frames that were written.
+    pub maps: Count,
+    /// Dropped frames whose maps were left out, because too many were waiting for the disk.
+    pub maps_lost: Count,
+}
+
+/// A number that one thread raises.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// How many it is by now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
 }
 
 /// The two sides, for the frames of a ring of this layout. Frames that were drawn go to `looks` too, as far as
@@ -134,83 +233,182 @@ pub fn sink<'m>(
     looks: Option<Sender<Drawn>>,
 ) -> (SinkLink<'m>, Sink<'m>) {
     let broken = Arc::new(AtomicBool::new(false));
-    let (kept, kept_out) = bounded(ring.lend_limit() as usize);
+    let room = outputs.buffer.unwrap_or(ring.lend_limit()) as usize;
+    let (kept, kept_out) = queue(room);
+    // Each that waits, and each that the other side holds, has memory.
+    let memory = outputs
+        .buffer
+        .map(|_| buffers(room + queue::HELD, ring.stride() as usize));
+    let (free_in, free) = memory.unzip();
     let records = outputs.records.map(|file| (bounded(WAITING_RECORDS), file));
     let (records, records_out) = match records {
         Some(((sender, receiver), file)) => (Some(sender), Some((receiver, file))),
         None => (None, None),
     };
+    let (maps, maps_in) = match outputs.maps {
+        Some((file, input)) => {
+            let (maps, maps_in) = maps_between(&input, file);
+            (Some(maps), Some(maps_in))
+        }
+        None => (None, None),
+    };
+    let traffic = Arc::new(Traffic::default());
     let link = SinkLink {
         kept,
+        shed: None,
+        free,
         broken: Arc::clone(&broken),
         records,
-        lines_lost: 0,
+        maps,
+        traffic: Arc::clone(&traffic),
     };
     let sink = Sink {
         kept: kept_out,
+        free: free_in,
         broken,
         records: records_out,
         slots: outputs.keep,
+        maps: maps_in,
         looks,
+        traffic,
     };
     (link, sink)
 }
 
+/// So many buffers of `len` bytes, and where they go back to.
+fn buffers(count: usize, len: usize) -> (Sender<Box<[u8]>>, Receiver<Box<[u8]>>) {
+    let (back, free) = bounded(count);
+    for _ in 0..count {
+        // Ones, not zeros: the pages are there before the first frame.
+        let _ = back.try_send(vec![1; len].into_boxed_slice());
+    }
+    (back, free)
+}
+
+/// The two sides of the maps, with all buffers free.
+fn maps_between(input: &Input, file: MapsWriter) -> (MapsOut, MapsIn) {
+    let len = maps_file::entry_bytes(input);
+    let count = (WAITING_MAPS / len).max(1);
+    let (free_in, free) = buffers(count, len);
+    let (full, full_out) = bounded(count);
+    let maps = MapsOut { free, full };
+    let maps_in = MapsIn {
+        full: full_out,
+        free: free_in,
+        file,
+    };
+    (maps, maps_in)
+}
+
+impl MapsOut {
+    /// Copies a map, if there is room; returns whether it did.
+    fn send(&self, record: &Record, map: &[u8]) -> bool {
+        let Ok(mut entry) = self.free.try_recv() else {
+            return false;
+        };
+        let (head, body) = entry.split_at_mut(RECORD_LEN);
+        head.copy_from_slice(&record.to_bytes());
+        body.copy_from_slice(map);
+        self.full.try_send(entry).is_ok()
+    }
+}
+
 impl<'m> Link<'m> for SinkLink<'m> {
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused> {
-        let drawn = drawn(record);
-        match self.broken.load(Ordering::Relaxed) {
-            true => Err(Refused),
-            false => {
-                let kept = Kept { frame, drawn };
-                self.kept.try_send(kept).map_err(|_| Refused)
-            }
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Refused);
         }
+        let worth = Worth::of(record.verdict());
+        let shed = match self.kept.room(worth) {
+            Room::Free => None,
+            Room::InsteadOf(shed) => Some(shed),
+            Room::None => return Err(Refused),
+        };
+        let record = *record;
+        self.shed = shed.as_ref().map(|shed| shed.record);
+        let frame = match &self.free {
+            None => Held::Lent(frame),
+            Some(free) => {
+                let mut memory = match shed.map(|shed| shed.frame) {
+                    Some(Held::Copied(memory)) => memory,
+                    _ => free.try_recv().map_err(|_| Refused)?,
+                };
+                memory.copy_from_slice(frame.bytes());
+                Held::Copied(memory)
+            }
+        };
+        (self.kept.give(Kept { frame, record }, worth)).map_err(|_| Refused)
+    }
+
+    fn shed(&mut self) -> Option<Record> {
+        self.shed.take()
     }
 
     fn record(&mut self, record: &Record) {
         if let Some(records) = &self.records
             && records.try_send(*record).is_err()
         {
-            self.lines_lost += 1;
+            self.traffic.lines_lost.add(1);
+        }
+    }
+
+    fn dropped(&mut self, record: &Record, map: &[u8]) {
+        if let Some(maps) = &self.maps
+            && !maps.send(record, map)
+        {
+            self.traffic.maps_lost.add(1);
         }
     }
 }
 
 impl Sink<'_> {
+    /// What goes through it.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+
     /// Writes until the judging side is gone.
     ///
     /// # Errors
-    /// Where a file could not be written. The other is written to its end; a file of kept slots
-    /// ends with a whole slot, and the link refuses frames from then on.
-    pub fn run(self) -> Result<Sent> {
+    /// Where a file could not be written. The others are written to their ends; files of kept slots and of
+    /// maps end with a whole entry. The link refuses frames from then on, or leaves maps out.
+    pub fn run(self) -> Result<()> {
         let Sink {
             kept,
+            free,
             broken,
             records,
             slots,
+            maps,
             looks,
+            traffic,
         } = self;
         std::thread::scope(|scope| {
-            let writing = records.map(|(records, file)| scope.spawn(|| file.write(records)));
-            let sent = write_slots(&kept, &broken, slots, looks.as_ref());
-            match writing.map(|thread| thread.join()) {
-                Some(Err(_)) => bail!("writing the records stopped unexpectedly"),
-                Some(Ok(written)) => sent.and_then(|sent| written.map(|()| sent)),
-                None => sent,
+            let records = records.map(|(records, file)| scope.spawn(|| file.write(records)));
+            let maps = maps.map(|maps| scope.spawn(|| maps.write(&traffic)));
+            let sent = write_slots(kept, free, &broken, slots, looks.as_ref(), &traffic);
+            let mut written = vec![sent];
+            for (thread, what) in [(records, "records"), (maps, "maps of dropped frames")] {
+                written.push(match thread.map(|thread| thread.join()) {
+                    Some(Ok(written)) => written,
+                    Some(Err(_)) => Err(anyhow!("writing the {what} stopped unexpectedly")),
+                    None => Ok(()),
+                });
             }
+            written.into_iter().collect()
         })
     }
 }
 
 fn write_slots(
-    kept: &Receiver<Kept<'_>>,
+    mut kept: Taker<Kept<'_>>,
+    free: Option<Sender<Box<[u8]>>>,
     broken: &AtomicBool,
     mut slots: Option<SlotsWriter>,
     looks: Option<&Sender<Drawn>>,
-) -> Result<Sent> {
-    let mut sent = Sent::default();
-    for Kept { frame, drawn } in kept {
+    traffic: &Traffic,
+) -> Result<()> {
+    while let Some(Kept { frame, record }) = kept.next() {
         let entry = Entry::of(frame.bytes());
         if let Some(slots) = &mut slots
             && let Err(error) = slots.write(&entry)
@@ -218,21 +416,43 @@ fn write_slots(
             broken.store(true, Ordering::Relaxed);
             drop(frame);
             // Slots go back to the ring while the judging side notices.
-            let unwritten = 1 + kept.iter().count();
+            let unwritten = 1 + kept.count();
             return Err(error.context(format!(
                 "{unwritten} kept frames that the link had taken are lost"
             )));
         }
-        sent.frames += 1;
-        sent.bytes += entry.payload() as u64;
-        if let (Some(looks), Some(side)) = (looks, drawn)
+        traffic.frames.add(1);
+        traffic.bytes.add(entry.payload() as u64);
+        if let (Some(looks), Some(side)) = (looks, drawn(&record))
             && !looks.is_full()
         {
             // Nobody else sends: there is room, or nobody looks any more.
             let _ = looks.try_send((side, frame.bytes().to_vec()));
         }
+        if let (Some(free), Held::Copied(memory)) = (&free, frame) {
+            // There is room: as much as there is memory.
+            let _ = free.try_send(memory);
+        }
     }
-    Ok(sent)
+    Ok(())
+}
+
+impl MapsIn {
+    fn write(mut self, traffic: &Traffic) -> Result<()> {
+        let mut written = Ok(());
+        for entry in &self.full {
+            if written.is_ok() {
+                written = self.file.write(&entry);
+            }
+            match &written {
+                Ok(()) => traffic.maps.add(1),
+                Err(_) => traffic.maps_lost.add(1),
+            }
+            // There is room: as many as there are buffers.
+            let _ = self.free.try_send(entry);
+        }
+        written
+    }
 }
 
 impl Records {
@@ -253,9 +473,78 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hitgate_core::frame::HEADER_LEN;
+    use crate::slots_file::SlotsFile;
+    use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType};
+    use hitgate_core::prep::Reduce;
+    use hitgate_core::verdict::Verdict;
     use hitgate_host::Ring;
-    use hitgate_ring::RECORD_LEN;
+
+    const INPUT: Input = Input {
+        size: 2048,
+        channels: 4,
+        reduce: Reduce::Peaks,
+        d_water: 3.4,
+    };
+
+    /// A link that writes maps to `path` once its sink runs.
+    fn maps(path: &Path) -> (SinkLink<'static>, Sink<'static>) {
+        let file = File::create(path).unwrap();
+        let maps = MapsWriter::create(path.into(), file, &INPUT).unwrap();
+        let outputs = Outputs {
+            maps: Some((maps, INPUT)),
+            ..Outputs::default()
+        };
+        sink(&Layout::new(4, 128, 4).unwrap(), outputs, None)
+    }
+
+    #[test]
+    fn maps_that_find_no_room_are_left_out_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dropped.maps");
+        // Nothing is written until `run`: this is a disk that stands still.
+        let (mut link, sink) = maps(&path);
+        let room = WAITING_MAPS / maps_file::entry_bytes(&INPUT);
+        let map = |i: usize| vec![i as u8; INPUT.bytes()];
+        let record = Record::default();
+        for i in 0..room + 2 {
+            link.dropped(&record, &map(i));
+        }
+        let traffic = sink.traffic();
+        assert_eq!(traffic.maps_lost.get(), 2, "told, and nobody waited");
+        drop(link);
+        sink.run().unwrap();
+        assert_eq!(traffic.maps.get(), room as u64);
+        let entry = maps_file::entry_bytes(&INPUT) + 4;
+        let bytes = std::fs::read(&path).unwrap();
+        for (i, entry) in bytes[64..].chunks(entry).enumerate() {
+            assert_eq!(entry[RECORD_LEN], i as u8, "in order");
+        }
+        assert_eq!(bytes.len(), 64 + room * entry);
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_maps_is_told_and_keeps_nobody() {
+        let file = File::options().write(true).open("/dev/full").unwrap();
+        let (mut link, mut sink) = maps(&tempfile::NamedTempFile::new().unwrap().into_temp_path());
+        let maps = sink.maps.as_mut().unwrap();
+        maps.file = MapsWriter::of_open("the file".into(), file);
+        let traffic = sink.traffic();
+        let map = vec![0; INPUT.bytes()];
+        let error = std::thread::scope(|scope| {
+            let sinking = scope.spawn(|| sink.run());
+            for _ in 0..100 {
+                link.dropped(&Record::default(), &map);
+            }
+            drop(link);
+            sinking.join().unwrap().unwrap_err()
+        });
+        assert_eq!((traffic.maps.get(), traffic.maps_lost.get()), (0, 100));
+        let said = format!("{error:#}");
+        assert!(
+            said.contains("maps of dropped frames to the file"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn neither_records_nor_a_stalled_disk_refuse_a_kept_frame() {
@@ -268,7 +557,11 @@ mod tests {
             session: None,
             modules: Vec::new(),
         };
-        let outputs = Outputs::create(None, Some(&path), false, &description).unwrap();
+        let outputs = OutputArgs {
+            records: Some(path.clone()),
+            ..OutputArgs::default()
+        };
+        let outputs = outputs.create(&description, &INPUT).unwrap();
         // Nothing is written until `run`: this is a disk that stands still.
         let (mut link, sink) = sink(&layout, outputs, None);
 
@@ -276,7 +569,8 @@ mod tests {
         for _ in 0..WAITING_RECORDS + 3 {
             link.record(&record);
         }
-        assert_eq!(link.lines_lost, 3, "told, and nobody waited");
+        let traffic = sink.traffic();
+        assert_eq!(traffic.lines_lost.get(), 3, "told, and nobody waited");
         for _ in 0..layout.slots() {
             writer.reserve().unwrap().unwrap().commit();
         }
@@ -288,11 +582,72 @@ mod tests {
         assert_eq!(kept, layout.lend_limit(), "all that the ring lends");
 
         drop(link);
-        assert_eq!(sink.run().unwrap().frames, u64::from(kept));
+        sink.run().unwrap();
+        assert_eq!(traffic.frames.get(), u64::from(kept));
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), WAITING_RECORDS);
         reader.reclaim();
         assert_eq!(reader.lent(), 0);
+    }
+
+    #[test]
+    fn a_link_with_memory_of_its_own_stalls_nobody_and_gives_samples_up_first() {
+        let layout = Layout::new(4, HEADER_LEN as u32, 4).unwrap();
+        let ring = Ring::anonymous(&layout, 1).unwrap();
+        let (mut writer, mut reader) = (ring.writer().unwrap(), ring.reader().unwrap());
+        const ROOM: u64 = 6;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept.slots");
+        let file = File::create(&path).unwrap();
+        let outputs = Outputs {
+            keep: Some(SlotsWriter::new(path.clone(), file)),
+            buffer: Some(ROOM as u32),
+            ..Outputs::default()
+        };
+        // Nothing is written until `run`: this is a disk that stands still.
+        let (mut link, sink) = sink(&layout, outputs, None);
+        let mut keep = |verdict: Verdict, frame_number: u64| {
+            let mut slot = writer
+                .reserve()
+                .unwrap()
+                .expect("the source is not stalled");
+            let header = FrameHeader {
+                frame_number,
+                ..FrameHeader::new(0, 0, PixelType::U8)
+            };
+            slot.write(0, &header.seal()).unwrap();
+            slot.commit();
+            let lent = reader.read(1).unwrap().settle(&[0; RECORD_LEN]);
+            let record = Record {
+                verdict: verdict as u8,
+                frame_number,
+                ..Record::default()
+            };
+            let kept = link.keep(&record, lent.expect("nothing is lent for long"));
+            (kept, link.shed().map(|record| record.frame_number))
+        };
+        for number in 1..=ROOM {
+            assert_eq!(keep(Verdict::KeepSample, number), (Ok(()), None));
+        }
+        assert_eq!(keep(Verdict::KeepSample, 50), (Err(Refused), None));
+        assert_eq!(keep(Verdict::KeepMaybe, 60), (Ok(()), Some(1)));
+        for number in 2..=ROOM {
+            let kept = keep(Verdict::KeepFault, 100 + number);
+            assert_eq!(kept, (Ok(()), Some(number)), "the oldest sample goes");
+        }
+        assert_eq!(keep(Verdict::KeepHit, 70), (Ok(()), Some(60)));
+        for _ in 0..100 {
+            assert_eq!(keep(Verdict::KeepHit, 200), (Err(Refused), None));
+        }
+        drop(link);
+        sink.run().unwrap();
+        let kept = SlotsFile::open(&path).unwrap();
+        let number = |index| {
+            let slot = kept.read(index).unwrap();
+            FrameHeader::from_bytes(slot.first_chunk().unwrap()).frame_number
+        };
+        let numbers: Vec<_> = (0..kept.len()).map(number).collect();
+        assert_eq!(numbers, [102, 103, 104, 105, 106, 70]);
     }
 
     #[test]
@@ -303,7 +658,7 @@ mod tests {
         let unwritable = File::open("/dev/null").unwrap();
         let outputs = Outputs {
             keep: Some(SlotsWriter::new("the file".into(), unwritable)),
-            records: None,
+            ..Outputs::default()
         };
         let (mut link, sink) = sink(&layout, outputs, None);
         for _ in 0..4 {

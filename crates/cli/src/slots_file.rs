@@ -9,7 +9,7 @@
 //! `NAME.json` beside the file describes the modules.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, PixelType, flags};
 
 use crate::description;
+use crate::entries::EntryWriter;
 use crate::slot::sound_header;
 
 /// How one slot is written: the wrapper, where it needs one, and the bytes after it.
@@ -70,21 +71,12 @@ fn told_length(slot: &[u8]) -> Option<usize> {
 }
 
 /// The writing side.
-pub struct SlotsWriter {
-    path: PathBuf,
-    file: File,
-    /// Whole entries written so far, in bytes.
-    whole: u64,
-}
+pub struct SlotsWriter(EntryWriter);
 
 impl SlotsWriter {
     /// Writes to `file`, which lies at `path`.
     pub const fn new(path: PathBuf, file: File) -> Self {
-        SlotsWriter {
-            path,
-            file,
-            whole: 0,
-        }
+        SlotsWriter(EntryWriter::new(path, file, "kept frames"))
     }
 
     /// Writes one slot.
@@ -93,21 +85,7 @@ impl SlotsWriter {
     /// Where it cannot be written; the file then ends with the slot before it.
     pub fn write(&mut self, entry: &Entry<'_>) -> Result<()> {
         let wrapper = entry.wrapper.as_ref().map_or(&[][..], |bytes| bytes);
-        for part in [wrapper, entry.slot] {
-            if let Err(error) = self.file.write_all(part) {
-                let cut = self.file.set_len(self.whole);
-                let _ = cut.and_then(|()| self.file.seek(SeekFrom::Start(self.whole)));
-                return Err(error).with_context(|| {
-                    format!(
-                        "cannot write kept frames to {} (it holds {} bytes of whole slots): free space there, or choose another place",
-                        self.path.display(),
-                        self.whole
-                    )
-                });
-            }
-        }
-        self.whole += (wrapper.len() + entry.slot.len()) as u64;
-        Ok(())
+        self.0.write(&[wrapper, entry.slot])
     }
 }
 

@@ -206,6 +206,31 @@ fn record_crc(bytes: &[u8; RECORD_LEN]) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
+/// What a kept frame is worth to a link that cannot carry all of them: the lowest is given up first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Worth {
+    /// A miss that was kept as a sample, or because the interlock is not armed.
+    Sample,
+    /// Probably a maybe.
+    Maybe,
+    /// A hit, a frame that somebody asked for, or one that was not judged.
+    Most,
+}
+
+impl Worth {
+    /// Every worth, the lowest first.
+    pub const ALL: [Worth; 3] = [Worth::Sample, Worth::Maybe, Worth::Most];
+
+    /// What a frame is worth that was kept with this verdict.
+    pub const fn of(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::KeepSample | Verdict::KeepShadow => Worth::Sample,
+            Verdict::KeepMaybe => Worth::Maybe,
+            _ => Worth::Most,
+        }
+    }
+}
+
 /// Where records and kept frames go.
 pub trait Link<'m> {
     /// Takes a kept frame. Nothing is copied: dropping `frame`, at any time and in any order, gives
@@ -215,8 +240,17 @@ pub trait Link<'m> {
     /// [`Refused`] where the link is full or broken: the frame is lost, and a record says so.
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused>;
 
+    /// The record of a frame that it had taken and gave up for the one that it took last, which is
+    /// [worth](Worth) more: lost, and counted by class. Asked after each frame that it takes.
+    fn shed(&mut self) -> Option<Record> {
+        None
+    }
+
     /// Takes the record of a frame, kept or dropped, or of frames that were lost.
     fn record(&mut self, record: &Record);
+
+    /// May copy the prepared map of a frame that is dropped: what is left of it to judge again.
+    fn dropped(&mut self, _: &Record, _map: &[u8]) {}
 }
 
 /// A link that holds up to `N` kept frames until the same thread takes them.
@@ -249,6 +283,7 @@ impl<'m, const N: usize> Link<'m> for LentQueue<'m, N> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
     use crate::frame::PixelType;
     use crate::verdict::{Policy, Sampling};
@@ -301,6 +336,18 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Record::parse(&bytes).is_some(), bit < 64, "bit {bit}");
         }
+    }
+
+    #[test]
+    fn samples_are_given_up_before_maybes_and_the_rest_last() {
+        let mut kept: std::vec::Vec<_> = Verdict::ALL.into_iter().filter(|v| v.keeps()).collect();
+        kept.sort_by_key(|verdict| Worth::of(*verdict));
+        let (samples, rest) = kept.split_at(2);
+        assert_eq!(samples, [Verdict::KeepSample, Verdict::KeepShadow]);
+        assert_eq!(rest[0], Verdict::KeepMaybe);
+        let unjudged = Worth::of(Verdict::KeepFault);
+        assert!(Worth::of(Verdict::KeepMaybe) < Worth::of(Verdict::KeepHit));
+        assert_eq!(unjudged, Worth::of(Verdict::KeepHit));
     }
 
     #[test]

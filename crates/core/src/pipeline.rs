@@ -76,6 +76,12 @@ pub trait Backend {
         frames: &[Frame<'_>],
         now_ns: &impl Fn() -> u64,
     ) -> heapless::Vec<Scored, MAX_BATCH>;
+
+    /// The prepared map of the `i`-th frame that was scored last, where it has a score and the backend still
+    /// has the map.
+    fn map_of(&self, _i: usize) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// The path: a ring's reading end, a backend, a policy and a link.
@@ -147,7 +153,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
             let started_ns = node.now_ns();
             let record = match &outcome {
                 Outcome::Judged(record) => *record,
-                Outcome::Scored(scored, _) => {
+                Outcome::Scored { scored, .. } => {
                     let named = scored.score.err().is_none_or(Fault::identifies);
                     let external = named.then(|| node.external(&header)).flatten();
                     let elapsed_ns = node.now_ns().saturating_sub(taken_ns);
@@ -170,12 +176,13 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
             let Some(slot) = batch.settle(&record.to_bytes()) else {
                 break;
             };
-            if let Outcome::Scored(
-                Scored {
+            if let Outcome::Scored {
+                scored: Scored {
                     prep_ns, net_ns, ..
                 },
                 header_ns,
-            ) = outcome
+                place,
+            } = outcome
             {
                 if let Some((first, count)) = self.accounts.enter(&record) {
                     let cause = lost_cause::SOURCE;
@@ -183,6 +190,12 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
                     self.link.record(&lost);
                 }
                 self.link.record(&record);
+                if !record.verdict().keeps()
+                    && record.class().is_some()
+                    && let Some(map) = place.and_then(|i| self.backend.map_of(i))
+                {
+                    self.link.dropped(&record, map);
+                }
                 let verdict_ns = node.now_ns().saturating_sub(started_ns);
                 node.judged(
                     &record,
@@ -194,9 +207,15 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
                     },
                 );
             }
-            if record.verdict().keeps() && self.link.keep(&record, slot).is_err() {
-                self.accounts.refuse(record.class());
-                self.link.record(&record.refused());
+            if record.verdict().keeps() {
+                let lost = match self.link.keep(&record, slot) {
+                    Ok(()) => self.link.shed(),
+                    Err(_) => Some(record),
+                };
+                if let Some(lost) = lost {
+                    self.accounts.refuse(lost.class());
+                    self.link.record(&lost.refused());
+                }
             }
         }
         drop(batch);
@@ -209,8 +228,25 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
 enum Outcome {
     /// It was judged before a crash: the record stands, only its pixels go out again.
     Judged(Record),
-    /// The backend's answer, or the header's fault; and the time that reading the header took.
-    Scored(Scored, u64),
+    /// The backend's answer, or the header's fault.
+    Scored {
+        scored: Scored,
+        /// The time that reading the header took.
+        header_ns: u64,
+        /// Which of the frames it was that the backend was given.
+        place: Option<usize>,
+    },
+}
+
+impl Outcome {
+    /// A frame that never came to the backend.
+    const fn fault(fault: Fault) -> Self {
+        Outcome::Scored {
+            scored: Scored::fault(fault),
+            header_ns: 0,
+            place: None,
+        }
+    }
 }
 
 /// Reads the headers of a batch and has its whole frames scored together.
@@ -231,10 +267,10 @@ fn score<B: Backend>(
         };
         let whole = match (judged, parsed) {
             (Some(record), _) => Err(Outcome::Judged(record)),
-            (None, Err((fault, _))) => Err(Outcome::Scored(Scored::fault(fault), 0)),
+            (None, Err((fault, _))) => Err(Outcome::fault(fault)),
             (None, Ok(frame)) => frames
                 .push(frame)
-                .map_err(|_| Outcome::Scored(Scored::fault(Fault::Backend), 0)),
+                .map_err(|_| Outcome::fault(Fault::Backend)),
         };
         // Neither list can be full: a batch has at most MAX_BATCH frames.
         let _ = headers.push((
@@ -246,13 +282,23 @@ fn score<B: Backend>(
         ));
     }
     let header_ns = node.now_ns().saturating_sub(taken_ns) / headers.len().max(1) as u64;
-    let mut scored = backend.score(&frames, &|| node.now_ns()).into_iter();
+    let mut scored = backend
+        .score(&frames, &|| node.now_ns())
+        .into_iter()
+        .enumerate();
     headers
         .into_iter()
         .map(|(header, whole)| match whole {
             Ok(()) => {
-                let scored = scored.next().unwrap_or(Scored::fault(Fault::Backend));
-                (header, Outcome::Scored(scored, header_ns))
+                let outcome = match scored.next() {
+                    Some((i, scored)) => Outcome::Scored {
+                        scored,
+                        header_ns,
+                        place: Some(i),
+                    },
+                    None => Outcome::fault(Fault::Backend),
+                };
+                (header, outcome)
             }
             Err(outcome) => (header, outcome),
         })

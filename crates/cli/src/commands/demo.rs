@@ -166,6 +166,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let monitor = ring.monitor()?;
     let stop = interrupt::watched()?;
     let (link, sink) = sink(&layout, Outputs::default(), None);
+    let traffic = sink.traffic();
     let mut pipeline = Pipeline::new(ring.reader()?, cpu, policy, link, identity);
 
     let of = |record: &Record| {
@@ -216,11 +217,13 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         bail!("a thread of the demo stopped unexpectedly")
     };
     judged?;
-    let ((produced, stalls), sent) = (fed?, sent?);
+    let (produced, stalls) = fed?;
+    sent?;
+    let sent = traffic.frames.get();
 
     say!(
         "\nframes     {produced} in {seconds:.1} s, {stalls} stalls (the ring was full), {} sent on",
-        sent.frames
+        sent
     );
     say_on!("{}", report::accounts(&accounts));
     say!(
@@ -235,7 +238,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     say_on!("{}", report::latencies(&latencies));
     say_on!("{}", report::agreement(&agreement));
     let left = produced - accounts.received;
-    if !accounts.balance() || sent.frames != accounts.kept() || (left > 0 && !interrupted) {
+    if !accounts.balance() || sent != accounts.kept() || (left > 0 && !interrupted) {
         bail!("the books do not balance: please report this with the lines above");
     }
     match interrupted {

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use hitgate_core::accounts::Accounts;
 use hitgate_core::net::{Model, format};
-use hitgate_core::prep::Reduce;
 use hitgate_formats::geometry::window;
 use hitgate_formats::{FrameFile, GeometryFile};
-use hitgate_host::{HostError, MonotonicClock, Ring};
+use hitgate_host::{HostError, Ring};
 use hitgate_kernels::Level;
 use hitgate_ring::AttachError;
 
 use crate::description::Description;
+use crate::maps_file::MapsFile;
+use crate::ring_state::RingState;
 use crate::slots_file::SlotsFile;
-use crate::{model, report};
+use crate::{model, report, ring_path};
 
 /// Show what is in a model, a ring, a file of frames, or this machine
 #[derive(Args, Debug)]
@@ -24,16 +24,24 @@ use crate::{model, report};
 Examples:
   hitgate inspect                          # the model built in, and the CPU levels of this machine
   hitgate inspect model.hgm
-  hitgate inspect /dev/shm/hitgate.ring    # also while it is in use
+  hitgate inspect ring                     # /dev/shm/hitgate.ring, also while it is in use
+  hitgate inspect /dev/shm/eiger --json
   hitgate inspect frame_00001.cbf.gz
   hitgate inspect run.h5 --geometry detector.geom    # the frame that its panels make
-  hitgate inspect kept.slots               # what `run --keep` wrote")]
+  hitgate inspect kept.slots               # what `run --keep` wrote, or `run --keep-maps`
+
+Of a ring it tells, from its shared counters alone, who is at its ends, what became of every frame,
+what is in flight and whether the books balance; where they do not it exits with 1. The ring and
+those who use it notice nothing.")]
 pub struct InspectArgs {
-    /// A model (.hgm), a ring, a file of frames, or kept slots; FILE:DATASET names a dataset in an HDF5 file
+    /// A model (.hgm), a ring, a file of frames, kept slots or maps; FILE:DATASET names a dataset in an HDF5 file
     what: Option<PathBuf>,
     /// Geometry of CrystFEL (.geom) or DIALS (.expt) that places the panels of a file of frames
     #[arg(long, value_name = "FILE", requires = "what")]
     geometry: Option<PathBuf>,
+    /// Tell what is in a ring as one JSON object
+    #[arg(long, requires = "what")]
+    json: bool,
 }
 
 /// Runs the command.
@@ -42,6 +50,15 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         levels();
         return show_model(model::EMBEDDED, None);
     };
+    let live = path.as_os_str() == "ring" && !path.exists();
+    if live || args.json {
+        let path = if live {
+            Path::new(ring_path::DEFAULT)
+        } else {
+            path
+        };
+        return show_ring(&Ring::open(path)?, args.json);
+    }
     // Frames are the last guess, and know FILE:DATASET and what to say of a missing file.
     let Ok(start) = start_of(path) else {
         return show_frames(path, None);
@@ -52,11 +69,14 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     if start == format::MAGIC {
         return show_model(&model::bytes(Some(path))?, Some(path));
     }
+    if MapsFile::starts_with(&start) {
+        return show_maps(path);
+    }
     if SlotsFile::is_one(path) {
         return show_slots(path);
     }
     match Ring::open(path) {
-        Ok(ring) => show_ring(&ring),
+        Ok(ring) => show_ring(&ring, false),
         Err(HostError::Attach {
             cause: AttachError::NotARing,
             ..
@@ -96,12 +116,7 @@ fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
         "input      {0} x {0} x {1}, {2}, window to {3:.1} Å",
         input.size,
         input.channels,
-        match input.reduce {
-            Reduce::Maximum => "largest count of each block",
-            Reduce::Mean => "mean count of each block",
-            Reduce::Peaks =>
-                "contrast of each block's largest sum of 3 x 3, and of what it leaves without its largest count",
-        },
+        report::reduction(input.reduce),
         input.d_water
     );
     say!(
@@ -150,43 +165,16 @@ fn inexact_levels(model: &Model<'_>) -> Result<String> {
     Ok(inexact.join(", "))
 }
 
-fn show_ring(ring: &Ring) -> Result<()> {
-    let layout = ring.layout();
-    say!(
-        "ring       {} slots of {}, {} records, session {:x}",
-        layout.slots(),
-        report::bytes(u64::from(layout.stride())),
-        layout.records(),
-        ring.session()
-    );
-    let monitor = ring.monitor()?;
-    let now_ms = MonotonicClock.now_ms();
-    let age = |heartbeat_ms: u32| f64::from(now_ms.wrapping_sub(heartbeat_ms)) / 1e3;
-    if let Some(source) = monitor.source() {
-        say!(
-            "source     {:?}, last sign of life {:.1} s ago, {} frames, {} stalls, {} lost",
-            source.state,
-            age(source.heartbeat_ms),
-            source.produced,
-            source.stalls,
-            source.lost_at_source
-        );
+fn show_ring(ring: &Ring, json: bool) -> Result<()> {
+    let state = RingState::of(ring)?;
+    match json {
+        true => say!("{}", state.json()),
+        false => say_on!("{}", state.text()),
     }
-    if let Some(consumer) = monitor.consumer() {
-        say!(
-            "filter     {:?}, last sign of life {:.1} s ago, {} judged, {} slots back, {} waits for the link",
-            consumer.state,
-            age(consumer.heartbeat_ms),
-            consumer.taken,
-            consumer.returned,
-            consumer.waits
-        );
-        say_on!(
-            "{}",
-            report::accounts(&Accounts::from_counters(&consumer.path))
-        );
+    match state.problem() {
+        None => Ok(()),
+        Some(problem) => bail!("the books of this ring do not balance: {problem}"),
     }
-    Ok(())
 }
 
 fn show_slots(path: &Path) -> Result<()> {
@@ -205,6 +193,20 @@ fn show_slots(path: &Path) -> Result<()> {
             }
         );
     }
+    Ok(())
+}
+
+fn show_maps(path: &Path) -> Result<()> {
+    let maps = MapsFile::open(path)?;
+    let input = maps.input;
+    say!("maps       {} dropped frames", maps.len());
+    say!(
+        "input      {0} x {0} x {1}, {2}, window to {3:.1} Å",
+        input.size,
+        input.channels,
+        report::reduction(input.reduce),
+        input.d_water
+    );
     Ok(())
 }
 

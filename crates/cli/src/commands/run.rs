@@ -1,6 +1,6 @@
 //! `hitgate run`: the filter on a live ring.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,25 +15,32 @@ use crate::description::{self, Description};
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::interrupt::{self, Interrupted};
 use crate::judge::{SILENCE, judge};
+use crate::metrics::{Endpoint, Sources};
 use crate::module::Prepared;
 use crate::progress::Progress;
 use crate::ring_path::RingArg;
 use crate::second_look::{Attendant, InterlockArgs, SecondLook};
-use crate::sink::{Outputs, sink};
+use crate::sink::{OutputArgs, sink};
+use crate::standby::{self, Filter};
 use crate::tally::Watched;
 use crate::{model, report, second_look};
 
 /// Filter the frames of a ring that a detector, or `hitgate feed`, fills
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
+Examples:
   hitgate run --ring /dev/shm/hitgate.ring --keep kept.slots --records records.jsonl
+  hitgate run --keep kept.slots --keep-maps dropped.maps --metrics 127.0.0.1:9464
+  hitgate run --standby 500 --keep unjudged.slots    # beside it, should it die
 
 RING.json beside the ring describes the modules: shape, geometry, mask. Kept slots are written one
 after another, header and all, with KEPT.json beside them; `hitgate screen` and `hitgate feed` read
 that file. Every frame leaves a record in the ring, kept or dropped, and a line in RECORDS; where
 that disk is too slow, lines are left out rather than frames, the run says how many and exits
-with 1. Ctrl-C ends the run in good order: what was kept is written, the books are told.")]
+with 1. Of dropped frames --keep-maps keeps what the network saw, for `hitgate rejudge`; where that
+disk is too slow, maps are left out, and the run says how many. Prometheus, or a browser, reads
+http://ADDRESS/metrics, once the ring is there. Ctrl-C ends the run in good order: what was kept is
+written, the books are told.")]
 pub struct RunArgs {
     #[command(flatten)]
     ring: RingArg,
@@ -41,15 +48,15 @@ pub struct RunArgs {
     filter: FilterArgs,
     #[command(flatten)]
     interlock: InterlockArgs,
-    /// Write the kept frames here
-    #[arg(long, value_name = "FILE")]
-    keep: Option<PathBuf>,
-    /// Write a line of JSON for every frame here
-    #[arg(long, value_name = "FILE")]
-    records: Option<PathBuf>,
-    /// Replace the files of an earlier run
-    #[arg(long)]
-    replace: bool,
+    #[command(flatten)]
+    outputs: OutputArgs,
+    /// Tell Prometheus what becomes of the frames, at an address and port such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<String>,
+    /// Do not judge but stand by: once no filter has given a sign of life for so many milliseconds, pass
+    /// every frame on unjudged (reason fault), until the source ends or Ctrl-C
+    #[arg(long, value_name = "MS", conflicts_with_all = ["max_loss", "keep_maps"])]
+    standby: Option<u32>,
     /// Run the decision on this CPU core alone
     #[arg(long, value_name = "CORE")]
     pin: Option<usize>,
@@ -119,8 +126,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let model = model::parse_for(&bytes, args.filter.model.as_deref(), level)?;
     let policy = args.filter.policy(&model);
     let rules = args.interlock.rules(args.filter.sample)?;
-    if !args.replace {
-        Outputs::refuse_taken(args.keep.iter().chain(&args.records))?;
+    args.outputs.refuse_taken()?;
+    let endpoint = args.metrics.as_deref().map(Endpoint::listen).transpose()?;
+    if let Some(endpoint) = &endpoint {
+        eprintln!("hitgate: metrics at http://{}/metrics", endpoint.address()?);
     }
 
     let stop = interrupt::watched()?;
@@ -137,9 +146,22 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let cpu = memory.cpu(&model, level, &preparations)?;
     let identity = identity(&bytes, modules, &policy, rules)?;
 
-    let reader = ring.reader()?;
-    let (keep, records) = (args.keep.as_deref(), args.records.as_deref());
-    let outputs = Outputs::create(keep, records, args.replace, &description)?;
+    let reader = match args.standby {
+        None => ring.reader()?,
+        Some(ms) => {
+            let patience = Duration::from_millis(ms.into());
+            let Some(reader) = standby::take_over(&ring, patience, &stop)? else {
+                say!("standby    was not needed: the source ended, and every frame is judged");
+                return Ok(());
+            };
+            reader
+        }
+    };
+    let filter = Filter {
+        cpu,
+        passes: args.standby.is_some(),
+    };
+    let outputs = args.outputs.create(&description, &model.input())?;
     let (look, looks, answers) = match rules {
         Some(_) => {
             let (look, ends) = SecondLook::new(modules)?;
@@ -148,55 +170,73 @@ pub fn run(args: &RunArgs) -> Result<()> {
         None => (None, None, None),
     };
     let (link, sink) = sink(ring.layout(), outputs, looks);
-    let mut pipeline = Pipeline::new(reader, cpu, policy, link, identity);
+    let traffic = sink.traffic();
+    let mut pipeline = Pipeline::new(reader, filter, policy, link, identity);
+    // The books go on from those of an earlier run.
+    let earlier = pipeline.accounts().received;
     pipeline.interlock = rules.map_or(Interlock::none(), Interlock::new);
     let mut attendant = Attendant::new(answers);
     let mut node = Watched::new(|_| {});
     let monitor = ring.monitor()?;
+    let watch = attendant.watch();
+    let sources = Sources {
+        ring: &ring,
+        traffic: &traffic,
+        interlock: rules.map(|_| &*watch),
+        identity,
+        level,
+    };
+    let done = AtomicBool::new(false);
     let start_ns = MonotonicClock.now_ns();
 
     let progress = Progress::start("judging", 0);
-    let (judged, accounts, source, waits, lines_lost, sent, interlock) =
-        std::thread::scope(|scope| {
-            let sinking = scope.spawn(|| sink.run());
-            let looking = look.map(|look| scope.spawn(move || look.run()));
-            scope.spawn(|| {
-                progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken));
-            });
-            if let Some(core) = args.pin
-                && let Err(error) = pin_to_core(core)
-            {
-                eprintln!("hitgate: {error}; going on without");
-            }
-            let between = |interlock: &mut _| attendant.attend(interlock);
-            let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, between);
-            progress.finish();
-            let mut interlock = pipeline.interlock.clone();
-            let source = pipeline.reader().source();
-            let waits = pipeline.reader().waits();
-            let (mut reader, _, link, accounts) = pipeline.into_parts();
-            let lines_lost = link.lines_lost;
-            // The sink ends when nobody can send any more.
-            drop(link);
-            let sent = sinking.join();
-            // It ends with the sink; what it saw last is told too.
-            if let Some(Err(_)) = looking.map(|looking| looking.join()) {
-                eprintln!("hitgate: the second looks stopped unexpectedly: please report this");
-            }
-            attendant.hear(&mut interlock);
-            reader.reclaim();
-            reader.close();
-            (judged, accounts, source, waits, lines_lost, sent, interlock)
+    let (judged, accounts, source, waits, sent, interlock) = std::thread::scope(|scope| {
+        if let Some(endpoint) = &endpoint {
+            scope.spawn(|| endpoint.serve(&done, || sources.text()));
+        }
+        let sinking = scope.spawn(|| sink.run());
+        let looking = look.map(|look| scope.spawn(move || look.run()));
+        scope.spawn(|| {
+            progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken));
         });
+        if let Some(core) = args.pin
+            && let Err(error) = pin_to_core(core)
+        {
+            eprintln!("hitgate: {error}; going on without");
+        }
+        let between = |interlock: &mut _| attendant.attend(interlock);
+        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, between);
+        progress.finish();
+        let mut interlock = pipeline.interlock.clone();
+        let source = pipeline.reader().source();
+        let waits = pipeline.reader().waits();
+        let (mut reader, _, link, accounts) = pipeline.into_parts();
+        // The sink ends when nobody can send any more.
+        drop(link);
+        let sent = sinking.join();
+        // It ends with the sink; what it saw last is told too.
+        if let Some(Err(_)) = looking.map(|looking| looking.join()) {
+            eprintln!("hitgate: the second looks stopped unexpectedly: please report this");
+        }
+        attendant.hear(&mut interlock);
+        reader.reclaim();
+        reader.close();
+        done.store(true, Ordering::Relaxed);
+        (judged, accounts, source, waits, sent, interlock)
+    });
     let seconds = (MonotonicClock.now_ns() - start_ns) as f64 / 1e9;
     let Ok(sent) = sent else {
         bail!("the sink stopped unexpectedly")
     };
 
+    let frames = accounts.received - earlier;
     say!(
-        "judged     {} frames in {seconds:.1} s, {:.0} a second, on {}; {waits} waits for the link",
-        accounts.received,
-        accounts.received as f64 / seconds,
+        "{:<10} {frames} frames in {seconds:.1} s, {:.0} a second, on {}; {waits} waits for the link",
+        match args.standby {
+            None => "judged",
+            Some(_) => "passed",
+        },
+        frames as f64 / seconds,
         level.name(),
     );
     say_on!("{}", report::accounts(&accounts));
@@ -213,12 +253,17 @@ pub fn run(args: &RunArgs) -> Result<()> {
     say_on!("{}", report::latencies(&node.latencies));
     // The books are told first, however the run ended.
     judged?;
-    let sent = sent?;
+    let (maps, maps_lost) = (traffic.maps.get(), traffic.maps_lost.get());
+    if args.outputs.keep_maps.is_some() {
+        say!("maps       {maps} of dropped frames written, {maps_lost} left out for a slow disk");
+    }
+    sent?;
     say!(
         "sent       {} frames, {}",
-        sent.frames,
-        report::bytes(sent.bytes)
+        traffic.frames.get(),
+        report::bytes(traffic.bytes.get())
     );
+    let lines_lost = traffic.lines_lost.get();
     if lines_lost > 0 {
         bail!(
             "{lines_lost} records have no line in the file of records, because its disk was too slow: every frame was judged and counted all the same; write them elsewhere"

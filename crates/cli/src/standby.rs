@@ -1,0 +1,111 @@
+//! Standing by: when the filter of a ring dies, its frames pass unjudged rather than stall the source.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use hitgate_core::cpu::Cpu;
+use hitgate_core::frame::{Fault, Frame};
+use hitgate_core::pipeline::{Backend, MAX_BATCH, Scored};
+use hitgate_host::{HostError, Ring};
+use hitgate_ring::{Reader, State};
+
+use crate::interrupt::Interrupted;
+use crate::judge::SILENCE;
+use crate::ring_state::RingState;
+
+/// How often the filter is looked at.
+const LOOKING: Duration = Duration::from_millis(10);
+
+/// The network, or nobody.
+pub struct Filter<'m> {
+    /// The network.
+    pub cpu: Cpu<'m>,
+    /// Whether it is left out, so that every frame is kept as a fault.
+    pub passes: bool,
+}
+
+impl Backend for Filter<'_> {
+    const BATCH: usize = Cpu::BATCH;
+
+    fn score(
+        &mut self,
+        frames: &[Frame<'_>],
+        now_ns: &impl Fn() -> u64,
+    ) -> heapless::Vec<Scored, MAX_BATCH> {
+        match self.passes {
+            false => self.cpu.score(frames, now_ns),
+            true => (frames.iter().take(MAX_BATCH))
+                .map(|_| Scored::fault(Fault::Backend))
+                .collect(),
+        }
+    }
+
+    fn map_of(&self, i: usize) -> Option<&[u8]> {
+        self.cpu.map_of(i)
+    }
+}
+
+/// The reading end of `ring`, once its filter has given no sign of life for `patience` and is gone; nothing
+/// where the source ended and every frame is judged.
+///
+/// The end of a filter that is silent and alive is not taken: it may go on at any time, with slots that it holds.
+/// Whoever watches is told to end it.
+///
+/// # Errors
+/// [`Interrupted`], and those of the ring.
+pub fn take_over<'r>(
+    ring: &'r Ring,
+    patience: Duration,
+    stop: &AtomicBool,
+) -> Result<Option<Reader<'r>>> {
+    let started = Instant::now();
+    let mut told = None;
+    eprintln!("hitgate: standing by");
+    loop {
+        let state = RingState::of(ring)?;
+        if stop.load(Ordering::Relaxed) {
+            let left = state.to_judge();
+            return Err(Interrupted { left }.into());
+        }
+        if is_over(&state) {
+            return Ok(None);
+        }
+        // A filter that has never been there is waited for as long.
+        let silent = match state.filter_end.silent_ms {
+            Some(ms) => Duration::from_millis(ms.into()),
+            None => started.elapsed(),
+        };
+        let seconds = silent.as_secs_f64();
+        match state.filter_end.process {
+            _ if silent <= patience => told = None,
+            Some(pid) if told != Some(pid) => {
+                told = Some(pid);
+                eprintln!(
+                    "hitgate: process {pid} is the filter and has given no sign of life for {seconds:.1} s: no frame can pass before it is ended (kill {pid})"
+                );
+            }
+            Some(_) => {}
+            None => match ring.reader() {
+                Ok(reader) => {
+                    eprintln!(
+                        "hitgate: no filter has given a sign of life for {seconds:.1} s: frames pass unjudged from now on"
+                    );
+                    return Ok(Some(reader));
+                }
+                // Another filter came just now.
+                Err(HostError::InUse { .. }) => {}
+                Err(error) => return Err(error.into()),
+            },
+        }
+        std::thread::sleep(LOOKING);
+    }
+}
+
+/// Whether the source ended, or died, and no frame is left to judge.
+fn is_over(state: &RingState) -> bool {
+    let source = state.source_end;
+    let died = source.process.is_none()
+        && (source.silent_ms).is_some_and(|ms| Duration::from_millis(ms.into()) > SILENCE);
+    state.to_judge() == 0 && (source.state == State::Closed || died)
+}
