@@ -4,9 +4,10 @@ use hitgate_core::cpu::{Buffers, Cpu};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType};
 use hitgate_core::link::{Identity, Link, Record, Refused};
 use hitgate_core::net::Model;
+use hitgate_core::net::format::{CRC_FROM, ENTRY, HEADER};
 use hitgate_core::pipeline::{Node, Pipeline, Stages};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
-use hitgate_core::verdict::{Policy, Sampling};
+use hitgate_core::verdict::{Policy, Sampling, Score};
 use hitgate_host::Ring;
 use hitgate_kernels::Level;
 use hitgate_ring::{Layout, Lent, Writer};
@@ -63,6 +64,16 @@ impl Memory {
         }
     }
 
+    /// The same, as a [`Cpu`] takes it.
+    pub fn buffers(&mut self) -> Buffers<'_> {
+        Buffers {
+            packed: &mut self.packed,
+            arena: &mut self.arena,
+            map: &mut self.map,
+            scratch: &mut self.scratch,
+        }
+    }
+
     /// The backend in this memory.
     pub fn cpu<'m>(
         &'m mut self,
@@ -70,25 +81,42 @@ impl Memory {
         level: Level,
         of: &'m [Preparation<'m>],
     ) -> Cpu<'m> {
-        let Memory {
-            packed,
-            arena,
-            map,
-            scratch,
-        } = self;
-        Cpu::new(
-            model,
-            level,
-            of,
-            Buffers {
-                packed,
-                arena,
-                map,
-                scratch,
-            },
-        )
-        .expect("the memory is as asked for")
+        Cpu::new(model, level, of, self.buffers()).expect("the memory is as asked for")
     }
+}
+
+/// A model like the program's that sees hits twice as often: a sound file with a golden answer of its own.
+pub fn other_model() -> Vec<u8> {
+    let model = Model::parse(MODEL).expect("the program's model");
+    let mut file = MODEL.to_vec();
+    let word = |at: usize| u32::from_le_bytes(MODEL[at..at + 4].try_into().expect("4 bytes"));
+    let sections = (HEADER..).step_by(ENTRY).take(word(20) as usize);
+    // Its offset, and its kind; the last of a kind is of the last layer.
+    let of_kind = |kind: u32| {
+        sections
+            .clone()
+            .filter(move |at| word(*at) & 0xFFFF == kind)
+            .last()
+    };
+    let place = |kind| word(of_kind(kind).expect("such a section") + 4) as usize;
+    let (golden, biases) = (place(7), place(17));
+
+    let head = model.head();
+    let doubled = (1.0 / head.scale()) as i32;
+    let bias = head.biases()[0] + doubled;
+    file[biases..biases + 4].copy_from_slice(&bias.to_le_bytes());
+    let [hit, maybe, miss] = model.golden().logits;
+    let logits = [hit + doubled, maybe, miss];
+    let Score { hit, maybe, miss } = Score::from_logits(logits, head.scale());
+    let answer = (logits.iter().flat_map(|logit| logit.to_le_bytes()))
+        .chain([hit, maybe, miss].into_iter().flat_map(u16::to_le_bytes));
+    file[golden..]
+        .iter_mut()
+        .zip(answer)
+        .for_each(|(to, from)| *to = from);
+    let crc = crc32fast::hash(&file[CRC_FROM..]);
+    file[12..16].copy_from_slice(&crc.to_le_bytes());
+    file
 }
 
 /// A ring in memory with room for frames of this many bytes.

@@ -11,6 +11,7 @@ macro_rules! say_on {
 }
 
 mod audit;
+mod bank;
 mod cam;
 mod canvas;
 mod commands;
@@ -33,6 +34,7 @@ mod open;
 mod progress;
 mod raw;
 mod records;
+mod reload;
 mod report;
 mod ring_path;
 mod scorer;

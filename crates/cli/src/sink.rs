@@ -20,7 +20,7 @@ use hitgate_ring::{Layout, Lent};
 
 use crate::description::Description;
 use crate::report;
-use crate::second_look::{Drawn, drawn};
+use crate::second_look::Drawn;
 use crate::slots_file::{Entry, SlotsWriter};
 
 /// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
@@ -52,9 +52,7 @@ impl Outputs {
         let open = |path: &Path| open(path, replace);
         let keep = keep.map(|path| {
             let file = open(path)?;
-            if path.is_file() {
-                description.write(path)?;
-            }
+            describe(path, description)?;
             anyhow::Ok(SlotsWriter::new(path.into(), file))
         });
         let records = records.map(|path| {
@@ -66,6 +64,14 @@ impl Outputs {
             keep: keep.transpose()?,
             records: records.transpose()?,
         })
+    }
+}
+
+/// Writes the description beside kept slots that are a file.
+pub fn describe(keep: &Path, description: &Description) -> Result<()> {
+    match keep.is_file() {
+        true => description.write(keep),
+        false => Ok(()),
     }
 }
 
@@ -109,7 +115,7 @@ pub struct Sink<'m> {
 struct Kept<'m> {
     frame: Lent<'m>,
     /// Where it was drawn, to be looked at again.
-    drawn: Option<Side>,
+    drawn: Option<Record>,
 }
 
 struct Records {
@@ -158,7 +164,7 @@ pub fn sink<'m>(
 
 impl<'m> Link<'m> for SinkLink<'m> {
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused> {
-        let drawn = drawn(record);
+        let drawn = Side::drawn(record).map(|_| *record);
         match self.broken.load(Ordering::Relaxed) {
             true => Err(Refused),
             false => {
@@ -225,11 +231,11 @@ fn write_slots(
         }
         sent.frames += 1;
         sent.bytes += entry.payload() as u64;
-        if let (Some(looks), Some(side)) = (looks, drawn)
+        if let (Some(looks), Some(record)) = (looks, drawn)
             && !looks.is_full()
         {
             // Nobody else sends: there is room, or nobody looks any more.
-            let _ = looks.try_send((side, frame.bytes().to_vec()));
+            let _ = looks.try_send((record, frame.bytes().to_vec()));
         }
     }
     Ok(sent)

@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 use hitgate_core::interlock::Interlock;
-use hitgate_core::pipeline::Pipeline;
+use hitgate_core::pipeline::{Bank, Pipeline};
 use hitgate_host::{HostError, MonotonicClock, Ring, pin_to_core};
 use hitgate_ring::AttachError;
 
+use crate::bank::bank;
 use crate::description::{self, Description};
-use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
+use crate::filter::FilterArgs;
 use crate::interrupt::{self, Interrupted};
 use crate::judge::{SILENCE, judge};
-use crate::module::Prepared;
 use crate::progress::Progress;
+use crate::reload::{Reload, exchange};
 use crate::ring_path::RingArg;
-use crate::second_look::{Attendant, InterlockArgs, SecondLook};
+use crate::second_look::{Attendant, Ends, InterlockArgs, SecondLook};
 use crate::sink::{Outputs, sink};
 use crate::tally::Watched;
 use crate::{model, report, second_look};
@@ -33,7 +34,11 @@ RING.json beside the ring describes the modules: shape, geometry, mask. Kept slo
 after another, header and all, with KEPT.json beside them; `hitgate screen` and `hitgate feed` read
 that file. Every frame leaves a record in the ring, kept or dropped, and a line in RECORDS; where
 that disk is too slow, lines are left out rather than frames, the run says how many and exits
-with 1. Ctrl-C ends the run in good order: what was kept is written, the books are told.")]
+with 1. Ctrl-C ends the run in good order: what was kept is written, the books are told.
+
+SIGHUP makes it read the model and RING.json again: once both are packed and proved, it judges by
+them from one frame to the next, without a pause; where something is wrong with them it says what,
+and goes on as before. --max-loss begins in shadow again.")]
 pub struct RunArgs {
     #[command(flatten)]
     ring: RingArg,
@@ -116,41 +121,54 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
 pub fn run(args: &RunArgs) -> Result<()> {
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let level = args.filter.level()?;
-    let model = model::parse_for(&bytes, args.filter.model.as_deref(), level)?;
-    let policy = args.filter.policy(&model);
+    // What is wrong with it is said before anybody waits for a ring.
+    model::parse_for(&bytes, args.filter.model.as_deref(), level)?;
     let rules = args.interlock.rules(args.filter.sample)?;
     if !args.replace {
         Outputs::refuse_taken(args.keep.iter().chain(&args.records))?;
     }
 
-    let stop = interrupt::watched()?;
-    let (ring, description) = wait_for(&args.ring.path(), args.wait, &stop)?;
+    let (stop, asked) = (interrupt::watched()?, interrupt::reload()?);
+    let path = args.ring.path();
+    let (ring, description) = wait_for(&path, args.wait, &stop)?;
     let modules = &description.modules;
-    let prepared = prepare(modules, &model)?;
-    for (number, prepared) in prepared.iter().enumerate() {
-        if let Some(doubt) = prepared.doubt() {
-            eprintln!("hitgate: module {number}: {doubt}");
-        }
-    }
-    let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
-    let mut memory = FilterMemory::new(&model, level, &preparations);
-    let cpu = memory.cpu(&model, level, &preparations)?;
-    let identity = identity(&bytes, modules, &policy, rules)?;
+    let Bank {
+        backend,
+        policy,
+        identity,
+    } = bank(&bytes, modules, &args.filter, rules)?;
 
     let reader = ring.reader()?;
     let (keep, records) = (args.keep.as_deref(), args.records.as_deref());
     let outputs = Outputs::create(keep, records, args.replace, &description)?;
-    let (look, looks, answers) = match rules {
+    let (look, looks, answers, looked) = match rules {
         Some(_) => {
             let (look, ends) = SecondLook::new(modules)?;
-            (Some(look), Some(ends.slots), Some(ends.answers))
+            let Ends {
+                slots,
+                answers,
+                modules,
+            } = ends;
+            (Some(look), Some(slots), Some(answers), Some(modules))
         }
-        None => (None, None, None),
+        None => (None, None, None, None),
     };
     let (link, sink) = sink(ring.layout(), outputs, looks);
-    let mut pipeline = Pipeline::new(reader, cpu, policy, link, identity);
+    let mut pipeline = Pipeline::new(reader, backend, policy, link, identity);
     pipeline.interlock = rules.map_or(Interlock::none(), Interlock::new);
     let mut attendant = Attendant::new(answers);
+    let (exchange, hand) = exchange();
+    let reload = Reload {
+        asked,
+        hand,
+        filter: &args.filter,
+        rules,
+        ring: &path,
+        keep,
+        looked,
+        bytes,
+        description,
+    };
     let mut node = Watched::new(|_| {});
     let monitor = ring.monitor()?;
     let start_ns = MonotonicClock.now_ns();
@@ -160,6 +178,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         std::thread::scope(|scope| {
             let sinking = scope.spawn(|| sink.run());
             let looking = look.map(|look| scope.spawn(move || look.run()));
+            scope.spawn(move || reload.run());
             scope.spawn(|| {
                 progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken));
             });
@@ -168,8 +187,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
             {
                 eprintln!("hitgate: {error}; going on without");
             }
-            let between = |interlock: &mut _| attendant.attend(interlock);
-            let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, between);
+            let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |pipeline| {
+                exchange.attend(pipeline);
+                attendant.attend(&mut pipeline.interlock);
+            });
+            drop(exchange);
             progress.finish();
             let mut interlock = pipeline.interlock.clone();
             let source = pipeline.reader().source();
