@@ -4,7 +4,7 @@ use hitgate_core::cpu::{Buffers, Cpu};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType};
 use hitgate_core::link::{Identity, Link, Record, Refused};
 use hitgate_core::net::Model;
-use hitgate_core::net::format::{CRC_FROM, ENTRY, HEADER};
+use hitgate_core::net::format::{CRC_AT, CRC_FROM, ENTRY, HEADER};
 use hitgate_core::pipeline::{Node, Pipeline, Stages};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
 use hitgate_core::verdict::{Policy, Sampling, Score};
@@ -88,34 +88,43 @@ impl Memory {
 /// A model like the program's that sees hits twice as often: a sound file with a golden answer of its own.
 pub fn other_model() -> Vec<u8> {
     let model = Model::parse(MODEL).expect("the program's model");
-    let mut file = MODEL.to_vec();
-    let word = |at: usize| u32::from_le_bytes(MODEL[at..at + 4].try_into().expect("4 bytes"));
-    let sections = (HEADER..).step_by(ENTRY).take(word(20) as usize);
-    // Its offset, and its kind; the last of a kind is of the last layer.
-    let of_kind = |kind: u32| {
-        sections
-            .clone()
-            .filter(move |at| word(*at) & 0xFFFF == kind)
-            .last()
-    };
-    let place = |kind| word(of_kind(kind).expect("such a section") + 4) as usize;
-    let (golden, biases) = (place(7), place(17));
-
-    let head = model.head();
+    let (golden, head) = (model.golden(), model.head());
     let doubled = (1.0 / head.scale()) as i32;
     let bias = head.biases()[0] + doubled;
-    file[biases..biases + 4].copy_from_slice(&bias.to_le_bytes());
-    let [hit, maybe, miss] = model.golden().logits;
+    let [hit, maybe, miss] = golden.logits;
     let logits = [hit + doubled, maybe, miss];
     let Score { hit, maybe, miss } = Score::from_logits(logits, head.scale());
-    let answer = (logits.iter().flat_map(|logit| logit.to_le_bytes()))
-        .chain([hit, maybe, miss].into_iter().flat_map(u16::to_le_bytes));
-    file[golden..]
-        .iter_mut()
-        .zip(answer)
-        .for_each(|(to, from)| *to = from);
+    let answer = logits.map(i32::to_le_bytes).concat();
+    let probabilities = [hit, maybe, miss].map(u16::to_le_bytes).concat();
+    changed(&[
+        (BIASES, &bias.to_le_bytes()),
+        (GOLDEN_OUTPUT, &[answer, probabilities].concat()),
+    ])
+}
+
+/// The program's model, to which no frame is unlike those of its training.
+pub fn worldly_model() -> Vec<u8> {
+    let any = [0.0_f32, 127.0].map(f32::to_le_bytes).concat();
+    changed(&[(STATISTICS, &any.repeat(3))])
+}
+
+/// Kinds of sections of a model file.
+const STATISTICS: u32 = 5;
+const GOLDEN_OUTPUT: u32 = 7;
+const BIASES: u32 = 17;
+
+/// The program's model with other bytes at the start of its last sections of these kinds, sealed.
+fn changed(changes: &[(u32, &[u8])]) -> Vec<u8> {
+    let mut file = MODEL.to_vec();
+    let word = |at: usize| u32::from_le_bytes(MODEL[at..at + 4].try_into().expect("4 bytes"));
+    let table = (HEADER..).step_by(ENTRY).take(word(20) as usize);
+    for (kind, bytes) in changes {
+        let of_kind = table.clone().filter(|at| word(*at) & 0xFFFF == *kind);
+        let section = word(of_kind.last().expect("such a section") + 4) as usize;
+        file[section..section + bytes.len()].copy_from_slice(bytes);
+    }
     let crc = crc32fast::hash(&file[CRC_FROM..]);
-    file[12..16].copy_from_slice(&crc.to_le_bytes());
+    file[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
     file
 }
 

@@ -264,6 +264,11 @@ impl Interlock {
         self.state
     }
 
+    /// When it lets the path drop; nothing where nobody asks.
+    pub const fn rules(&self) -> Option<Rules> {
+        self.rules
+    }
+
     /// Upper bound of the share of hits that was lost in the window, times 2¹⁶.
     pub fn loss_bound(&self) -> u32 {
         loss_bound(self.window(&Evidence::NONE))
