@@ -102,10 +102,10 @@ pub fn other_model() -> Vec<u8> {
     ])
 }
 
-/// The program's model, to which no frame is unlike those of its training.
-pub fn worldly_model() -> Vec<u8> {
-    let any = [0.0_f32, 127.0].map(f32::to_le_bytes).concat();
-    changed(&[(STATISTICS, &any.repeat(3))])
+/// The program's model, as if each of the statistics of its training went from `low` to `high`.
+pub fn model_trained_on(low: f32, high: f32) -> Vec<u8> {
+    let range = [low, high].map(f32::to_le_bytes).concat();
+    changed(&[(STATISTICS, &range.repeat(3))])
 }
 
 /// Kinds of sections of a model file.

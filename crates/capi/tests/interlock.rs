@@ -15,11 +15,11 @@ use hitgate::types::*;
 use hitgate::writer::Writer;
 use hitgate_core::link::Record;
 use hitgate_core::verdict::{Verdict, reasons};
-use hitgate_tests::worldly_model;
+use hitgate_tests::model_trained_on;
 
 const RULES: InterlockRules = InterlockRules {
     struct_size: size_of::<InterlockRules>() as u32,
-    max_loss: 50_000,
+    max_loss: 30_000,
     window: 100_000,
     strays: 16,
 };
@@ -84,7 +84,7 @@ fn middle(config: &EngineConfig) -> u32 {
 
 #[test]
 fn a_guarded_path_arms_drops_and_begins_anew_with_another_engine() {
-    let (model, modules) = (worldly_model(), [module()]);
+    let (model, modules) = (model_trained_on(0.0, 127.0), [module()]);
     let config = EngineConfig {
         model: model.as_ptr(),
         model_len: model.len(),
@@ -166,8 +166,11 @@ fn a_guarded_path_arms_drops_and_begins_anew_with_another_engine() {
 
 #[test]
 fn frames_that_the_model_never_saw_the_like_of_disarm() {
-    let modules = [module()];
+    // Not one level above 0, in training.
+    let (model, modules) = (model_trained_on(0.0, 0.0), [module()]);
     let config = EngineConfig {
+        model: model.as_ptr(),
+        model_len: model.len(),
         sample_one_in: 2,
         ..config(&modules)
     };
@@ -175,7 +178,6 @@ fn frames_that_the_model_never_saw_the_like_of_disarm() {
     let writer = writer(mapping, bytes);
     let path = path(mapping, bytes, engine(&config).unwrap(), &STILL);
     assert_eq!(guard(path, &RULES), Status::Ok);
-    // Noise on a panel that is smaller than the map.
     let records = judge(path, writer, 1..41);
     assert!(
         records

@@ -23,13 +23,13 @@ use hitgate_core::verdict::Verdict;
 use hitgate_tests::other_model;
 
 /// A handle, which a C program may use on any thread.
-#[derive(Clone, Copy)]
 struct Anywhere<T>(*mut T);
 
 unsafe impl<T> Send for Anywhere<T> {}
+unsafe impl<T> Sync for Anywhere<T> {}
 
 impl<T> Anywhere<T> {
-    fn get(self) -> *mut T {
+    fn get(&self) -> *mut T {
         self.0
     }
 }
@@ -120,6 +120,7 @@ fn memory_is_free_once_another_engine_judges_and_no_record_is_of_two() {
     let path = Anywhere(path(mapping, bytes, make(0), &STILL));
     let done = AtomicBool::new(false);
     let (frames, done, expected) = (&frames, &done, &expected);
+    let (path, writer) = (&path, &writer);
     let records = std::thread::scope(|scope| {
         let feeding = scope.spawn(move || {
             let writer: *mut Writer = writer.get();
@@ -248,7 +249,9 @@ fn an_engine_goes_on_with_the_books_of_another() {
         assert_eq!(told, Status::Ok);
         counters
     };
-    (1..=3).for_each(|number| drop(judge(one, &frame(number))));
+    for number in 1..=3 {
+        judge(one, &frame(number));
+    }
     assert_eq!(unsafe { hitgate_engine_swap(one, other) }, Status::Ok);
     // 4 is missing.
     judge(other, &frame(5));
