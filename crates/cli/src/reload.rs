@@ -128,10 +128,12 @@ impl Reload<'_> {
         self.hand.over(bank);
         (self.bytes, self.description) = (bytes, description);
         Ok(format!(
-            "judging goes on with model {:08x}, configuration {:08x}; keeps P(hit) + P(maybe) ≥ {:.4}",
+            "judging goes on with model {:08x}, configuration {:08x}; keeps P(hit) + P(maybe) ≥ {:.4}{}",
             identity.model,
             identity.config,
-            report::probability(threshold)
+            report::probability(threshold),
+            self.rules
+                .map_or("", |_| ", and all else until it is armed again")
         ))
     }
 }
