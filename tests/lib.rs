@@ -4,9 +4,10 @@ use hitgate_core::cpu::{Buffers, Cpu};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType};
 use hitgate_core::link::{Identity, Link, Record, Refused};
 use hitgate_core::net::Model;
+use hitgate_core::net::format::{CRC_AT, CRC_FROM, ENTRY, HEADER};
 use hitgate_core::pipeline::{Node, Pipeline, Stages};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
-use hitgate_core::verdict::{Policy, Sampling};
+use hitgate_core::verdict::{Policy, Sampling, Score};
 use hitgate_host::Ring;
 use hitgate_kernels::Level;
 use hitgate_ring::{Layout, Lent, Writer};
@@ -63,6 +64,16 @@ impl Memory {
         }
     }
 
+    /// The same, as a [`Cpu`] takes it.
+    pub fn buffers(&mut self) -> Buffers<'_> {
+        Buffers {
+            packed: &mut self.packed,
+            arena: &mut self.arena,
+            map: &mut self.map,
+            scratch: &mut self.scratch,
+        }
+    }
+
     /// The backend in this memory.
     pub fn cpu<'m>(
         &'m mut self,
@@ -70,25 +81,51 @@ impl Memory {
         level: Level,
         of: &'m [Preparation<'m>],
     ) -> Cpu<'m> {
-        let Memory {
-            packed,
-            arena,
-            map,
-            scratch,
-        } = self;
-        Cpu::new(
-            model,
-            level,
-            of,
-            Buffers {
-                packed,
-                arena,
-                map,
-                scratch,
-            },
-        )
-        .expect("the memory is as asked for")
+        Cpu::new(model, level, of, self.buffers()).expect("the memory is as asked for")
     }
+}
+
+/// A model like the program's that sees hits twice as often: a sound file with a golden answer of its own.
+pub fn other_model() -> Vec<u8> {
+    let model = Model::parse(MODEL).expect("the program's model");
+    let (golden, head) = (model.golden(), model.head());
+    let doubled = (1.0 / head.scale()) as i32;
+    let bias = head.biases()[0] + doubled;
+    let [hit, maybe, miss] = golden.logits;
+    let logits = [hit + doubled, maybe, miss];
+    let Score { hit, maybe, miss } = Score::from_logits(logits, head.scale());
+    let answer = logits.map(i32::to_le_bytes).concat();
+    let probabilities = [hit, maybe, miss].map(u16::to_le_bytes).concat();
+    changed(&[
+        (BIASES, &bias.to_le_bytes()),
+        (GOLDEN_OUTPUT, &[answer, probabilities].concat()),
+    ])
+}
+
+/// The program's model, as if each of the statistics of its training went from `low` to `high`.
+pub fn model_trained_on(low: f32, high: f32) -> Vec<u8> {
+    let range = [low, high].map(f32::to_le_bytes).concat();
+    changed(&[(STATISTICS, &range.repeat(3))])
+}
+
+/// Kinds of sections of a model file.
+const STATISTICS: u32 = 5;
+const GOLDEN_OUTPUT: u32 = 7;
+const BIASES: u32 = 17;
+
+/// The program's model with other bytes at the start of its last sections of these kinds, sealed.
+fn changed(changes: &[(u32, &[u8])]) -> Vec<u8> {
+    let mut file = MODEL.to_vec();
+    let word = |at: usize| u32::from_le_bytes(MODEL[at..at + 4].try_into().expect("4 bytes"));
+    let table = (HEADER..).step_by(ENTRY).take(word(20) as usize);
+    for (kind, bytes) in changes {
+        let of_kind = table.clone().filter(|at| word(*at) & 0xFFFF == *kind);
+        let section = word(of_kind.last().expect("such a section") + 4) as usize;
+        file[section..section + bytes.len()].copy_from_slice(bytes);
+    }
+    let crc = crc32fast::hash(&file[CRC_FROM..]);
+    file[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    file
 }
 
 /// A ring in memory with room for frames of this many bytes.

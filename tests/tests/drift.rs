@@ -1,10 +1,10 @@
 //! An instrument that drifts until the model fails: the filter disarms itself before its bound is passed.
 
 use hitgate_core::frame::FrameHeader;
-use hitgate_core::interlock::{Disarmed, Interlock, Rules, Side};
+use hitgate_core::interlock::{Disarmed, Interlock, Rules};
 use hitgate_core::link::LentQueue;
 use hitgate_core::net::Model;
-use hitgate_core::verdict::{Class, Policy, Sampling, reasons};
+use hitgate_core::verdict::{Class, Policy, Sampling};
 use hitgate_kernels::Level;
 use hitgate_sim::{Detector, Mix, Simulated, Simulator};
 use hitgate_tests::{Collector, MODEL, Memory, POLICY, pipeline, put, ring};
@@ -91,10 +91,7 @@ fn a_drifting_run_disarms_itself_before_the_bound_is_passed() {
             hits += u64::from(is_hit);
             lost += u64::from(is_hit && !record.verdict().keeps());
         }
-        let side = Side::of(record.verdict(), record.reasons);
-        if let (Some(side), 1..) = (side, record.reasons & reasons::SAMPLE) {
-            path.interlock.looked(side, is_hit);
-        }
+        path.interlock.looked(&record, is_hit);
         if armed_at.is_none() && path.interlock.arm().is_ok() {
             armed_at = Some(number);
         }

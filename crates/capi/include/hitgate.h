@@ -307,6 +307,31 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 
 
 /**
+ * `state` of an interlock: nobody asks for it, and the path drops.
+ */
+#define HITGATE_INTERLOCK_NONE 0
+
+/**
+ * `state`: the path drops.
+ */
+#define HITGATE_INTERLOCK_ARMED 1
+
+/**
+ * `state`: nobody has armed it since it began: nothing is dropped.
+ */
+#define HITGATE_INTERLOCK_NEVER_ARMED 2
+
+/**
+ * `state`: one more lost hit, and more than `max_loss` may be lost: nothing is dropped.
+ */
+#define HITGATE_INTERLOCK_LOSS 3
+
+/**
+ * `state`: too many frames are unlike those of the model's training: nothing is dropped.
+ */
+#define HITGATE_INTERLOCK_DOMAIN 4
+
+/**
  * The interface's version: a program built with the header of another version must not go on.
  */
 #define HITGATE_ABI_VERSION 1
@@ -430,6 +455,10 @@ enum hitgate_status
    * The library has a bug; keep the frame, and make the handle anew.
    */
   HITGATE_STATUS_PANIC = 19,
+  /**
+   * Too many hits may be lost, as far as is known: the path stays in shadow.
+   */
+  HITGATE_STATUS_NOT_ARMED = 20,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -842,6 +871,73 @@ typedef struct {
   size_t slot_len;
 } hitgate_judged;
 
+/**
+ * When a path may drop. Zeros are refused: what may be lost is the caller's to say.
+ */
+typedef struct {
+  /**
+   * `sizeof(hitgate_interlock_rules)`.
+   */
+  uint32_t struct_size;
+  /**
+   * The largest share of the hits that may be lost, with 95 % confidence, times 65536: 1 to 65535.
+   */
+  uint32_t max_loss;
+  /**
+   * Judged frames that the proof looks back on, about. `hitgate run` takes 1,000,000.
+   */
+  uint32_t window;
+  /**
+   * Of the last 64 judged frames so many may be unlike those of the model's training: 0 to 64, which never
+   * objects. `hitgate run` takes 16.
+   */
+  uint32_t strays;
+} hitgate_interlock_rules;
+
+/**
+ * Frames, and what second looks at some of them saw.
+ */
+typedef struct {
+  /**
+   * How many there were.
+   */
+  uint64_t frames;
+  /**
+   * At how many somebody looked again.
+   */
+  uint64_t looks;
+  /**
+   * How many of these are hits.
+   */
+  uint64_t hits;
+} hitgate_looked;
+
+/**
+ * Whether a path may drop, and what was seen.
+ */
+typedef struct {
+  /**
+   * One of HITGATE_INTERLOCK_*.
+   */
+  uint32_t state;
+  /**
+   * So many of the hits may be lost in the window, with 95 % confidence, times 65536; 65536 are all.
+   */
+  uint32_t loss_bound;
+  /**
+   * Frames that were kept for their score.
+   */
+  hitgate_looked kept;
+  /**
+   * Frames that were dropped for their score, or would have been.
+   */
+  hitgate_looked missed;
+  /**
+   * Zero.
+   */
+  uint64_t reserved[2];
+} hitgate_interlock;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -944,6 +1040,18 @@ hitgate_status hitgate_engine_decide(const hitgate_engine *engine,
                                      uint32_t external,
                                      uint64_t elapsed_ns,
                                      hitgate_record *record);
+
+/**
+ * `next` goes on for `engine`, with its books, which begin anew there: for another model, calibration or policy,
+ * packed and proved by `hitgate_engine_init` on any thread. Score and decide by `next` from now on; a frame that
+ * `engine` has scored `engine` decides, before this call. The way back is the same call the other way
+ * round. HITGATE_STATUS_MODULE where their modules are not for the same frames.
+ *
+ * The caller's part:
+ * Both are from `hitgate_engine_init`.
+ */
+hitgate_status hitgate_engine_swap(const hitgate_engine *engine,
+                                   const hitgate_engine *next);
 
 /**
  * The books of `hitgate_engine_decide`.
@@ -1074,7 +1182,8 @@ hitgate_status hitgate_path_memory(uint8_t *mapping, size_t mapping_len, hitgate
  *
  * The caller's part:
  * `mapping` may be read and written for `mapping_len` bytes, and `memory` for `bytes`, until the last call
- * with the path; the ring has no other reader. `engine` is from `hitgate_engine_init` and outlives the path.
+ * with the path; the ring has no other reader. `engine` is from `hitgate_engine_init` and outlives the path, or
+ * the time that it judges for it.
  * `node` may be read, and its functions called.
  */
 hitgate_status hitgate_path_init(uint8_t *mapping,
@@ -1106,6 +1215,30 @@ hitgate_status hitgate_path_step(const hitgate_path *path,
 hitgate_status hitgate_path_return(const hitgate_path *path, uint64_t seq);
 
 /**
+ * From the next step on `engine` judges: another model, calibration or policy, packed and proved by
+ * `hitgate_engine_init`. It may be called on any thread, also while another one steps; each frame is judged by one
+ * engine, whole, and its record says by which. Books and slots that are out stay; the interlock begins anew, in
+ * shadow. The way back is the same call with the engine before. HITGATE_STATUS_MODULE where the modules are not
+ * for the same frames as those of the engine that judges, HITGATE_STATUS_BUSY where a call is at work in
+ * `engine`: nothing has changed then.
+ *
+ * The caller's part:
+ * `path` is from `hitgate_path_init`, `engine` from `hitgate_engine_init`; the engine that judges stays until
+ * `hitgate_path_engine` says another.
+ */
+hitgate_status hitgate_path_swap(const hitgate_path *path,
+                                 const hitgate_engine *engine);
+
+/**
+ * The engine that judges: once a step after `hitgate_path_swap` has taken the new one, the memory of the one
+ * before is yours again. On any thread, also while another one steps.
+ *
+ * The caller's part:
+ * `path` is from `hitgate_path_init`; `engine` may be written.
+ */
+hitgate_status hitgate_path_engine(const hitgate_path *path, const hitgate_engine **engine);
+
+/**
  * Tells the writer's side that this end is alive, in ms of the host's monotonic clock, wrapping.
  *
  * The caller's part:
@@ -1129,6 +1262,45 @@ hitgate_status hitgate_path_counters(const hitgate_path *path, hitgate_counters 
  * `path` is from `hitgate_path_init`, and no call with it is at work.
  */
 hitgate_status hitgate_path_close(const hitgate_path *path);
+
+/**
+ * From now on the path drops only while few hits can be lost: in shadow, which keeps every frame, until
+ * `hitgate_path_arm`. A path that was never guarded drops from its first frame on. HITGATE_STATUS_ARGUMENT where
+ * a rule is out of its range, or the engine draws no sample. `rules` may go after the call.
+ *
+ * The caller's part:
+ * `path` is from `hitgate_path_init`; `rules` may be read.
+ */
+hitgate_status hitgate_path_guard(const hitgate_path *path,
+                                  const hitgate_interlock_rules *rules);
+
+/**
+ * The answer of a second look at a frame whose record has HITGATE_REASON_SAMPLE: whether it is a `hit`, 1 or 0. Later
+ * and in any order; of frames that were not drawn, or that another engine judged, it is not counted.
+ *
+ * The caller's part:
+ * `path` is from `hitgate_path_init`; `record` may be read.
+ */
+hitgate_status hitgate_path_looked(const hitgate_path *path,
+                                   const hitgate_record *record,
+                                   uint32_t hit);
+
+/**
+ * Lets the path drop, if second looks have shown that few hits are lost; else HITGATE_STATUS_NOT_ARMED, and
+ * `hitgate_path_interlock` says what is missing. It disarms itself: arm it again and again, a few times a second.
+ *
+ * The caller's part:
+ * `path` is from `hitgate_path_init`.
+ */
+hitgate_status hitgate_path_arm(const hitgate_path *path);
+
+/**
+ * Whether the path may drop, and what was seen since it was guarded, or since another engine judges.
+ *
+ * The caller's part:
+ * `path` is from `hitgate_path_init`; `interlock` may be written.
+ */
+hitgate_status hitgate_path_interlock(const hitgate_path *path, hitgate_interlock *interlock);
 
 #ifdef __cplusplus
 }  // extern "C"

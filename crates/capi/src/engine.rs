@@ -90,6 +90,11 @@ impl Engine {
         record
     }
 
+    /// Goes on for `before`, with its books, which begin anew there.
+    pub fn succeed(&mut self, before: &mut Engine) {
+        self.accounts = core::mem::take(&mut before.accounts);
+    }
+
     /// The books of [`Engine::decide`].
     pub fn counters(&self) -> types::Counters {
         counters(&self.accounts)

@@ -74,6 +74,15 @@ fn window(module: &Module, input: u32) -> Result<Window, Status> {
     }
 }
 
+/// A swap changes how frames are judged, not which frames there are.
+pub fn same_frames(now: &[Preparation<'_>], next: &[Preparation<'_>]) -> Result<(), Status> {
+    let mut pairs = now.iter().zip(next);
+    match now.len() == next.len() && pairs.all(|(now, next)| next.takes_frames_of(now)) {
+        true => Ok(()),
+        false => Err(Status::Module),
+    }
+}
+
 /// Enters everything of a module that changes an answer.
 pub fn enter(config: &mut crc32fast::Hasher, preparation: &Preparation<'_>, mask: &[u8]) {
     let window = preparation.window;

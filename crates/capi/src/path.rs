@@ -1,16 +1,20 @@
 //! The loop over a ring, a frame a step.
 
+use core::ptr;
+
 use hitgate_core::frame::{Fault, Frame};
+use hitgate_core::interlock::{Disarmed, Interlock, Rules};
 use hitgate_core::link::{Link, Record, Refused};
-use hitgate_core::pipeline::{Backend, MAX_BATCH, Pipeline, Scored};
+use hitgate_core::pipeline::{Backend, Bank, MAX_BATCH, Pipeline, Scored};
 use hitgate_core::verdict::Verdict;
 use hitgate_ring::{Layout, Lent, Reader, Seq};
 use spin::Mutex;
 
 use crate::abi::{Callbacks, Handle};
 use crate::engine::{self, Engine};
+use crate::module::same_frames;
 use crate::status::Status;
-use crate::types::{Counters, Judged};
+use crate::types::{self, Counters, Judged};
 use crate::writer::damaged;
 
 /// A place for each slot, in the order of the ring: what is lent lies in the place of its slot.
@@ -38,6 +42,56 @@ pub fn give_back(lendings: &Lendings, seq: u64) -> Result<(), Status> {
     Ok(())
 }
 
+/// What calls may use while another is in a path.
+pub struct Shared {
+    /// Kept frames.
+    pub lendings: &'static Lendings,
+    engines: Mutex<Engines>,
+}
+
+/// Who judges, and who is to.
+struct Engines {
+    judging: &'static Handle<Engine>,
+    next: Option<Bank<Scores>>,
+}
+
+impl Shared {
+    /// Of a path that judges by `engine`.
+    pub const fn new(lendings: &'static Lendings, engine: &'static Handle<Engine>) -> Self {
+        let engines = Mutex::new(Engines {
+            judging: engine,
+            next: None,
+        });
+        Shared { lendings, engines }
+    }
+
+    /// From the next step on `engine` judges; of several that are asked for in between, the last.
+    pub fn swap(&self, engine: &'static Handle<Engine>) -> Result<(), Status> {
+        let bank = bank(engine)?;
+        // Held only while it is looked at: nobody waits for long.
+        let mut engines = self.engines.lock();
+        same_frames(engines.judging.shared, engine.shared)?;
+        // The one that judges already does not begin anew.
+        engines.next = (!ptr::eq(engines.judging, engine)).then_some(bank);
+        Ok(())
+    }
+
+    /// Who judges.
+    pub fn judging(&self) -> &'static Handle<Engine> {
+        self.engines.lock().judging
+    }
+}
+
+/// The engine as that by which a path judges.
+fn bank(engine: &'static Handle<Engine>) -> Result<Bank<Scores>, Status> {
+    let entered = engine.enter()?;
+    Ok(Bank {
+        backend: Scores(engine),
+        policy: entered.policy,
+        identity: entered.identity,
+    })
+}
+
 /// A ring's reading end, an engine, and what of the last step the caller has not seen.
 pub struct Path {
     pipeline: Pipeline<'static, Scores, Kept>,
@@ -52,10 +106,11 @@ impl Path {
         lendings: &'static Lendings,
         node: Callbacks,
     ) -> Result<Self, Status> {
-        let (policy, identity) = {
-            let engine = engine.enter()?;
-            (engine.policy, engine.identity)
-        };
+        let Bank {
+            backend,
+            policy,
+            identity,
+        } = bank(engine)?;
         let link = Kept {
             lendings,
             record: None,
@@ -63,13 +118,22 @@ impl Path {
             slot: None,
         };
         Ok(Path {
-            pipeline: Pipeline::new(reader, Scores(engine), policy, link, identity),
+            pipeline: Pipeline::new(reader, backend, policy, link, identity),
             node,
         })
     }
 
-    /// Judges one frame.
-    pub fn step(&mut self) -> Result<Judged, Status> {
+    /// Judges one frame, by the engine that was asked for last.
+    pub fn step(&mut self, shared: &Shared) -> Result<Judged, Status> {
+        // Where somebody else is looking, the next step does it. The engine before is free once it is not in the
+        // pipeline any more.
+        if let Some(mut engines) = shared.engines.try_lock()
+            && let Some(bank) = engines.next.take()
+        {
+            let judging = bank.backend.0;
+            self.pipeline.swap(bank);
+            engines.judging = judging;
+        }
         loop {
             let judged = self.pipeline.step(&mut self.node).map_err(damaged)?;
             if judged == 0 {
@@ -90,6 +154,46 @@ impl Path {
         self.pipeline.reader().heartbeat(now_ms);
     }
 
+    /// Drops only by these rules, from nothing seen on.
+    pub fn guard(&mut self, rules: Rules) -> Result<(), Status> {
+        if self.pipeline.policy.sampling.one_in == 0 {
+            return Err(Status::Argument);
+        }
+        self.pipeline.interlock = Interlock::new(rules);
+        Ok(())
+    }
+
+    /// Takes the answer of a second look at the frame of `record`.
+    pub fn looked(&mut self, record: &Record, hit: bool) -> Result<(), Status> {
+        let record = Record::parse(&record.to_bytes()).ok_or(Status::Argument)?;
+        self.pipeline.interlock.looked(&record, hit);
+        Ok(())
+    }
+
+    /// Lets the path drop, where the evidence is enough.
+    pub fn arm(&mut self) -> Result<(), Status> {
+        (self.pipeline.interlock.arm()).map_err(|_| Status::NotArmed)
+    }
+
+    /// Whether the path may drop, and what was seen.
+    pub fn interlock(&self) -> types::Interlock {
+        let interlock = &self.pipeline.interlock;
+        let total = interlock.total();
+        types::Interlock {
+            state: match (interlock.rules(), interlock.state()) {
+                (None, _) => INTERLOCK_NONE,
+                (_, Ok(())) => INTERLOCK_ARMED,
+                (_, Err(Disarmed::Never)) => INTERLOCK_NEVER_ARMED,
+                (_, Err(Disarmed::Loss { .. })) => INTERLOCK_LOSS,
+                (_, Err(Disarmed::Domain { .. })) => INTERLOCK_DOMAIN,
+            },
+            loss_bound: interlock.loss_bound(),
+            kept: looked(total.kept),
+            missed: looked(total.missed),
+            reserved: [0; 2],
+        }
+    }
+
     /// The books.
     pub fn counters(&self) -> Counters {
         engine::counters(self.pipeline.accounts())
@@ -100,6 +204,25 @@ impl Path {
         let reader = self.pipeline.reader();
         reader.reclaim();
         reader.close();
+    }
+}
+
+/// `state` of an interlock: nobody asks for it, and the path drops.
+pub const INTERLOCK_NONE: u32 = 0;
+/// `state`: the path drops.
+pub const INTERLOCK_ARMED: u32 = 1;
+/// `state`: nobody has armed it since it began: nothing is dropped.
+pub const INTERLOCK_NEVER_ARMED: u32 = 2;
+/// `state`: one more lost hit, and more than `max_loss` may be lost: nothing is dropped.
+pub const INTERLOCK_LOSS: u32 = 3;
+/// `state`: too many frames are unlike those of the model's training: nothing is dropped.
+pub const INTERLOCK_DOMAIN: u32 = 4;
+
+fn looked(seen: hitgate_core::interlock::Looked) -> types::Looked {
+    types::Looked {
+        frames: seen.frames,
+        looks: seen.looks,
+        hits: seen.hits,
     }
 }
 

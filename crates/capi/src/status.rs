@@ -46,11 +46,13 @@ pub enum Status {
     TooLarge = 18,
     /// The library has a bug; keep the frame, and make the handle anew.
     Panic = 19,
+    /// Too many hits may be lost, as far as is known: the path stays in shadow.
+    NotArmed = 20,
 }
 
 impl Status {
     /// Every status, by number.
-    pub(crate) const ALL: [Status; 20] = [
+    pub(crate) const ALL: [Status; 21] = [
         Status::Ok,
         Status::Null,
         Status::Misaligned,
@@ -71,6 +73,7 @@ impl Status {
         Status::NoSlot,
         Status::TooLarge,
         Status::Panic,
+        Status::NotArmed,
     ];
 
     /// The status in words: what was wrong, and what to do.
@@ -108,6 +111,9 @@ impl Status {
             Status::NoSlot => c"that slot is not out: never handed out, or back already",
             Status::TooLarge => c"the frame does not fit its slot: make the ring with larger slots",
             Status::Panic => c"bug in hitgate: keep the frame, make the handle anew, report it",
+            Status::NotArmed => {
+                c"too many hits may be lost, as far as is known: hitgate_path_interlock says what was seen"
+            }
         }
     }
 
@@ -133,6 +139,6 @@ mod tests {
                 .filter(|s| s.text() == status.text());
             assert_eq!(same.count(), 1, "{status:?}");
         }
-        assert_eq!(Status::text_of(20), Status::text_of(u32::MAX));
+        assert_eq!(Status::text_of(21), Status::text_of(u32::MAX));
     }
 }

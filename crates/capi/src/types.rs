@@ -151,6 +151,49 @@ pub struct Counters {
     pub reserved: [u64; 2],
 }
 
+/// When a path may drop. Zeros are refused: what may be lost is the caller's to say.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct InterlockRules {
+    /// `sizeof(hitgate_interlock_rules)`.
+    pub struct_size: u32,
+    /// The largest share of the hits that may be lost, with 95 % confidence, times 65536: 1 to 65535.
+    pub max_loss: u32,
+    /// Judged frames that the proof looks back on, about. `hitgate run` takes 1,000,000.
+    pub window: u32,
+    /// Of the last 64 judged frames so many may be unlike those of the model's training: 0 to 64, which never
+    /// objects. `hitgate run` takes 16.
+    pub strays: u32,
+}
+
+/// Frames, and what second looks at some of them saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Looked {
+    /// How many there were.
+    pub frames: u64,
+    /// At how many somebody looked again.
+    pub looks: u64,
+    /// How many of these are hits.
+    pub hits: u64,
+}
+
+/// Whether a path may drop, and what was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Interlock {
+    /// One of HITGATE_INTERLOCK_*.
+    pub state: u32,
+    /// So many of the hits may be lost in the window, with 95 % confidence, times 65536; 65536 are all.
+    pub loss_bound: u32,
+    /// Frames that were kept for their score.
+    pub kept: Looked,
+    /// Frames that were dropped for their score, or would have been.
+    pub missed: Looked,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
 /// What both sides of a ring say of themselves. States: 0 never there, 1 open, 2 closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

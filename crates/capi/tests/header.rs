@@ -13,7 +13,7 @@ use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, NO_CELL, PixelType, VE
 use hitgate_core::link::{NO_CLASS, NOT_COUNTED, RECORD_VERSION, Record, lost_cause, veto_code};
 use hitgate_core::verdict::{Class, Verdict, reasons};
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "status.rs",
     "types.rs",
     "engine.rs",
@@ -24,10 +24,11 @@ const SOURCES: [&str; 10] = [
     "abi/ring.rs",
     "abi/writer.rs",
     "abi/path.rs",
+    "abi/interlock.rs",
 ];
 
 /// Names in the sources, and in C without `hitgate_`.
-const TYPES: [(&str, &str); 17] = [
+const TYPES: [(&str, &str); 20] = [
     ("Status", "status"),
     ("Memory", "memory"),
     ("ModelInfo", "model_info"),
@@ -40,6 +41,9 @@ const TYPES: [(&str, &str); 17] = [
     ("Slot", "slot"),
     ("Node", "node"),
     ("Judged", "judged"),
+    ("InterlockRules", "interlock_rules"),
+    ("Looked", "looked"),
+    ("Interlock", "interlock"),
     ("Engine", "engine"),
     ("Path", "path"),
     ("Writer", "writer"),
@@ -47,7 +51,7 @@ const TYPES: [(&str, &str); 17] = [
     ("Record", "record"),
 ];
 
-const CONSTANTS: [&str; 7] = [
+const CONSTANTS: [&str; 12] = [
     "ABI_VERSION",
     "THRESHOLD_OF_MODEL",
     "EXTERNAL_NONE",
@@ -55,6 +59,11 @@ const CONSTANTS: [&str; 7] = [
     "EXTERNAL_VETO",
     "RING_WRITER",
     "RING_READER",
+    "INTERLOCK_NONE",
+    "INTERLOCK_ARMED",
+    "INTERLOCK_NEVER_ARMED",
+    "INTERLOCK_LOSS",
+    "INTERLOCK_DOMAIN",
 ];
 
 const FIRST: &str = "\

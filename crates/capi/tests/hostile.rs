@@ -57,6 +57,8 @@ fn null_is_named_wherever_it_comes() {
             hitgate_engine_decide(engine, &header, null(), 0, 0, &mut record),
             hitgate_engine_decide(engine, &header, &score, 0, 0, null_mut()),
             hitgate_engine_counters(engine, null_mut()),
+            hitgate_engine_swap(null(), engine),
+            hitgate_engine_swap(engine, null()),
             hitgate_ring_bytes(2, 128, 2, null_mut()),
             hitgate_ring_create(null_mut(), 1 << 20, 2, 128, 2, 1),
             hitgate_ring_inspect(null_mut(), bytes, &mut RingState::default()),
@@ -102,6 +104,13 @@ fn null_is_named_wherever_it_comes() {
             hitgate_path_step(path, null_mut()),
             hitgate_path_return(null(), 1),
             hitgate_path_counters(path, null_mut()),
+            hitgate_path_swap(null(), engine),
+            hitgate_path_swap(path, null()),
+            hitgate_path_engine(path, null_mut()),
+            hitgate_path_guard(path, null()),
+            hitgate_path_looked(path, null(), 1),
+            hitgate_path_arm(null()),
+            hitgate_path_interlock(path, null_mut()),
             hitgate_path_close(null()),
         ]
     };
@@ -136,6 +145,7 @@ fn a_misaligned_pointer_is_named() {
             hitgate_ring_create(odd, 1 << 20, 2, 128, 2, 1),
             hitgate_ring_inspect(mapping.add(64), bytes, &mut RingState::default()),
             hitgate_path_step(odd.cast(), &mut judged()),
+            hitgate_path_swap(odd.cast(), engine),
             hitgate_writer_close(odd.cast()),
         ]
     };
@@ -214,6 +224,10 @@ fn zeros_another_kind_and_a_copy_are_no_handles() {
             &FrameHeader::default(),
         ));
         answers.push(hitgate_path_close(engine.cast()));
+        answers.push(hitgate_engine_swap(engine, aligned.cast()));
+        let path = path(mapping, bytes, engine, &STILL);
+        answers.push(hitgate_path_swap(path, path.cast()));
+        answers.push(hitgate_path_swap(engine.cast(), engine));
         answers.push(hitgate_engine_score(
             writer(mapping, bytes).cast(),
             null(),
@@ -583,6 +597,9 @@ proptest! {
                 hitgate_path_return(path, 1),
                 hitgate_path_heartbeat(path, 1),
                 hitgate_path_counters(path, &mut Counters::default()),
+                hitgate_path_swap(path, engine),
+                hitgate_path_engine(path, &mut null()),
+                hitgate_path_arm(path),
                 hitgate_path_close(path),
                 hitgate_writer_commit(writer, &FrameHeader::default()),
                 hitgate_writer_lose(writer, 1),
@@ -590,7 +607,7 @@ proptest! {
                 hitgate_writer_close(writer),
             ]
         };
-        prop_assert_eq!(answers, [Status::Handle; 11]);
+        prop_assert_eq!(answers, [Status::Handle; 14]);
     }
 
     #[test]

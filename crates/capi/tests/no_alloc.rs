@@ -26,6 +26,18 @@ fn a_thousand_frames_and_all_that_comes_before_allocate_nothing() {
     let needed = memory_of(&config).unwrap().bytes;
     let mut memory = Aligned::new(needed);
     let start = memory.start();
+    let mut spare = Aligned::new(needed);
+    let spare = spare.start();
+    let drawing = EngineConfig {
+        sample_one_in: 3,
+        ..config
+    };
+    let rules = InterlockRules {
+        struct_size: size_of::<InterlockRules>() as u32,
+        max_loss: 655,
+        window: 1000,
+        strays: 16,
+    };
     let (mapping, bytes) = ring(4);
     let mut asked = Memory::default();
     assert_eq!(
@@ -60,8 +72,21 @@ fn a_thousand_frames_and_all_that_comes_before_allocate_nothing() {
         if made != [Status::Ok; 4] {
             return 0;
         }
+        let mut next = null_mut();
+        let made = unsafe {
+            [
+                hitgate_engine_init(&drawing, spare, needed, &mut next),
+                hitgate_path_swap(path, next),
+                hitgate_path_step(path, &mut judged()),
+                hitgate_path_guard(path, &rules),
+            ]
+        };
+        if made != [Status::Ok, Status::Ok, Status::Empty, Status::Ok] {
+            return 0;
+        }
         let mut judged_frames = 0;
         for frame in frames.iter().cycle().take(1000) {
+            core::mem::swap(&mut engine, &mut next);
             let header = FrameHeader::from_bytes(frame.first_chunk().unwrap());
             let (mut score, mut record, mut judged) =
                 (Score::default(), Record::default(), judged());
@@ -71,14 +96,17 @@ fn a_thousand_frames_and_all_that_comes_before_allocate_nothing() {
                     hitgate_engine_decide(engine, &header, &score, 0, 0, &mut record),
                     hitgate_engine_counters(engine, &mut Counters::default()),
                     put(writer, frame),
+                    hitgate_path_swap(path, engine),
                     hitgate_path_step(path, &mut judged),
+                    hitgate_path_looked(path, &judged.record, 1),
+                    hitgate_path_interlock(path, &mut Interlock::default()),
                     hitgate_ring_inspect(mapping, bytes, &mut RingState::default()),
                 ]
             };
             if !judged.slot.is_null() {
                 unsafe { hitgate_path_return(path, judged.record.seq) };
             }
-            judged_frames += u32::from(answers == [Status::Ok; 6]);
+            judged_frames += u32::from(answers == [Status::Ok; 9]);
         }
         unsafe { hitgate_path_close(path) };
         judged_frames

@@ -1,11 +1,11 @@
-//! Ctrl-C, and the request to end that a service manager sends.
+//! Ctrl-C, and the requests to end, or to read files again, that a service manager sends.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// What the program exits with after an interrupt: 128 and the number of SIGINT.
@@ -37,4 +37,11 @@ pub fn watched() -> Result<Arc<AtomicBool>> {
             .context("cannot listen for Ctrl-C")?;
     }
     Ok(stop)
+}
+
+/// A flag that SIGHUP sets, for the command to read its files again.
+pub fn reload() -> Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    flag::register(SIGHUP, Arc::clone(&asked)).context("cannot listen for SIGHUP")?;
+    Ok(asked)
 }

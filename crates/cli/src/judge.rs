@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use hitgate_core::interlock::Interlock;
 use hitgate_core::link::{Link, Record};
 use hitgate_core::pipeline::{Backend, Pipeline};
 use hitgate_host::{Backoff, MonotonicClock};
@@ -16,7 +15,7 @@ use crate::tally::Watched;
 pub const SILENCE: Duration = Duration::from_secs(5);
 
 /// Steps until the producer has closed the ring and every frame is judged, or `stop` is set. `between` two
-/// steps somebody may attend to the interlock.
+/// steps somebody may attend to the path.
 ///
 /// # Errors
 /// Where the ring's control words are impossible, or the producer gave no sign of life for `silence`
@@ -26,14 +25,14 @@ pub fn judge<'m, B: Backend, L: Link<'m>, F: FnMut(&Record)>(
     node: &mut Watched<F>,
     silence: Duration,
     stop: &AtomicBool,
-    mut between: impl FnMut(&mut Interlock),
+    mut between: impl FnMut(&mut Pipeline<'m, B, L>),
 ) -> Result<()> {
     let mut backoff = Backoff::new();
     // Silence is counted from when we listen: a producer that has just opened has no heartbeat yet.
     let (mut heartbeat_ms, mut heard_ns) = (0, MonotonicClock.now_ns());
     while !stop.load(Ordering::Relaxed) {
         pipeline.reader().heartbeat(MonotonicClock.now_ms());
-        between(&mut pipeline.interlock);
+        between(pipeline);
         if pipeline.step(node)? > 0 {
             backoff.reset();
             continue;

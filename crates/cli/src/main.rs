@@ -11,6 +11,7 @@ macro_rules! say_on {
 }
 
 mod audit;
+mod bank;
 mod cam;
 mod canvas;
 mod commands;
@@ -37,6 +38,7 @@ mod progress;
 mod queue;
 mod raw;
 mod records;
+mod reload;
 mod report;
 mod ring_path;
 mod ring_state;

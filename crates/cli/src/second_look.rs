@@ -1,17 +1,17 @@
 //! A second look at the frames that were drawn: on a thread of its own the classical spot finder counts
 //! their spots, and its answers feed the interlock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use hitgate_core::frame::Frame;
-use hitgate_core::interlock::{Disarmed, Evidence, Interlock, Rules, Side};
+use hitgate_core::interlock::{Disarmed, Evidence, Interlock, Rules};
 use hitgate_core::link::Record;
-use hitgate_core::verdict::{Class, reasons};
+use hitgate_core::verdict::Class;
 use hitgate_spots::Settings;
 
 use crate::module::{Module, Prepared};
@@ -63,30 +63,48 @@ impl InterlockArgs {
     }
 }
 
-/// On which side of the threshold a drawn frame is; nothing where nobody has to look at it.
-pub fn drawn(record: &Record) -> Option<Side> {
-    match record.reasons & reasons::SAMPLE {
-        0 => None,
-        _ => Side::of(record.verdict(), record.reasons),
-    }
-}
-
-/// A slot to be looked at, header and all, and its side.
-pub type Drawn = (Side, Vec<u8>);
+/// A slot to be looked at, header and all, and its record.
+pub type Drawn = (Record, Vec<u8>);
 
 /// What the other threads hold of it: where slots to look at go, and where answers come from.
 pub struct Ends {
     /// Slots.
     pub slots: Sender<Drawn>,
-    /// Sides of slots, and whether they are hits.
-    pub answers: Receiver<(Side, bool)>,
+    /// Records of slots, and whether they are hits.
+    pub answers: Receiver<(Record, bool)>,
+    /// The modules, which may change.
+    pub modules: Looked,
+}
+
+/// The modules as the finder sees them.
+#[derive(Clone)]
+pub struct Looked(Arc<Mutex<Vec<Prepared>>>);
+
+impl Looked {
+    fn new(modules: &[Module]) -> Result<Self> {
+        Ok(Looked(Arc::new(Mutex::new(prepared(modules)?))))
+    }
+
+    /// From the next look on they are these.
+    pub fn replace(&self, modules: &[Module]) -> Result<()> {
+        *self.lock() = prepared(modules)?;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Prepared>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn prepared(modules: &[Module]) -> Result<Vec<Prepared>> {
+    modules.iter().map(|module| module.prepare(INPUT)).collect()
 }
 
 /// The thread that looks.
 pub struct SecondLook {
     slots: Receiver<Drawn>,
-    answers: Sender<(Side, bool)>,
-    modules: Vec<Prepared>,
+    answers: Sender<(Record, bool)>,
+    modules: Looked,
 }
 
 impl SecondLook {
@@ -94,21 +112,26 @@ impl SecondLook {
     pub fn new(modules: &[Module]) -> Result<(Self, Ends)> {
         let (slots, slots_out) = bounded(WAITING);
         let (answers_in, answers) = bounded(ANSWERS);
-        let modules = modules.iter().map(|module| module.prepare(INPUT));
+        let modules = Looked::new(modules)?;
         let look = SecondLook {
             slots: slots_out,
             answers: answers_in,
-            modules: modules.collect::<Result<_>>()?,
+            modules: modules.clone(),
         };
-        Ok((look, Ends { slots, answers }))
+        let ends = Ends {
+            slots,
+            answers,
+            modules,
+        };
+        Ok((look, ends))
     }
 
     /// Looks until the other ends are gone.
     pub fn run(self) {
         let mut memory = CounterMemory::default();
-        for (side, slot) in &self.slots {
+        for (record, slot) in &self.slots {
             if let Some(hit) = self.is_hit(&slot, &mut memory)
-                && self.answers.send((side, hit)).is_err()
+                && self.answers.send((record, hit)).is_err()
             {
                 return;
             }
@@ -118,7 +141,8 @@ impl SecondLook {
     /// Whether the finder sees enough spots; nothing where it cannot look.
     fn is_hit(&self, slot: &[u8], memory: &mut CounterMemory) -> Option<bool> {
         let frame = Frame::parse(slot).ok()?;
-        let prepared = self.modules.get(usize::from(frame.header.module_id))?;
+        let modules = self.modules.lock();
+        let prepared = modules.get(usize::from(frame.header.module_id))?;
         let preparation = prepared.preparation();
         let beam = beam(
             prepared.geometry.as_ref(),
@@ -201,7 +225,7 @@ impl Watch {
 
 /// Feeds an interlock between two steps of the path, arms it when it can be, and tells of every change.
 pub struct Attendant {
-    answers: Option<Receiver<(Side, bool)>>,
+    answers: Option<Receiver<(Record, bool)>>,
     tried: Instant,
     state: Result<(), Disarmed>,
     watch: Arc<Watch>,
@@ -209,7 +233,7 @@ pub struct Attendant {
 
 impl Attendant {
     /// Nobody attends to an interlock without second looks.
-    pub fn new(answers: Option<Receiver<(Side, bool)>>) -> Self {
+    pub fn new(answers: Option<Receiver<(Record, bool)>>) -> Self {
         Attendant {
             answers,
             tried: Instant::now(),
@@ -225,8 +249,8 @@ impl Attendant {
 
     /// Takes the answers that are there.
     pub fn hear(&self, interlock: &mut Interlock) {
-        for (side, hit) in self.answers.iter().flat_map(Receiver::try_iter) {
-            interlock.looked(side, hit);
+        for (record, hit) in self.answers.iter().flat_map(Receiver::try_iter) {
+            interlock.looked(&record, hit);
         }
     }
 

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use hitgate_core::interlock::Side;
 use hitgate_core::link::{Link, Record, Refused, Worth};
 use hitgate_core::net::Input;
 use hitgate_formats::FormatError;
@@ -30,7 +31,7 @@ use crate::description::Description;
 use crate::maps_file::{self, MapsWriter};
 use crate::queue::{self, Giver, Room, Taker, queue};
 use crate::report;
-use crate::second_look::{Drawn, drawn};
+use crate::second_look::Drawn;
 use crate::slots_file::{Entry, SlotsWriter};
 
 /// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
@@ -43,7 +44,7 @@ const WAITING_MAPS: usize = 64 << 20;
 pub struct OutputArgs {
     /// Write the kept frames here
     #[arg(long, value_name = "FILE")]
-    keep: Option<PathBuf>,
+    pub keep: Option<PathBuf>,
     /// Write a line of JSON for every frame here
     #[arg(long, value_name = "FILE")]
     records: Option<PathBuf>,
@@ -88,9 +89,7 @@ impl OutputArgs {
         let open = |path: &Path| open(path, self.replace);
         let keep = self.keep.as_ref().map(|path| {
             let file = open(path)?;
-            if path.is_file() {
-                description.write(path)?;
-            }
+            describe(path, description)?;
             anyhow::Ok(SlotsWriter::new(path.into(), file))
         });
         let records = self.records.as_ref().map(|path| {
@@ -108,6 +107,14 @@ impl OutputArgs {
             maps: maps.transpose()?,
             buffer: self.buffer,
         })
+    }
+}
+
+/// Writes the description beside kept slots that are a file.
+pub fn describe(keep: &Path, description: &Description) -> Result<()> {
+    match keep.is_file() {
+        true => description.write(keep),
+        false => Ok(()),
     }
 }
 
@@ -423,11 +430,12 @@ fn write_slots(
         }
         traffic.frames.add(1);
         traffic.bytes.add(entry.payload() as u64);
-        if let (Some(looks), Some(side)) = (looks, drawn(&record))
+        if let Some(looks) = looks
+            && Side::drawn(&record).is_some()
             && !looks.is_full()
         {
             // Nobody else sends: there is room, or nobody looks any more.
-            let _ = looks.try_send((side, frame.bytes().to_vec()));
+            let _ = looks.try_send((record, frame.bytes().to_vec()));
         }
         if let (Some(free), Held::Copied(memory)) = (&free, frame) {
             // There is room: as much as there is memory.

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use hitgate_core::cpu::Cpu;
 use hitgate_core::frame::{Fault, Frame};
 use hitgate_core::pipeline::{Backend, MAX_BATCH, Scored};
 use hitgate_host::{HostError, Ring};
 use hitgate_ring::{Reader, State};
 
+use crate::bank::OwnedCpu;
 use crate::interrupt::Interrupted;
 use crate::judge::SILENCE;
 use crate::ring_state::RingState;
@@ -18,15 +18,15 @@ use crate::ring_state::RingState;
 const LOOKING: Duration = Duration::from_millis(10);
 
 /// The network, or nobody.
-pub struct Filter<'m> {
+pub struct Filter {
     /// The network.
-    pub cpu: Cpu<'m>,
+    pub cpu: OwnedCpu,
     /// Whether it is left out, so that every frame is kept as a fault.
     pub passes: bool,
 }
 
-impl Backend for Filter<'_> {
-    const BATCH: usize = Cpu::BATCH;
+impl Backend for Filter {
+    const BATCH: usize = OwnedCpu::BATCH;
 
     fn score(
         &mut self,

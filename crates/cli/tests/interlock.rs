@@ -1,5 +1,6 @@
 //! `hitgate run --max-loss`: nothing is dropped until it is shown that little is lost.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 /// Plays 3,000 frames into a ring and filters them; what the run said, and on stderr.
@@ -70,4 +71,49 @@ fn a_bound_needs_second_looks() {
         !run.status.success() && said.contains("--sample N"),
         "{said}"
     );
+}
+
+#[test]
+fn another_model_begins_in_shadow() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, model) = (place("ring"), place("model.hgm"));
+    let embedded = include_bytes!("../../../models/mobilenet-v1-025-224/model.hgm");
+    std::fs::write(&model, embedded).unwrap();
+    let start = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_hitgate"))
+            .args(arguments)
+            .args(["--ring", &ring])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let source = ["--distinct", "24", "--frames", "10000000", "--slots", "16"];
+    let mut feed = start(&[&["feed", "--simulate", "cspad-2x1"], &source[..]].concat());
+    let guarded = ["--sample", "2", "--max-loss", "30"];
+    let mut run = start(&[&["run", "--model", &model], &guarded[..]].concat());
+    let told = BufReader::new(run.stderr.take().unwrap());
+    let mut told = told.lines().map(Result::unwrap);
+    let signal = |name: &str| {
+        let kill = Command::new("kill")
+            .args([name, &run.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+    };
+
+    assert!(told.any(|line| line.contains(" armed: misses are dropped")));
+    let other = hitgate_import::random::file(0.25, 224, 1, 5).unwrap();
+    std::fs::write(&model, other).unwrap();
+    signal("-HUP");
+    let after = told.by_ref().filter(|line| !line.contains("waiting"));
+    // Two threads tell of it, in either order.
+    let mut two: Vec<String> = after.take(2).collect();
+    two.sort_unstable();
+    assert!(two[0].contains("disarmed, nothing is dropped"), "{two:?}");
+    assert!(two[1].contains("until it is armed again"), "{two:?}");
+    signal("-INT");
+    run.wait().unwrap();
+    feed.kill().unwrap();
+    feed.wait().unwrap();
 }

@@ -21,7 +21,13 @@
 //! *armed* only while that, and what it would be after one more lost hit, is no more than
 //! [`Rules::max_loss`]. Until then, and whenever it is not, the path runs in *shadow*: it decides, records and drops
 //! nothing.
+//!
+//! What was seen is of one model and one calibration: where they are [swapped](crate::pipeline::Pipeline::swap), the
+//! proof begins anew.
 
+use hitgate_ring::Seq;
+
+use crate::link::Record;
 use crate::verdict::{Decision, Verdict, reasons};
 
 /// Parts of a window: the oldest goes when a new one begins.
@@ -204,6 +210,8 @@ pub struct Interlock {
     drawn: [u64; 2],
     /// The last frames, the youngest lowest: a bit for each that was unlike the training.
     inputs: u64,
+    /// The first frame that counts.
+    since: Seq,
 }
 
 impl Interlock {
@@ -217,6 +225,7 @@ impl Interlock {
             total: Evidence::NONE,
             drawn: [0; 2],
             inputs: 0,
+            since: Seq::FIRST,
         }
     }
 
@@ -227,6 +236,12 @@ impl Interlock {
             state: Err(Disarmed::Never),
             ..Interlock::none()
         }
+    }
+
+    /// The same rules, in shadow, with nothing seen of the frames from `since` on.
+    pub(crate) fn anew(&self, since: Seq) -> Self {
+        let anew = self.rules.map_or(Interlock::none(), Interlock::new);
+        Interlock { since, ..anew }
     }
 
     /// Arms it if the evidence is enough. The caller has seen that the model gives its golden
@@ -249,12 +264,17 @@ impl Interlock {
         self.state
     }
 
+    /// When it lets the path drop; nothing where nobody asks.
+    pub const fn rules(&self) -> Option<Rules> {
+        self.rules
+    }
+
     /// Upper bound of the share of hits that was lost in the window, times 2¹⁶.
     pub fn loss_bound(&self) -> u32 {
         loss_bound(self.window(&Evidence::NONE))
     }
 
-    /// What was seen of all frames.
+    /// What was seen of all frames, those that another bank judged left out.
     pub const fn total(&self) -> Evidence {
         self.total
     }
@@ -302,9 +322,16 @@ impl Interlock {
         self.note(&frame);
     }
 
-    /// Takes the answer of a second look at a frame that was drawn: whether it is a hit. Frames that another
-    /// run drew do not count.
-    pub fn looked(&mut self, side: Side, hit: bool) {
+    /// Takes the answer of a second look at the frame of `record`: whether it is a hit. Only frames count that
+    /// were [drawn](Side::drawn), by this run and by the bank that judges now.
+    pub fn looked(&mut self, record: &Record, hit: bool) {
+        match Side::drawn(record) {
+            Some(side) if record.seq >= self.since.get() => self.note_look(side, hit),
+            _ => {}
+        }
+    }
+
+    fn note_look(&mut self, side: Side, hit: bool) {
         let look = Looked {
             looks: 1,
             hits: u64::from(hit),
@@ -396,6 +423,14 @@ impl Side {
             Verdict::KeepShadow if reasons & reasons::VETO != 0 => None,
             Verdict::KeepSample | Verdict::KeepShadow | Verdict::DropMiss => Some(Side::Missed),
             _ => None,
+        }
+    }
+
+    /// The side of a frame that is to be looked at again; none where it was not drawn.
+    pub fn drawn(record: &Record) -> Option<Self> {
+        match record.reasons & reasons::SAMPLE {
+            0 => None,
+            _ => Side::of(record.verdict(), record.reasons),
         }
     }
 }
@@ -507,8 +542,8 @@ mod tests {
             interlock.judged(&decision(verdict, drawn), true);
             match is_kept {
                 _ if !drawn => {}
-                true => interlock.looked(Side::Kept, true),
-                false => interlock.looked(Side::Missed, i / 10 % 1000 < lost),
+                true => interlock.note_look(Side::Kept, true),
+                false => interlock.note_look(Side::Missed, i / 10 % 1000 < lost),
             }
             each(interlock);
         }
@@ -560,11 +595,40 @@ mod tests {
     #[test]
     fn answers_about_frames_that_nobody_drew_do_not_count() {
         let mut interlock = Interlock::new(RULES);
-        interlock.looked(Side::Missed, false);
+        interlock.note_look(Side::Missed, false);
         interlock.judged(&decision(Verdict::DropVeto, true), true);
         interlock.judged(&decision(Verdict::KeepForced, true), true);
-        interlock.looked(Side::Kept, true);
+        interlock.note_look(Side::Kept, true);
         assert_eq!(interlock.total(), Evidence::NONE);
+    }
+
+    #[test]
+    fn another_bank_begins_in_shadow_with_nothing_seen() {
+        let mut interlock = Interlock::new(RULES);
+        run(&mut interlock, 150_000, 0, |_| {});
+        interlock.arm().unwrap();
+        let next = Seq::from_position(150_000);
+        interlock = interlock.anew(next);
+        assert_eq!(interlock.state(), Err(Disarmed::Never));
+        assert_eq!(interlock.total(), Evidence::NONE);
+        assert!(interlock.arm().is_err());
+
+        let record = |seq: Seq, reasons| Record {
+            seq: seq.get(),
+            verdict: Verdict::KeepShadow as u8,
+            reasons,
+            ..Record::default()
+        };
+        interlock.judged(&decision(Verdict::KeepShadow, true), true);
+        let before = Seq::from_position(149_999);
+        interlock.looked(&record(before, reasons::SAMPLE), true);
+        interlock.looked(&record(next, 0), true);
+        assert_eq!(interlock.total().missed, looked(1, 0, 0));
+        interlock.looked(&record(next, reasons::SAMPLE), true);
+        assert_eq!(interlock.total().missed, looked(1, 1, 1));
+
+        // Who asked for no proof is not asked for one by a swap.
+        assert_eq!(Interlock::none().anew(next).state(), Ok(()));
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! 4. [`net`] takes the map to three logits, the same on every machine.
 //! 5. [`verdict`] makes a score of them, and of the score keep or drop, with its reason.
 //! 6. [`link`] commits a record for every frame and lends the kept slots to whoever sends them.
-//! 7. [`pipeline`] is the loop over 1 to 6; [`cpu`] is the part of it that a GPU may replace.
+//! 7. [`pipeline`] is the loop over 1 to 6; [`cpu`] is the part of it that a GPU may replace. All that judges is a
+//!    [`Bank`](pipeline::Bank), which may be swapped between two frames.
 //! 8. [`interlock`] says whether the path may drop at all: only while few hits are lost for sure.
 //! 9. [`accounts`] are the books: expected = received + lost, received = kept + dropped.
 //!

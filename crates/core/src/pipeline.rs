@@ -1,7 +1,9 @@
 //! The loop: take a batch from the ring, score, decide, commit a record a frame, lend what is kept
 //! to the link, give the rest back.
 
-use hitgate_ring::{Batch, Reader, RingError};
+use core::mem::replace;
+
+use hitgate_ring::{Batch, Reader, RingError, Seq};
 
 use crate::accounts::Accounts;
 use crate::frame::{Fault, Frame, FrameHeader};
@@ -84,6 +86,18 @@ pub trait Backend {
     }
 }
 
+/// All that judges. It is exchanged whole, so that no frame is judged by a mixture; `B` may be a reference into
+/// the caller's memory, or own what it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Bank<B> {
+    /// What scores: a model, and how frames are prepared for it.
+    pub backend: B,
+    /// What decides by the score.
+    pub policy: Policy,
+    /// What records call the two.
+    pub identity: Identity,
+}
+
 /// The path: a ring's reading end, a backend, a policy and a link.
 pub struct Pipeline<'m, B, L> {
     reader: Reader<'m>,
@@ -130,6 +144,21 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
     /// The ring's reading end, to look at its state.
     pub fn reader(&mut self) -> &mut Reader<'m> {
         &mut self.reader
+    }
+
+    /// Goes on with `bank`, from the next frame on, and gives back what judged until now. Books and link stay.
+    ///
+    /// The interlock begins anew, in shadow: what one model has shown is no proof of another. Whoever knows better
+    /// keeps a copy of [`interlock`](Self::interlock) and puts it back.
+    pub fn swap(&mut self, bank: Bank<B>) -> Bank<B> {
+        // There is a record for every frame before the next.
+        let next = Seq::from_position(self.accounts.received);
+        self.interlock = self.interlock.anew(next);
+        Bank {
+            backend: replace(&mut self.backend, bank.backend),
+            policy: replace(&mut self.policy, bank.policy),
+            identity: replace(&mut self.identity, bank.identity),
+        }
     }
 
     /// Gives back what the path was made of.

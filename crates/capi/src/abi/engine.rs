@@ -88,7 +88,7 @@ pub unsafe extern "C" fn hitgate_engine_init(
             CpuError::Preparation(_) => Status::Model,
         })?;
         let made = Engine::new(&model, cpu, policy, identity)?;
-        let made = room.value(Handle::new(made, ()))?;
+        let made = room.value(Handle::new(made, preparations))?;
         engine.set(made.open());
         Ok(())
     })
@@ -169,6 +169,29 @@ pub unsafe extern "C" fn hitgate_engine_decide(
         let (score, external) = (score_in(score)?, external_in(external)?);
         let decided = engine.enter()?.decide(header, score, external, elapsed_ns);
         record.set(decided);
+        Ok(())
+    })
+}
+
+/// `next` goes on for `engine`, with its books, which begin anew there: for another model, calibration or policy,
+/// packed and proved by `hitgate_engine_init` on any thread. Score and decide by `next` from now on; a frame that
+/// `engine` has scored `engine` decides, before this call. The way back is the same call the other way
+/// round. HITGATE_STATUS_MODULE where their modules are not for the same frames.
+///
+/// # Safety
+/// Both are from `hitgate_engine_init`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_engine_swap(engine: *const Engine, next: *const Engine) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let engine = unsafe { handle(engine) }?;
+        // SAFETY: *given*.
+        let next = unsafe { handle(next) }?;
+        if core::ptr::eq(engine, next) {
+            return Err(Status::Argument);
+        }
+        module::same_frames(engine.shared, next.shared)?;
+        next.enter()?.succeed(&mut *engine.enter()?);
         Ok(())
     })
 }

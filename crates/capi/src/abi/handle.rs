@@ -2,11 +2,12 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use hitgate_core::prep::Preparation;
 use spin::{Mutex, MutexGuard};
 
 use super::pointer::reference;
 use crate::engine::Engine;
-use crate::path::{Lendings, Path};
+use crate::path::{Path, Shared};
 use crate::status::Status;
 use crate::writer::Writer;
 
@@ -20,12 +21,13 @@ pub trait Body {
 
 impl Body for Engine {
     const MAGIC: usize = 0x6847_e091_u32 as usize;
-    type Shared = ();
+    /// How its modules' frames are prepared.
+    type Shared = &'static [Preparation<'static>];
 }
 
 impl Body for Path {
     const MAGIC: usize = 0x6847_9a7b_u32 as usize;
-    type Shared = &'static Lendings;
+    type Shared = Shared;
 }
 
 impl Body for Writer {
@@ -57,6 +59,11 @@ impl<T: Body> Handle<T> {
     pub fn open(&'static self) -> *mut T {
         let address = core::ptr::from_ref(self).addr();
         self.magic.store(T::MAGIC ^ address, Ordering::Release);
+        self.pointer()
+    }
+
+    /// What the caller knows it by.
+    pub const fn pointer(&'static self) -> *mut T {
         core::ptr::from_ref(self).cast::<T>().cast_mut()
     }
 

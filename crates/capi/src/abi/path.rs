@@ -10,7 +10,7 @@ use super::memory::{Room, Size};
 use super::pointer::{Out, versioned};
 use super::ring::{attach, refused};
 use crate::engine::Engine;
-use crate::path::{Path, give_back, places};
+use crate::path::{Path, Shared, give_back, places};
 use crate::status::Status;
 use crate::types::{Counters, Judged, Memory, Node};
 
@@ -39,7 +39,8 @@ pub unsafe extern "C" fn hitgate_path_memory(
 ///
 /// # Safety
 /// `mapping` may be read and written for `mapping_len` bytes, and `memory` for `bytes`, until the last call
-/// with the path; the ring has no other reader. `engine` is from `hitgate_engine_init` and outlives the path.
+/// with the path; the ring has no other reader. `engine` is from `hitgate_engine_init` and outlives the path, or
+/// the time that it judges for it.
 /// `node` may be read, and its functions called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hitgate_path_init(
@@ -75,7 +76,8 @@ pub unsafe extern "C" fn hitgate_path_init(
             reader = reader.with_cache_hooks(hooks);
         }
         let made = Path::new(reader, engine, lendings, callbacks)?;
-        path.set(room.value(Handle::new(made, lendings))?.open());
+        let shared = Shared::new(lendings, engine);
+        path.set(room.value(Handle::new(made, shared))?.open());
         Ok(())
     })
 }
@@ -93,7 +95,7 @@ pub unsafe extern "C" fn hitgate_path_step(path: *const Path, judged: *mut Judge
         let path = unsafe { handle(path) }?;
         // SAFETY: *writable*.
         let judged = unsafe { Out::new(judged) }?;
-        judged.set(path.enter()?.step()?);
+        judged.set(path.enter()?.step(&path.shared)?);
         Ok(())
     })
 }
@@ -108,7 +110,48 @@ pub unsafe extern "C" fn hitgate_path_return(path: *const Path, seq: u64) -> Sta
     guard(|| {
         // SAFETY: *given*.
         let path = unsafe { handle(path) }?;
-        give_back(path.shared, seq)
+        give_back(path.shared.lendings, seq)
+    })
+}
+
+/// From the next step on `engine` judges: another model, calibration or policy, packed and proved by
+/// `hitgate_engine_init`. It may be called on any thread, also while another one steps; each frame is judged by one
+/// engine, whole, and its record says by which. Books and slots that are out stay; the interlock begins anew, in
+/// shadow. The way back is the same call with the engine before. HITGATE_STATUS_MODULE where the modules are not
+/// for the same frames as those of the engine that judges, HITGATE_STATUS_BUSY where a call is at work in
+/// `engine`: nothing has changed then.
+///
+/// # Safety
+/// `path` is from `hitgate_path_init`, `engine` from `hitgate_engine_init`; the engine that judges stays until
+/// `hitgate_path_engine` says another.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_swap(path: *const Path, engine: *const Engine) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let path = unsafe { handle(path) }?;
+        // SAFETY: *given*.
+        let engine = unsafe { handle(engine) }?;
+        path.shared.swap(engine)
+    })
+}
+
+/// The engine that judges: once a step after `hitgate_path_swap` has taken the new one, the memory of the one
+/// before is yours again. On any thread, also while another one steps.
+///
+/// # Safety
+/// `path` is from `hitgate_path_init`; `engine` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_engine(
+    path: *const Path,
+    engine: *mut *const Engine,
+) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let path = unsafe { handle(path) }?;
+        // SAFETY: *writable*.
+        let engine = unsafe { Out::new(engine) }?;
+        engine.set(path.shared.judging().pointer().cast_const());
+        Ok(())
     })
 }
 

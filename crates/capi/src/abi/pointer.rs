@@ -1,7 +1,7 @@
 //! The caller's pointers → references, checked as far as that can be done.
 
 use crate::status::Status;
-use crate::types::{EngineConfig, Module, Node};
+use crate::types::{EngineConfig, InterlockRules, Module, Node};
 
 /// Null, or no multiple of `T`'s alignment.
 fn check<T>(pointer: *const T) -> Result<(), Status> {
@@ -43,6 +43,7 @@ pub trait Versioned {}
 impl Versioned for Module {}
 impl Versioned for EngineConfig {}
 impl Versioned for Node {}
+impl Versioned for InterlockRules {}
 
 /// Such a struct, where its size is this version's.
 ///

@@ -7,21 +7,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 use hitgate_core::interlock::Interlock;
-use hitgate_core::pipeline::Pipeline;
+use hitgate_core::pipeline::{Bank, Pipeline};
 use hitgate_host::{HostError, MonotonicClock, Ring, pin_to_core};
 use hitgate_ring::AttachError;
 
+use crate::bank::bank;
 use crate::description::{self, Description};
-use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
+use crate::filter::FilterArgs;
 use crate::interrupt::{self, Interrupted};
 use crate::judge::{SILENCE, judge};
 use crate::metrics::{Endpoint, Sources};
-use crate::module::Prepared;
 use crate::progress::Progress;
+use crate::reload::{Reload, exchange};
 use crate::ring_path::RingArg;
-use crate::second_look::{Attendant, InterlockArgs, SecondLook};
+use crate::second_look::{Attendant, Ends, InterlockArgs, SecondLook};
 use crate::sink::{OutputArgs, sink};
-use crate::standby::{self, Filter};
+use crate::standby;
 use crate::tally::Watched;
 use crate::{model, report, second_look};
 
@@ -40,7 +41,11 @@ that disk is too slow, lines are left out rather than frames, the run says how m
 with 1. Of dropped frames --keep-maps keeps what the network saw, for `hitgate rejudge`; where that
 disk is too slow, maps are left out, and the run says how many. Prometheus, or a browser, reads
 http://ADDRESS/metrics, once the ring is there. Ctrl-C ends the run in good order: what was kept is
-written, the books are told.")]
+written, the books are told.
+
+SIGHUP makes it read the model and RING.json again: once both are packed and proved, it judges by
+them from one frame to the next, without a pause; where something is wrong with them it says what,
+and goes on as before. --max-loss begins in shadow again.")]
 pub struct RunArgs {
     #[command(flatten)]
     ring: RingArg,
@@ -123,8 +128,8 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
 pub fn run(args: &RunArgs) -> Result<()> {
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let level = args.filter.level()?;
-    let model = model::parse_for(&bytes, args.filter.model.as_deref(), level)?;
-    let policy = args.filter.policy(&model);
+    // What is wrong with it is said before anybody waits for a ring.
+    let input = model::parse_for(&bytes, args.filter.model.as_deref(), level)?.input();
     let rules = args.interlock.rules(args.filter.sample)?;
     args.outputs.refuse_taken()?;
     let endpoint = args.metrics.as_deref().map(Endpoint::listen).transpose()?;
@@ -132,19 +137,15 @@ pub fn run(args: &RunArgs) -> Result<()> {
         eprintln!("hitgate: metrics at http://{}/metrics", endpoint.address()?);
     }
 
-    let stop = interrupt::watched()?;
-    let (ring, description) = wait_for(&args.ring.path(), args.wait, &stop)?;
+    let (stop, asked) = (interrupt::watched()?, interrupt::reload()?);
+    let path = args.ring.path();
+    let (ring, description) = wait_for(&path, args.wait, &stop)?;
     let modules = &description.modules;
-    let prepared = prepare(modules, &model)?;
-    for (number, prepared) in prepared.iter().enumerate() {
-        if let Some(doubt) = prepared.doubt() {
-            eprintln!("hitgate: module {number}: {doubt}");
-        }
-    }
-    let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
-    let mut memory = FilterMemory::new(&model, level, &preparations);
-    let cpu = memory.cpu(&model, level, &preparations)?;
-    let identity = identity(&bytes, modules, &policy, rules)?;
+    let Bank {
+        mut backend,
+        policy,
+        identity,
+    } = bank(&bytes, modules, &args.filter, rules)?;
 
     let reader = match args.standby {
         None => ring.reader()?,
@@ -157,25 +158,40 @@ pub fn run(args: &RunArgs) -> Result<()> {
             reader
         }
     };
-    let filter = Filter {
-        cpu,
-        passes: args.standby.is_some(),
-    };
-    let outputs = args.outputs.create(&description, &model.input())?;
-    let (look, looks, answers) = match rules {
+    backend.passes = args.standby.is_some();
+    let outputs = args.outputs.create(&description, &input)?;
+    let (look, looks, answers, looked) = match rules {
         Some(_) => {
             let (look, ends) = SecondLook::new(modules)?;
-            (Some(look), Some(ends.slots), Some(ends.answers))
+            let Ends {
+                slots,
+                answers,
+                modules,
+            } = ends;
+            (Some(look), Some(slots), Some(answers), Some(modules))
         }
-        None => (None, None, None),
+        None => (None, None, None, None),
     };
     let (link, sink) = sink(ring.layout(), outputs, looks);
     let traffic = sink.traffic();
-    let mut pipeline = Pipeline::new(reader, filter, policy, link, identity);
+    let mut pipeline = Pipeline::new(reader, backend, policy, link, identity);
     // The books go on from those of an earlier run.
     let earlier = pipeline.accounts().received;
     pipeline.interlock = rules.map_or(Interlock::none(), Interlock::new);
     let mut attendant = Attendant::new(answers);
+    let (exchange, hand) = exchange();
+    let reload = Reload {
+        asked,
+        hand,
+        filter: &args.filter,
+        rules,
+        ring: &path,
+        keep: args.outputs.keep.as_deref(),
+        maps: args.outputs.keep_maps.is_some().then_some(input),
+        looked,
+        bytes,
+        description,
+    };
     let mut node = Watched::new(|_| {});
     let monitor = ring.monitor()?;
     let watch = attendant.watch();
@@ -196,6 +212,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
         }
         let sinking = scope.spawn(|| sink.run());
         let looking = look.map(|look| scope.spawn(move || look.run()));
+        // Whoever stands by judges by no model.
+        if args.standby.is_none() {
+            scope.spawn(move || reload.run());
+        }
         scope.spawn(|| {
             progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken));
         });
@@ -204,8 +224,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
         {
             eprintln!("hitgate: {error}; going on without");
         }
-        let between = |interlock: &mut _| attendant.attend(interlock);
-        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, between);
+        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |pipeline| {
+            exchange.attend(pipeline);
+            attendant.attend(&mut pipeline.interlock);
+        });
+        drop(exchange);
         progress.finish();
         let mut interlock = pipeline.interlock.clone();
         let source = pipeline.reader().source();

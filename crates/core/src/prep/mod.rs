@@ -168,6 +168,12 @@ impl Preparation<'_> {
             .saturating_mul(self.reduce.channels() as usize)
     }
 
+    /// Whether it is for frames like those that `other` is for: as many pixels, stored alike.
+    pub fn takes_frames_of(&self, other: &Preparation<'_>) -> bool {
+        let frames = |of: &Preparation<'_>| (of.columns, of.rows, of.pixel_type);
+        frames(self) == frames(other)
+    }
+
     /// Words of memory that [`run`](Self::run) works in.
     pub fn words(&self) -> usize {
         self.words_for(&self.tiles())
