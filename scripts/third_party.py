@@ -69,8 +69,8 @@ def texts(package, licence):
 
 
 def notices(order):
-    print("Third-party notices of hitgate, made by scripts/third_party.py. The real frames of the demo have licences of")
-    print("their own (crates/cli/demo/README.md); the standard library of Rust is under MIT or Apache-2.0.\n")
+    print("Third-party notices of hitgate, made by scripts/third_party.py. The standard library of Rust, which is linked")
+    print("too, is under MIT or Apache-2.0. Of the crates:\n")
     crates = {}
     for package in order:
         if package["source"] is None:
@@ -83,6 +83,7 @@ def notices(order):
             found = [f"By {authors}, without a text of the licence, {licence}; its terms are those below or in LICENSE-{licence[:3].upper()}."]
         for text in found:
             crates.setdefault(text, []).append(package["name"])
+    print(f"\n{'=' * 80}\n{(ROOT / 'crates/cli/demo/README.md').read_text().strip()}")
     for text, names in sorted(crates.items(), key=lambda item: item[1]):
         print(f"\n{'=' * 80}\n{', '.join(names)}\n\n{text}")
 
