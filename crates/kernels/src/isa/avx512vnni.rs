@@ -277,7 +277,7 @@ fn dpwssd(mut acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 fn opaque(mut a: __m512i) -> __m512i {
-    // SAFETY: there is no instruction.
+    // SAFETY: *everywhere*: there is no instruction.
     unsafe {
         asm!(
             "/* {} */",
