@@ -11,6 +11,9 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../crates/cli/src/description.rs"]
 mod description;
 #[allow(dead_code, reason = "the reading half is used")]
+#[path = "../../crates/cli/src/entries.rs"]
+mod entries;
+#[allow(dead_code, reason = "the reading half is used")]
 #[path = "../../crates/cli/src/module.rs"]
 mod module;
 #[allow(dead_code, reason = "the reading half is used")]
