@@ -88,6 +88,8 @@ archive() {
     fi
     qemu-aarch64-static -cpu cortex-a53 "$folder/hitgate" --version
     cp LICENSE-APACHE LICENSE-MIT "$folder"
+    scripts/third_party.py notices >"$folder/THIRD-PARTY-NOTICES"
+    scripts/third_party.py sbom >"$folder/sbom.cdx.json"
     cat >"$folder/README" <<'TEXT'
 hitgate for 64-bit ARM Linux, linked statically: it needs no library of the board.
 

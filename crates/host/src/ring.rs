@@ -229,7 +229,7 @@ impl Ring {
 
     fn format(file: File, path: &Path, layout: &Layout, session: u64) -> Result<Ring, HostError> {
         let map = map(path, &file, layout.bytes())?;
-        // SAFETY: the mapping is valid for its length for as long as this borrow of it; nobody
+        // SAFETY: *mapped*: the mapping is valid for its length for as long as this borrow of it; nobody
         // uses a ring there: the file is new, or the device's ring idle.
         unsafe { Region::create(base(&map), map.len(), layout, session) }
             .map_err(|e| HostError::attach(path, e))?;
@@ -247,7 +247,7 @@ impl Ring {
     fn attach(file: File, path: &Path, len: usize) -> Result<Ring, HostError> {
         let map = map(path, &file, len)?;
         let (layout, session) = {
-            // SAFETY: the mapping is valid for its length for as long as this borrow of it, and
+            // SAFETY: *mapped*: the mapping is valid for its length for as long as this borrow of it, and
             // this region becomes no end.
             let region = unsafe { Region::attach(base(&map), map.len()) }
                 .map_err(|e| HostError::attach(path, e))?;
@@ -266,7 +266,7 @@ impl Ring {
 
     /// A region that borrows from this mapping.
     fn region(&self) -> Result<Region<'_>, HostError> {
-        // SAFETY: the mapping lives as long as `self`. *One of each*: `claim` lets an end be made
+        // SAFETY: *mapped*: the mapping lives as long as `self`. *one of each*: `claim` lets an end be made
         // only once for a mapping and by one live process, and keeps the claim until the
         // mapping goes, which no end and no lent slot outlives.
         unsafe { Region::attach(base(&self.map), self.map.len()) }
@@ -457,7 +457,7 @@ fn base(map: &MmapRaw) -> NonNull<u8> {
 
 /// The length of the ring whose first page this is.
 fn ring_length(page: &MmapRaw, path: &Path) -> Result<usize, HostError> {
-    // SAFETY: the mapping is valid for its length for as long as this borrow of it, and this
+    // SAFETY: *mapped*: the mapping is valid for its length for as long as this borrow of it, and this
     // region becomes no end.
     match unsafe { Region::attach(base(page), page.len()) } {
         Ok(region) => Ok(region.layout().bytes()),

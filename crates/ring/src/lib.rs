@@ -12,7 +12,7 @@
 //! # let mut memory = vec![Page([0; 4096]); layout.bytes().div_ceil(4096)];
 //! # let base = std::ptr::NonNull::from(memory.as_mut_slice()).cast::<u8>();
 //! # let len = memory.len() * 4096;
-//! // SAFETY: `base` is valid for `len` bytes, which only this ring uses.
+//! // SAFETY: *mapped*: `base` is valid for `len` bytes, which only this ring uses.
 //! let region = unsafe { Region::create(base, len, &layout, 1) }?;
 //! let (mut writer, mut reader) = region.split()?;
 //!

@@ -75,7 +75,7 @@ impl<'m> Region<'m> {
         check_base(base)?;
         check_len(len, layout.bytes() as u64)?;
         let region = Region {
-            // SAFETY: the caller's promise, and *in bounds*: the length was checked just now.
+            // SAFETY: *mapped* by the caller's promise, and *in bounds*: the length was checked just now.
             memory: unsafe { Memory::new(base) },
             layout: *layout,
             session,
@@ -95,7 +95,7 @@ impl<'m> Region<'m> {
     pub unsafe fn attach(base: NonNull<u8>, len: usize) -> Result<Self, AttachError> {
         check_base(base)?;
         check_len(len, layout::PAGE as u64)?;
-        // SAFETY: the caller's promise. Only the control page is touched before the length
+        // SAFETY: *mapped* by the caller's promise, and *in bounds*: only the control page is touched before the length
         // has been held against the layout.
         let memory = unsafe { Memory::new(base) };
         let (layout, session) = read_identity(&memory)?;
@@ -429,7 +429,7 @@ fn check_len(len: usize, needed: u64) -> Result<(), AttachError> {
 }
 
 fn read_u32(memory: &Memory<'_>, offset: usize) -> u32 {
-    // SAFETY: callers pass offsets of the control page, which the length was checked to hold.
+    // SAFETY: *in bounds*: callers pass offsets of the control page, which the length was checked to hold.
     unsafe { memory.word(offset) }.load(Ordering::Relaxed)
 }
 

@@ -27,7 +27,7 @@ use core::ptr::NonNull;
 #[inline]
 pub fn device_acquire() {
     #[cfg(all(target_arch = "aarch64", not(loom)))]
-    // SAFETY: a barrier touches no register and no memory; without `nomem` the compiler keeps
+    // SAFETY: *everywhere*: a barrier touches no register and no memory; without `nomem` the compiler keeps
     // memory accesses on their side of it.
     unsafe {
         core::arch::asm!("dmb oshld", options(nostack, preserves_flags))
@@ -43,9 +43,9 @@ pub(crate) struct Memory<'m> {
     _mapping: PhantomData<&'m AtomicU32>,
 }
 
-// SAFETY: `Memory` gives shared access to atomics, and raw pointers whose use each caller justifies.
+// SAFETY: *one owner*: `Memory` gives shared access to atomics, and raw pointers whose use each caller justifies.
 unsafe impl Send for Memory<'_> {}
-// SAFETY: as above.
+// SAFETY: *one owner*, as above.
 unsafe impl Sync for Memory<'_> {}
 
 #[cfg(not(loom))]
@@ -65,7 +65,7 @@ impl<'m> Memory<'m> {
     /// `offset` is a multiple of 4 inside the mapping, and no `&mut` covers it.
     #[inline]
     pub unsafe fn word(&self, offset: usize) -> &'m AtomicU32 {
-        // SAFETY: in bounds by this function's contract; the base is page-aligned.
+        // SAFETY: *in bounds* by this function's contract; the base is page-aligned.
         unsafe { self.base.add(offset).cast().as_ref() }
     }
 
@@ -75,7 +75,7 @@ impl<'m> Memory<'m> {
     /// `offset` is inside the mapping.
     #[inline]
     pub unsafe fn for_reading(&self, offset: usize) -> NonNull<u8> {
-        // SAFETY: in bounds by this function's contract.
+        // SAFETY: *in bounds* by this function's contract.
         unsafe { self.base.add(offset) }
     }
 
@@ -85,7 +85,7 @@ impl<'m> Memory<'m> {
     /// `offset` is inside the mapping.
     #[inline]
     pub unsafe fn for_writing(&self, offset: usize) -> NonNull<u8> {
-        // SAFETY: in bounds by this function's contract.
+        // SAFETY: *in bounds* by this function's contract.
         unsafe { self.base.add(offset) }
     }
 }
@@ -222,7 +222,7 @@ mod shadow {
         }
 
         fn shadow(&self) -> &'m Shadow {
-            // SAFETY: in a loom model the base is a `Shadow`'s address.
+            // SAFETY: *mapped*: in a loom model the base is a `Shadow`'s address.
             unsafe { self.base.cast().as_ref() }
         }
 
@@ -239,7 +239,7 @@ mod shadow {
             } else {
                 cell.with(|_| ());
             }
-            // SAFETY: `offset - at` is within the slot's bytes.
+            // SAFETY: *in bounds*: `offset - at` is within the slot's bytes.
             unsafe { NonNull::from(&**bytes).cast().add(offset - at) }
         }
 

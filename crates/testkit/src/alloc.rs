@@ -76,29 +76,29 @@ fn add(change: impl FnOnce(&mut Counts)) {
     COUNTS.set(counts);
 }
 
-// SAFETY: every request goes to `System` as it came; counting touches a `Cell` of this thread.
+// SAFETY: *passed on*: every request goes to `System` as it came; counting touches a `Cell` of this thread.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         add(|counts| counts.allocs += 1);
-        // SAFETY: the caller's promise.
+        // SAFETY: *passed on*.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         add(|counts| counts.allocs += 1);
-        // SAFETY: the caller's promise.
+        // SAFETY: *passed on*.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         add(|counts| counts.reallocs += 1);
-        // SAFETY: the caller's promise.
+        // SAFETY: *passed on*.
         unsafe { System.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         add(|counts| counts.frees += 1);
-        // SAFETY: the caller's promise.
+        // SAFETY: *passed on*.
         unsafe { System.dealloc(block, layout) }
     }
 }

@@ -20,7 +20,7 @@ pub struct Callbacks(Node);
 
 // SAFETY: *callable*: the functions are called on the threads that the caller chose for them.
 unsafe impl Send for Callbacks {}
-// SAFETY: as above.
+// SAFETY: *callable*, as above.
 unsafe impl Sync for Callbacks {}
 
 impl Callbacks {

@@ -361,9 +361,9 @@ impl Pointed {
         let pixels = module::pixels(module)?;
         // SAFETY: *readable* for as long as the engine is used, as `Given::read` demands.
         let mask = unsafe { slice(module.mask, module.mask_len) }?;
-        // SAFETY: as above.
+        // SAFETY: *readable*, as above.
         let mask_values = unsafe { slice(module.mask_values, module.mask_value_count) }?;
-        // SAFETY: as above; corrections are pointers, which may be anything.
+        // SAFETY: *readable*, as above; corrections are pointers, which may be anything.
         let corrections = unsafe { slice(module.corrections, module.correction_count) }?;
         Ok(Pointed {
             mask,

@@ -69,10 +69,10 @@ impl Room {
         let start = part.as_mut_ptr().cast::<T>();
         for i in 0..count {
             let value = next()?;
-            // SAFETY: `part` is aligned for `T` and has room for `count` of them.
+            // SAFETY: *given*: `part` is aligned for `T` and has room for `count` of them.
             unsafe { start.add(i).write(value) };
         }
-        // SAFETY: all `count` values were written just now, to memory that is in no other part.
+        // SAFETY: *given*: all `count` values were written just now, to memory that is in no other part.
         Ok(unsafe { core::slice::from_raw_parts_mut(start, count) })
     }
 

@@ -36,27 +36,27 @@ impl Simd for Avx2 {
         fn inner<R>(f: impl FnOnce() -> R) -> R {
             f()
         }
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe { inner(f) }
     }
 
     #[inline(always)]
     fn bias(self, src: &[i32]) -> __m256i {
         let src = &src[..N];
-        // SAFETY: `self` proves AVX2; `src` holds the 32 bytes read.
+        // SAFETY: *token*: `self` proves AVX2; *fits*: `src` holds the 32 bytes read.
         unsafe { _mm256_loadu_si256(src.as_ptr().cast()) }
     }
 
     #[inline(always)]
     fn weights(self, src: &[i8]) -> __m256i {
         let src = &src[..4 * N];
-        // SAFETY: `self` proves AVX2; `src` holds the 32 bytes read.
+        // SAFETY: *token*: `self` proves AVX2; *fits*: `src` holds the 32 bytes read.
         unsafe { _mm256_loadu_si256(src.as_ptr().cast()) }
     }
 
     #[inline(always)]
     fn quad(self, a: [u8; 4]) -> __m256i {
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe { _mm256_set1_epi32(i32::from_le_bytes(a)) }
     }
 
@@ -66,11 +66,11 @@ impl Simd for Avx2 {
             #[inline(always)]
             |t| {
                 let t = &t[..N];
-                // SAFETY: every x86-64 CPU has SSE2; `t` holds the 8 bytes read.
+                // SAFETY: *everywhere*: every x86-64 CPU has SSE2; *fits*: `t` holds the 8 bytes read.
                 unsafe { _mm_loadl_epi64(t.as_ptr().cast()) }
             },
         );
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe {
             let (ab, cd) = (_mm_unpacklo_epi8(a, b), _mm_unpacklo_epi8(c, d));
             _mm256_set_m128i(_mm_unpackhi_epi16(ab, cd), _mm_unpacklo_epi16(ab, cd))
@@ -80,7 +80,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn columns(self, t: [&[u8]; 4]) -> [__m256i; 4] {
         let [a, b, c, d] = [load(t[0]), load(t[1]), load(t[2]), load(t[3])];
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe {
             let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
             let (low, next) = (_mm256_unpacklo_epi16(ab, cd), _mm256_unpackhi_epi16(ab, cd));
@@ -94,7 +94,7 @@ impl Simd for Avx2 {
     fn lower(self, weights: [__m256i; 4]) -> [__m256i; 4] {
         weights.map(
             #[inline(always)]
-            // SAFETY: `self` proves AVX2.
+            // SAFETY: *token*: `self` proves AVX2.
             |weights| unsafe { _mm256_slli_epi32::<8>(weights) },
         )
     }
@@ -108,7 +108,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn dot4(self, acc: __m256i, a: __m256i, w: __m256i) -> __m256i {
         // 127 · 128 · 2 = 32512 < 2¹⁵: the 16-bit sums of pairs cannot saturate.
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe {
             let pairs = _mm256_maddubs_epi16(a, w);
             _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
@@ -119,7 +119,7 @@ impl Simd for Avx2 {
     fn requant(self, acc: [__m256i; 4], scale: [&[f32]; 4]) -> __m256i {
         let packed = packed(acc, scale);
         // Packing leaves four channels of each register in every 128 bits.
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe { _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
     }
 
@@ -132,7 +132,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn put(self, activations: __m256i, registers: Range<usize>, dst: &mut [u8]) {
         let to = dst[..registers.len() * N].as_mut_ptr();
-        // SAFETY: `self` proves AVX2; `dst` holds the bytes written, 8 a register.
+        // SAFETY: *token*: `self` proves AVX2; *fits*: `dst` holds the bytes written, 8 a register.
         unsafe {
             let low = _mm256_castsi256_si128(activations);
             let high = _mm256_extracti128_si256::<1>(activations);
@@ -154,7 +154,7 @@ impl Simd for Avx2 {
         let [low, high] = lanes.as_chunks_mut::<16>().0 else {
             return;
         };
-        // SAFETY: `self` proves AVX2; each half holds the 32 bytes written.
+        // SAFETY: *token*: `self` proves AVX2; *fits*: each half holds the 32 bytes written.
         unsafe {
             let each = _mm256_setr_epi16(
                 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768,
@@ -169,7 +169,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn gather(self, lanes: &[u16; 32]) -> u32 {
         let (low, high) = lanes.split_at(16);
-        // SAFETY: `self` proves AVX2; each half holds the 32 bytes read.
+        // SAFETY: *token*: `self` proves AVX2; *fits*: each half holds the 32 bytes read.
         unsafe {
             let low = _mm256_loadu_si256(low.as_ptr().cast());
             let high = _mm256_loadu_si256(high.as_ptr().cast());
@@ -181,26 +181,26 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn prefetch(self, bytes: &[u8]) {
-        // SAFETY: every x86-64 CPU has the instruction, and it reads nothing.
+        // SAFETY: *everywhere*: every x86-64 CPU has the instruction, and it reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().cast()) }
     }
 
     #[inline(always)]
     fn counts(self, src: &[i16]) -> __m256i {
         let src = &src[..2 * N];
-        // SAFETY: `self` proves AVX2; `src` holds the 32 bytes read.
+        // SAFETY: *token*: `self` proves AVX2; *fits*: `src` holds the 32 bytes read.
         unsafe { _mm256_loadu_si256(src.as_ptr().cast()) }
     }
 
     #[inline(always)]
     fn larger(self, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe { _mm256_max_epi16(a, b) }
     }
 
     #[inline(always)]
     fn threes(self, before: __m256i, at: __m256i, after: __m256i) -> [__m256i; 2] {
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe {
             let two = _mm256_madd_epi16(at, _mm256_set1_epi32(BOTH));
             let odd = _mm256_srai_epi32::<16>(before);
@@ -211,7 +211,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn less(self, [even, odd]: [__m256i; 2], counts: __m256i) -> [__m256i; 2] {
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe {
             let less_even = _mm256_madd_epi16(counts, _mm256_set1_epi32(EVEN));
             let less_odd = _mm256_srai_epi32::<16>(counts);
@@ -224,20 +224,20 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn add(self, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe { _mm256_add_epi32(a, b) }
     }
 
     #[inline(always)]
     fn max(self, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: *token*: `self` proves AVX2.
         unsafe { _mm256_max_epi32(a, b) }
     }
 
     #[inline(always)]
     fn store(self, a: __m256i, dst: &mut [i32]) {
         let dst = &mut dst[..N];
-        // SAFETY: `self` proves AVX2; `dst` holds the 32 bytes written.
+        // SAFETY: *token*: `self` proves AVX2; *fits*: `dst` holds the 32 bytes written.
         unsafe { _mm256_storeu_si256(dst.as_mut_ptr().cast(), a) }
     }
 }
@@ -249,7 +249,7 @@ fn packed(acc: [__m256i; 4], scale: [&[f32]; 4]) -> __m256i {
     let (c, d) = (rounded(acc[2], scale[2]), rounded(acc[3], scale[3]));
     // The upper clamp is the saturation of the packs. Both bounds are integers: clamping after rounding
     // gives what clamping before it gives.
-    // SAFETY: only methods of the token call this: AVX2 is proved.
+    // SAFETY: *token*: only methods of the token call this, AVX2 is proved.
     unsafe {
         let (ab, cd) = (_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
         _mm256_max_epi8(_mm256_packs_epi16(ab, cd), _mm256_setzero_si256())
@@ -260,7 +260,7 @@ fn packed(acc: [__m256i; 4], scale: [&[f32]; 4]) -> __m256i {
 #[inline(always)]
 fn rounded(acc: __m256i, scale: &[f32]) -> __m256i {
     let scale = &scale[..N];
-    // SAFETY: only methods of the token call this: AVX2 is proved; `scale` holds the 32 bytes read.
+    // SAFETY: *token*: only methods of the token call this, AVX2 is proved; *fits*: `scale` holds the 32 bytes read.
     unsafe {
         let scale = _mm256_loadu_ps(scale.as_ptr());
         _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale))
@@ -271,6 +271,6 @@ fn rounded(acc: __m256i, scale: &[f32]) -> __m256i {
 #[inline(always)]
 fn load(bytes: &[u8]) -> __m256i {
     let bytes = &bytes[..4 * N];
-    // SAFETY: only methods of the token call this: AVX2 is proved; `bytes` holds the 32 bytes read.
+    // SAFETY: *token*: only methods of the token call this, AVX2 is proved; *fits*: `bytes` holds the 32 bytes read.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }

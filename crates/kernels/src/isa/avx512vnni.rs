@@ -40,27 +40,27 @@ impl Simd for Avx512Vnni {
         fn inner<R>(f: impl FnOnce() -> R) -> R {
             f()
         }
-        // SAFETY: `self` proves the four extensions.
+        // SAFETY: *token*: `self` proves the four extensions.
         unsafe { inner(f) }
     }
 
     #[inline(always)]
     fn bias(self, src: &[i32]) -> __m512i {
         let src = &src[..N];
-        // SAFETY: `self` proves AVX-512 F; `src` holds the 64 bytes read.
+        // SAFETY: *token*: `self` proves AVX-512 F; *fits*: `src` holds the 64 bytes read.
         unsafe { _mm512_loadu_si512(src.as_ptr().cast()) }
     }
 
     #[inline(always)]
     fn weights(self, src: &[i8]) -> __m512i {
         let src = &src[..4 * N];
-        // SAFETY: `self` proves AVX-512 F; `src` holds the 64 bytes read.
+        // SAFETY: *token*: `self` proves AVX-512 F; *fits*: `src` holds the 64 bytes read.
         unsafe { _mm512_loadu_si512(src.as_ptr().cast()) }
     }
 
     #[inline(always)]
     fn quad(self, a: [u8; 4]) -> __m512i {
-        // SAFETY: `self` proves AVX-512 F.
+        // SAFETY: *token*: `self` proves AVX-512 F.
         unsafe { _mm512_set1_epi32(i32::from_le_bytes(a)) }
     }
 
@@ -70,11 +70,11 @@ impl Simd for Avx512Vnni {
             #[inline(always)]
             |t| {
                 let t = &t[..N];
-                // SAFETY: every x86-64 CPU has SSE2; `t` holds the 16 bytes read.
+                // SAFETY: *everywhere*: every x86-64 CPU has SSE2; *fits*: `t` holds the 16 bytes read.
                 unsafe { _mm_loadu_si128(t.as_ptr().cast()) }
             },
         );
-        // SAFETY: `self` proves AVX-512 F.
+        // SAFETY: *token*: `self` proves AVX-512 F.
         unsafe {
             let (ab, cd) = (_mm_unpacklo_epi8(a, b), _mm_unpacklo_epi8(c, d));
             let x = _mm512_castsi128_si512(_mm_unpacklo_epi16(ab, cd));
@@ -88,7 +88,7 @@ impl Simd for Avx512Vnni {
     #[inline(always)]
     fn columns(self, t: [&[u8]; 4]) -> [__m512i; 4] {
         let [a, b, c, d] = [load(t[0]), load(t[1]), load(t[2]), load(t[3])];
-        // SAFETY: `self` proves AVX-512 BW.
+        // SAFETY: *token*: `self` proves AVX-512 BW.
         unsafe {
             let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
             let (low, next) = (_mm512_unpacklo_epi16(ab, cd), _mm512_unpackhi_epi16(ab, cd));
@@ -102,7 +102,7 @@ impl Simd for Avx512Vnni {
     fn lower(self, weights: [__m512i; 4]) -> [__m512i; 4] {
         weights.map(
             #[inline(always)]
-            // SAFETY: `self` proves AVX-512 F.
+            // SAFETY: *token*: `self` proves AVX-512 F.
             |weights| unsafe { _mm512_slli_epi32::<8>(weights) },
         )
     }
@@ -115,7 +115,7 @@ impl Simd for Avx512Vnni {
 
     #[inline(always)]
     fn dot4(self, acc: __m512i, a: __m512i, w: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512 VNNI.
+        // SAFETY: *token*: `self` proves AVX-512 VNNI.
         unsafe { _mm512_dpbusd_epi32(acc, a, w) }
     }
 
@@ -123,7 +123,7 @@ impl Simd for Avx512Vnni {
     fn requant(self, acc: [__m512i; 4], scale: [&[f32]; 4]) -> __m512i {
         let packed = packed(acc, scale);
         // Packing leaves four channels of each register in every 128 bits.
-        // SAFETY: `self` proves AVX-512 F.
+        // SAFETY: *token*: `self` proves AVX-512 F.
         unsafe {
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             opaque(_mm512_permutexvar_epi32(order, packed))
@@ -140,7 +140,7 @@ impl Simd for Avx512Vnni {
     fn put(self, activations: __m512i, registers: Range<usize>, dst: &mut [u8]) {
         let to = dst[..registers.len() * N].as_mut_ptr();
         let a = activations;
-        // SAFETY: `self` proves AVX-512 F; `dst` holds the bytes written, 16 a register.
+        // SAFETY: *token*: `self` proves AVX-512 F; *fits*: `dst` holds the bytes written, 16 a register.
         unsafe {
             match (registers.start, registers.len()) {
                 (0, 1) => _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(a)),
@@ -157,38 +157,38 @@ impl Simd for Avx512Vnni {
 
     #[inline(always)]
     fn spread(self, bits: u32, lanes: &mut [u16; 32]) {
-        // SAFETY: `self` proves AVX-512 BW; `lanes` holds the 64 bytes written.
+        // SAFETY: *token*: `self` proves AVX-512 BW; *fits*: `lanes` holds the 64 bytes written.
         unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), _mm512_movm_epi16(bits)) }
     }
 
     #[inline(always)]
     fn gather(self, lanes: &[u16; 32]) -> u32 {
-        // SAFETY: `self` proves AVX-512 BW; `lanes` holds the 64 bytes read.
+        // SAFETY: *token*: `self` proves AVX-512 BW; *fits*: `lanes` holds the 64 bytes read.
         unsafe { _mm512_movepi16_mask(_mm512_loadu_si512(lanes.as_ptr().cast())) }
     }
 
     #[inline(always)]
     fn prefetch(self, bytes: &[u8]) {
-        // SAFETY: every x86-64 CPU has the instruction, and it reads nothing.
+        // SAFETY: *everywhere*: every x86-64 CPU has the instruction, and it reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().cast()) }
     }
 
     #[inline(always)]
     fn counts(self, src: &[i16]) -> __m512i {
         let src = &src[..2 * N];
-        // SAFETY: `self` proves AVX-512 BW and VNNI; `src` holds the 64 bytes read.
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI; *fits*: `src` holds the 64 bytes read.
         unsafe { _mm512_loadu_si512(src.as_ptr().cast()) }
     }
 
     #[inline(always)]
     fn larger(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
         unsafe { _mm512_max_epi16(a, b) }
     }
 
     #[inline(always)]
     fn threes(self, before: __m512i, at: __m512i, after: __m512i) -> [__m512i; 2] {
-        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
         unsafe {
             let two = _mm512_madd_epi16(at, _mm512_set1_epi32(BOTH));
             [
@@ -200,7 +200,7 @@ impl Simd for Avx512Vnni {
 
     #[inline(always)]
     fn less(self, [even, odd]: [__m512i; 2], counts: __m512i) -> [__m512i; 2] {
-        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
         unsafe {
             [
                 dpwssd(even, counts, _mm512_set1_epi32(LESS_EVEN)),
@@ -211,20 +211,20 @@ impl Simd for Avx512Vnni {
 
     #[inline(always)]
     fn add(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
         unsafe { _mm512_add_epi32(a, b) }
     }
 
     #[inline(always)]
     fn max(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
         unsafe { _mm512_max_epi32(a, b) }
     }
 
     #[inline(always)]
     fn store(self, a: __m512i, dst: &mut [i32]) {
         let dst = &mut dst[..N];
-        // SAFETY: `self` proves AVX-512 BW and VNNI; `dst` holds the 64 bytes written.
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI; *fits*: `dst` holds the 64 bytes written.
         unsafe { _mm512_storeu_si512(dst.as_mut_ptr().cast(), a) }
     }
 }
@@ -236,7 +236,7 @@ fn packed(acc: [__m512i; 4], scale: [&[f32]; 4]) -> __m512i {
     let (c, d) = (rounded(acc[2], scale[2]), rounded(acc[3], scale[3]));
     // The upper clamp is the saturation of the packs. Both bounds are integers: clamping after rounding
     // gives what clamping before it gives.
-    // SAFETY: only methods of the token call this: AVX-512 BW is proved.
+    // SAFETY: *token*: only methods of the token call this, AVX-512 BW is proved.
     unsafe {
         let (ab, cd) = (_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
         _mm512_max_epi8(_mm512_packs_epi16(ab, cd), _mm512_setzero_si512())
@@ -247,7 +247,7 @@ fn packed(acc: [__m512i; 4], scale: [&[f32]; 4]) -> __m512i {
 #[inline(always)]
 fn rounded(acc: __m512i, scale: &[f32]) -> __m512i {
     let scale = &scale[..N];
-    // SAFETY: only methods of the token call this: AVX-512 F is proved; `scale` holds the 64 bytes read.
+    // SAFETY: *token*: only methods of the token call this, AVX-512 F is proved; *fits*: `scale` holds the 64 bytes read.
     unsafe {
         let scale = _mm512_loadu_ps(scale.as_ptr());
         _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale))
@@ -259,7 +259,7 @@ fn rounded(acc: __m512i, scale: &[f32]) -> __m512i {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 fn dpwssd(mut acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    // SAFETY: the instruction is one of AVX-512 VNNI, and touches no memory.
+    // SAFETY: *compiled for it*: the instruction is one of AVX-512 VNNI, and touches no memory.
     unsafe {
         asm!(
             "vpdpwssd {acc}, {a}, {b}",
@@ -277,7 +277,7 @@ fn dpwssd(mut acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
 fn opaque(mut a: __m512i) -> __m512i {
-    // SAFETY: there is no instruction.
+    // SAFETY: *everywhere*: there is no instruction.
     unsafe {
         asm!(
             "/* {} */",
@@ -292,6 +292,6 @@ fn opaque(mut a: __m512i) -> __m512i {
 #[inline(always)]
 fn load(bytes: &[u8]) -> __m512i {
     let bytes = &bytes[..4 * N];
-    // SAFETY: only methods of the token call this: AVX-512 F is proved; `bytes` holds the 64 bytes read.
+    // SAFETY: *token*: only methods of the token call this, AVX-512 F is proved; *fits*: `bytes` holds the 64 bytes read.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }

@@ -31,7 +31,7 @@ impl Simd for AvxVnni {
         fn inner<R>(f: impl FnOnce() -> R) -> R {
             f()
         }
-        // SAFETY: `self` proves AVX2 and AVX-VNNI.
+        // SAFETY: *token*: `self` proves AVX2 and AVX-VNNI.
         unsafe { inner(f) }
     }
 
@@ -54,7 +54,7 @@ impl Simd for AvxVnni {
 
     #[inline(always)]
     fn dot4(self, acc: __m256i, a: __m256i, w: __m256i) -> __m256i {
-        // SAFETY: `self` proves AVX-VNNI.
+        // SAFETY: *token*: `self` proves AVX-VNNI.
         unsafe { _mm256_dpbusd_avx_epi32(acc, a, w) }
     }
 }

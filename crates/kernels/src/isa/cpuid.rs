@@ -36,7 +36,7 @@ impl Features {
             } else {
                 __cpuid_count(7, 1).eax
             },
-            // SAFETY: OSXSAVE is set, so XGETBV is enabled and register 0 exists.
+            // SAFETY: *asked first*: OSXSAVE is set, so XGETBV is enabled and register 0 exists.
             saved: unsafe { xcr0() },
         }
     }
@@ -62,6 +62,6 @@ impl Features {
 /// The operating system must have enabled XSAVE (cpuid's OSXSAVE bit).
 #[target_feature(enable = "xsave")]
 unsafe fn xcr0() -> u64 {
-    // SAFETY: register 0 exists wherever XGETBV is enabled, which the caller promised.
+    // SAFETY: *asked first*: register 0 exists wherever XGETBV is enabled, which the caller promised.
     unsafe { _xgetbv(0) }
 }

@@ -28,7 +28,7 @@ impl Features {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn ask() -> Features {
     use core::ffi::c_ulong;
-    // SAFETY: the signature is that of the C library, which every program for these systems has.
+    // SAFETY: *everywhere*: the signature is that of the C library, which every program for these systems has.
     unsafe extern "C" {
         safe fn getauxval(kind: c_ulong) -> c_ulong;
     }
@@ -61,7 +61,7 @@ fn ask() -> Features {
 #[cfg(any(target_os = "none", test))]
 fn registers() -> Features {
     let (pfr0, isar0, isar1): (u64, u64, u64);
-    // SAFETY: every 64-bit ARM CPU has the three, and reading them changes nothing.
+    // SAFETY: *everywhere*: every 64-bit ARM CPU has the three, and reading them changes nothing.
     unsafe {
         core::arch::asm!(
             "mrs {pfr0}, id_aa64pfr0_el1",

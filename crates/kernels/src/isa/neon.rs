@@ -40,27 +40,27 @@ impl Simd for Neon {
         fn inner<R>(f: impl FnOnce() -> R) -> R {
             f()
         }
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         unsafe { inner(f) }
     }
 
     #[inline(always)]
     fn bias(self, src: &[i32]) -> Self::I32 {
         let src = &src[..N];
-        // SAFETY: `self` proves NEON; `src` holds the 32 bytes read.
+        // SAFETY: *token*: `self` proves NEON; *fits*: `src` holds the 32 bytes read.
         unsafe { [vld1q_s32(src.as_ptr()), vld1q_s32(src.as_ptr().add(4))] }
     }
 
     #[inline(always)]
     fn weights(self, src: &[i8]) -> Self::I8 {
         let src = &src[..4 * N];
-        // SAFETY: `self` proves NEON; `src` holds the 32 bytes read.
+        // SAFETY: *token*: `self` proves NEON; *fits*: `src` holds the 32 bytes read.
         unsafe { [vld1q_s8(src.as_ptr()), vld1q_s8(src.as_ptr().add(16))] }
     }
 
     #[inline(always)]
     fn quad(self, a: [u8; 4]) -> Self::I8 {
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         [unsafe { vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(a))) }; 2]
     }
 
@@ -70,11 +70,11 @@ impl Simd for Neon {
             #[inline(always)]
             |t| {
                 let t = &t[..N];
-                // SAFETY: `self` proves NEON; `t` holds the 8 bytes read.
+                // SAFETY: *token*: `self` proves NEON; *fits*: `t` holds the 8 bytes read.
                 unsafe { vcombine_u8(vld1_u8(t.as_ptr()), vdup_n_u8(0)) }
             },
         );
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         unsafe {
             let ab = vreinterpretq_u16_u8(vzip1q_u8(a, b));
             let cd = vreinterpretq_u16_u8(vzip1q_u8(c, d));
@@ -87,7 +87,7 @@ impl Simd for Neon {
     fn dot4(self, mut acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
         // 127 · 128 · 2 = 32512 < 2¹⁵: the 16-bit sums of pairs cannot overflow.
         for i in 0..2 {
-            // SAFETY: `self` proves NEON.
+            // SAFETY: *token*: `self` proves NEON.
             unsafe {
                 let low = vmull_s8(vget_low_s8(a[i]), vget_low_s8(w[i]));
                 let high = vmull_high_s8(a[i], w[i]);
@@ -104,7 +104,7 @@ impl Simd for Neon {
             #[inline(always)]
             |t| {
                 let t = &t[..4 * N];
-                // SAFETY: `self` proves NEON; `t` holds the 32 bytes read.
+                // SAFETY: *token*: `self` proves NEON; *fits*: `t` holds the 32 bytes read.
                 unsafe {
                     [
                         vreinterpretq_s8_u8(vld1q_u8(t.as_ptr())),
@@ -143,7 +143,7 @@ impl Simd for Neon {
             #[inline(always)]
             |r: usize| rounded(acc[r], scale[r]),
         );
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         unsafe {
             let most = vdupq_n_u8(ACTIVATION_MAX);
             [
@@ -157,7 +157,7 @@ impl Simd for Neon {
     fn put(self, [ab, cd]: Self::I8, registers: Range<usize>, dst: &mut [u8]) {
         let dst = &mut dst[..registers.len() * N];
         let to = dst.as_mut_ptr();
-        // SAFETY: `self` proves NEON; `dst` holds the bytes written, 8 a register.
+        // SAFETY: *token*: `self` proves NEON; *fits*: `dst` holds the bytes written, 8 a register.
         unsafe {
             let (ab, cd) = (vreinterpretq_u8_s8(ab), vreinterpretq_u8_s8(cd));
             match (registers.start, registers.len()) {
@@ -179,7 +179,7 @@ impl Simd for Neon {
     #[inline(always)]
     fn store(self, a: Self::I32, dst: &mut [i32]) {
         let dst = &mut dst[..N];
-        // SAFETY: `self` proves NEON; `dst` holds the 32 bytes written.
+        // SAFETY: *token*: `self` proves NEON; *fits*: `dst` holds the 32 bytes written.
         unsafe {
             vst1q_s32(dst.as_mut_ptr(), a[0]);
             vst1q_s32(dst.as_mut_ptr().add(4), a[1]);
@@ -190,7 +190,7 @@ impl Simd for Neon {
     fn spread(self, bits: u32, lanes: &mut [u16; 32]) {
         let halves = lanes.as_chunks_mut::<16>().0.iter_mut();
         for (half, bits) in halves.zip([bits as u16, (bits >> 16) as u16]) {
-            // SAFETY: `self` proves NEON; `BITS` holds the 32 bytes read, `half` the 32 bytes written.
+            // SAFETY: *token*: `self` proves NEON; *fits*: `BITS` holds the 32 bytes read, `half` the 32 bytes written.
             unsafe {
                 let bits = vdupq_n_u16(bits);
                 let low = vtstq_u16(bits, vld1q_u16(BITS.as_ptr()));
@@ -205,7 +205,7 @@ impl Simd for Neon {
     fn gather(self, lanes: &[u16; 32]) -> u32 {
         let mut halves = [0; 2];
         for (bits, half) in halves.iter_mut().zip(lanes.as_chunks::<16>().0) {
-            // SAFETY: `self` proves NEON; `BITS` and `half` hold the 32 bytes read.
+            // SAFETY: *token*: `self` proves NEON; *fits*: `BITS` and `half` hold the 32 bytes read.
             *bits = unsafe {
                 let low = vandq_u16(vld1q_u16(half.as_ptr()), vld1q_u16(BITS.as_ptr()));
                 let high = vld1q_u16(half.as_ptr().add(8));
@@ -218,7 +218,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn prefetch(self, bytes: &[u8]) {
-        // SAFETY: every 64-bit ARM CPU has the instruction, and it reads nothing. The intrinsic is not stable.
+        // SAFETY: *everywhere*: every 64-bit ARM CPU has the instruction, and it reads nothing. The intrinsic is not stable.
         unsafe {
             asm!(
                 "prfm pldl2keep, [{line}]",
@@ -230,20 +230,20 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         unsafe { [vaddq_s32(a[0], b[0]), vaddq_s32(a[1], b[1])] }
     }
 
     #[inline(always)]
     fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         unsafe { [vmaxq_s32(a[0], b[0]), vmaxq_s32(a[1], b[1])] }
     }
 
     #[inline(always)]
     fn counts(self, src: &[i16]) -> Self::I32 {
         let src = &src[..2 * N];
-        // SAFETY: `self` proves NEON; `src` holds the 32 bytes read.
+        // SAFETY: *token*: `self` proves NEON; *fits*: `src` holds the 32 bytes read.
         unsafe {
             [
                 vreinterpretq_s32_s16(vld1q_s16(src.as_ptr())),
@@ -255,7 +255,7 @@ impl Simd for Neon {
     #[inline(always)]
     fn larger(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         let (a, b) = (pairs(a), pairs(b));
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         unsafe {
             [
                 vreinterpretq_s32_s16(vmaxq_s16(a[0], b[0])),
@@ -267,7 +267,7 @@ impl Simd for Neon {
     #[inline(always)]
     fn threes(self, before: Self::I32, at: Self::I32, after: Self::I32) -> [Self::I32; 2] {
         let (at, after) = (pairs(at), pairs(after));
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         unsafe {
             let two = [vpaddlq_s16(at[0]), vpaddlq_s16(at[1])];
             let even = vuzp1q_s16(after[0], after[1]);
@@ -288,7 +288,7 @@ impl Simd for Neon {
     #[inline(always)]
     fn less(self, [even, odd]: [Self::I32; 2], counts: Self::I32) -> [Self::I32; 2] {
         let [low, high] = pairs(counts);
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         unsafe {
             let (less_even, less_odd) = (vuzp1q_s16(low, high), vuzp2q_s16(low, high));
             [
@@ -323,7 +323,7 @@ impl Simd for Neon {
                 let halves = self.halves::<R>(r, [eights[one], eights[other]], panels.clone());
                 for (p, [a, b, c, d]) in [one, other].into_iter().zip(halves) {
                     let [low, high] = bias[r];
-                    // SAFETY: `self` proves NEON.
+                    // SAFETY: *token*: `self` proves NEON.
                     sums[p][r] = unsafe {
                         [
                             vaddq_s32(low, vpaddq_s32(a, b)),
@@ -343,7 +343,7 @@ fn rounded(acc: [int32x4_t; 2], scale: &[f32]) -> uint8x8_t {
     let scale = &scale[..N];
     // Conversion and narrowing saturate, and both bounds are integers: clamping after rounding gives what
     // clamping before it gives.
-    // SAFETY: only methods of the token call this: NEON is proved; `scale` holds the 32 bytes read.
+    // SAFETY: *token*: only methods of the token call this, NEON is proved; *fits*: `scale` holds the 32 bytes read.
     unsafe {
         let low = vmulq_f32(vcvtq_f32_s32(acc[0]), vld1q_f32(scale.as_ptr()));
         let high = vmulq_f32(vcvtq_f32_s32(acc[1]), vld1q_f32(scale.as_ptr().add(4)));
@@ -378,19 +378,19 @@ impl Neon {
         pixels: [Steps<'_, 2>; 2],
         panels: ChunksExact<'_, i8>,
     ) -> [[int32x4_t; 4]; 2] {
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         let mut halves = [[unsafe { vdupq_n_s32(0) }; 4]; 2];
         for (k, weights) in (0..pixels[0].len()).zip(panels) {
             let (first, second) = weights.split_at(R * 4 * N);
             let (first, second) = (&first[r * 4 * N..][..4 * N], &second[r * 4 * N..][..4 * N]);
             for (sums, quads) in halves.iter_mut().zip([pixels[0][k], pixels[1][k]]) {
-                // SAFETY: `self` proves NEON.
+                // SAFETY: *token*: `self` proves NEON.
                 let [a, b] = quads.map(
                     #[inline(always)]
                     |quad| unsafe { vreinterpret_s8_s32(vdup_n_s32(i32::from_le_bytes(quad))) },
                 );
                 for (c, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: `self` proves NEON; `first` and `second` hold the 8 bytes read.
+                    // SAFETY: *token*: `self` proves NEON; *fits*: `first` and `second` hold the 8 bytes read.
                     *sum = unsafe {
                         let pairs = vmull_s8(a, vld1_s8(first.as_ptr().add(8 * c)));
                         let pairs = vmlal_s8(pairs, b, vld1_s8(second.as_ptr().add(8 * c)));
@@ -409,7 +409,7 @@ type Sixteen = [[int32x4_t; 2]; 2];
 /// Adds the products of sixteen channels with their weights.
 #[inline(always)]
 fn one([low, high]: Sixteen, [a, v]: [int8x16_t; 2]) -> Sixteen {
-    // SAFETY: only methods of a token call this: NEON is proved.
+    // SAFETY: *token*: only methods of a token call this, NEON is proved.
     unsafe {
         let first = vmull_s8(vget_low_s8(a), vget_low_s8(v));
         [plus(low, first), plus(high, vmull_high_s8(a, v))]
@@ -419,7 +419,7 @@ fn one([low, high]: Sixteen, [a, v]: [int8x16_t; 2]) -> Sixteen {
 /// The same for two taps.
 #[inline(always)]
 fn two([low, high]: Sixteen, [a, v]: [int8x16_t; 2], [b, w]: [int8x16_t; 2]) -> Sixteen {
-    // SAFETY: only methods of a token call this: NEON is proved.
+    // SAFETY: *token*: only methods of a token call this, NEON is proved.
     unsafe {
         let first = vmull_s8(vget_low_s8(a), vget_low_s8(v));
         let first = vmlal_s8(first, vget_low_s8(b), vget_low_s8(w));
@@ -431,7 +431,7 @@ fn two([low, high]: Sixteen, [a, v]: [int8x16_t; 2], [b, w]: [int8x16_t; 2]) -> 
 /// `acc[n] + a[n]`.
 #[inline(always)]
 fn plus(acc: [int32x4_t; 2], a: int16x8_t) -> [int32x4_t; 2] {
-    // SAFETY: only methods of a token call this: NEON is proved.
+    // SAFETY: *token*: only methods of a token call this, NEON is proved.
     unsafe {
         [
             vaddw_s16(acc[0], vget_low_s16(a)),
@@ -443,7 +443,7 @@ fn plus(acc: [int32x4_t; 2], a: int16x8_t) -> [int32x4_t; 2] {
 /// The counts of two columns a lane.
 #[inline(always)]
 fn pairs([low, high]: [int32x4_t; 2]) -> [int16x8_t; 2] {
-    // SAFETY: only methods of a token call this: NEON is proved.
+    // SAFETY: *token*: only methods of a token call this, NEON is proved.
     unsafe { [vreinterpretq_s16_s32(low), vreinterpretq_s16_s32(high)] }
 }
 

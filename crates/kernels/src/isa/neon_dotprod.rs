@@ -23,7 +23,7 @@ impl NeonDotprod {
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn sdot(mut acc: int32x4_t, a: int8x16_t, w: int8x16_t) -> int32x4_t {
-    // SAFETY: the function is compiled for the instruction, which touches its operands only.
+    // SAFETY: *compiled for it*: the function is compiled for the instruction, which touches its operands only.
     unsafe {
         asm!(
             "sdot {acc:v}.4s, {w:v}.16b, {a:v}.16b",
@@ -38,7 +38,7 @@ fn sdot(mut acc: int32x4_t, a: int8x16_t, w: int8x16_t) -> int32x4_t {
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn sdot_quad<const QUAD: usize>(mut acc: int32x4_t, a: int8x16_t, w: int8x16_t) -> int32x4_t {
-    // SAFETY: the function is compiled for the instruction, which touches its operands only.
+    // SAFETY: *compiled for it*: the function is compiled for the instruction, which touches its operands only.
     unsafe {
         asm!(
             "sdot {acc:v}.4s, {w:v}.16b, {a:v}.4b[{quad}]",
@@ -63,7 +63,7 @@ impl NeonDotprod {
             for p in 0..P {
                 for half in 0..2 {
                     let sum = &mut sums[p][r][half];
-                    // SAFETY: `self` proves the dot product.
+                    // SAFETY: *token*: `self` proves the dot product.
                     *sum = unsafe { sdot_quad::<QUAD>(*sum, pixels[p], weights[half]) };
                 }
             }
@@ -84,7 +84,7 @@ impl Simd for NeonDotprod {
         fn inner<R>(f: impl FnOnce() -> R) -> R {
             f()
         }
-        // SAFETY: `self` proves the dot product.
+        // SAFETY: *token*: `self` proves the dot product.
         unsafe { inner(f) }
     }
 
@@ -95,7 +95,7 @@ impl Simd for NeonDotprod {
         weights.map(|weights| {
             weights.map(
                 #[inline(always)]
-                // SAFETY: `self` proves NEON.
+                // SAFETY: *token*: `self` proves NEON.
                 |w| unsafe { vreinterpretq_s8_s32(vshlq_n_s32::<8>(vreinterpretq_s32_s8(w))) },
             )
         })
@@ -103,7 +103,7 @@ impl Simd for NeonDotprod {
 
     #[inline(always)]
     fn dot4(self, acc: Self::I32, a: Self::I8, w: Self::I8) -> Self::I32 {
-        // SAFETY: `self` proves the dot product.
+        // SAFETY: *token*: `self` proves the dot product.
         unsafe { [sdot(acc[0], a[0], w[0]), sdot(acc[1], a[1], w[1])] }
     }
 
@@ -120,10 +120,10 @@ impl Simd for NeonDotprod {
         let (sixteens, rest) = split::<4, P>(pixels);
         let mut panels = weights.chunks_exact(4 * R * 4 * Self::N);
         for (k, weights) in (0..sixteens[0].len()).zip(&mut panels) {
-            // SAFETY: `self` proves NEON.
+            // SAFETY: *token*: `self` proves NEON.
             let mut pixels = [unsafe { vdupq_n_s8(0) }; P];
             for p in 0..P {
-                // SAFETY: `self` proves NEON; four quads are the 16 bytes read.
+                // SAFETY: *token*: `self` proves NEON; *fits*: four quads are the 16 bytes read.
                 pixels[p] = unsafe { vld1q_s8(sixteens[p][k].as_ptr().cast()) };
             }
             let quad = R * 4 * Self::N;

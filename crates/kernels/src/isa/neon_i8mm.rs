@@ -25,7 +25,7 @@ impl NeonI8mm {
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
 fn smmla(mut acc: int32x4_t, pixels: int8x16_t, channels: int8x16_t) -> int32x4_t {
-    // SAFETY: the function is compiled for the instruction, which touches its operands only.
+    // SAFETY: *compiled for it*: the function is compiled for the instruction, which touches its operands only.
     unsafe {
         asm!(
             "smmla {acc:v}.4s, {pixels:v}.16b, {channels:v}.16b",
@@ -77,7 +77,7 @@ impl Simd for NeonI8mm {
         fn inner<R>(f: impl FnOnce() -> R) -> R {
             f()
         }
-        // SAFETY: `self` proves the three extensions.
+        // SAFETY: *token*: `self` proves the three extensions.
         unsafe { inner(f) }
     }
 
@@ -102,7 +102,7 @@ impl Simd for NeonI8mm {
         bias: [Self::I32; R],
     ) -> [[Self::I32; R]; P] {
         let (eights, rest) = split::<2, P>(pixels);
-        // SAFETY: `self` proves NEON.
+        // SAFETY: *token*: `self` proves NEON.
         let start = bias.map(
             #[inline(always)]
             |bias| unsafe { pair(bias) },
@@ -110,10 +110,10 @@ impl Simd for NeonI8mm {
         let mut pairs = [start; P];
         let mut panels = weights.chunks_exact(8 * R * Self::N);
         for (k, weights) in (0..eights[0].len()).zip(&mut panels) {
-            // SAFETY: `self` proves NEON.
+            // SAFETY: *token*: `self` proves NEON.
             let mut pixels = [unsafe { vdup_n_s8(0) }; P];
             for p in 0..P {
-                // SAFETY: `self` proves NEON; two quads are the 8 bytes read.
+                // SAFETY: *token*: `self` proves NEON; *fits*: two quads are the 8 bytes read.
                 pixels[p] = unsafe { vld1_s8(eights[p][k].as_ptr().cast()) };
             }
             for r in 0..R {
@@ -121,7 +121,7 @@ impl Simd for NeonI8mm {
                     let channels = &weights[8 * r * Self::N + 16 * c..][..16];
                     for p in (0..P).step_by(2) {
                         let sum = &mut pairs[p / 2][r][c];
-                        // SAFETY: `self` proves the matrix product; `channels` holds the 16 bytes read.
+                        // SAFETY: *token*: `self` proves the matrix product; *fits*: `channels` holds the 16 bytes read.
                         unsafe {
                             let two = vcombine_s8(pixels[p], pixels[(p + 1).min(P - 1)]);
                             *sum = smmla(*sum, two, vld1q_s8(channels.as_ptr()));
@@ -134,7 +134,7 @@ impl Simd for NeonI8mm {
         for p in 0..P {
             for r in 0..R {
                 let pair = pairs[p / 2][r];
-                // SAFETY: `self` proves NEON.
+                // SAFETY: *token*: `self` proves NEON.
                 sums[p][r] = unsafe {
                     match p % 2 {
                         0 => unpair::<0>(pair),

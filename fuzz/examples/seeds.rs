@@ -1,0 +1,223 @@
+//! The first files of the corpus, small and sound, one of each kind: `cargo run --release --example seeds`, in `fuzz/`.
+//! Models come from the example `small_models` of the importer, HDF5 from the folder of the formats' tests; `latest.h5`, the imgCIF and the texts are written by hand.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::{Compression, write::GzEncoder};
+use hitgate_core::frame::{FrameHeader, PixelType, flags};
+use hitgate_formats::bitshuffle;
+use hitgate_formats::write::{write_cbf, write_npy};
+use hitgate_formats::{Image, Pixels};
+use hitgate_ring::{Layout, Region};
+
+#[allow(dead_code, reason = "a part of what the tests make is wanted")]
+#[path = "../../crates/formats/tests/common/mod.rs"]
+mod common;
+
+/// The corpus' folder of a target.
+fn corpus(target: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+fn put(target: &str, name: &str, bytes: &[u8]) {
+    fs::write(corpus(target).join(name), bytes).expect("a file");
+}
+
+fn main() {
+    let slots = slots();
+    rings(&slots);
+    images();
+    for name in ["sound.hgm", "mean.hgm"] {
+        fs::copy(corpus("model").join(name), corpus("capi").join(name)).expect("a model");
+    }
+}
+
+/// A sound slot of each module of the target `slot`, and of those that the path looks at twice.
+fn slots() -> Vec<Vec<u8>> {
+    let types: Vec<_> = (1..=u8::MAX).map_while(PixelType::from_code).collect();
+    let modules = types.iter().copied().chain([PixelType::U16; 3]);
+    let mut slots: Vec<_> = (0..)
+        .zip(modules)
+        .map(|(module_id, pixel_type)| slot(pixel_type, |header| header.module_id = module_id))
+        .collect();
+    slots.push(slot(PixelType::U16, |header| {
+        header.module_id = 1;
+        header.flags = flags::PAYLOAD_CRC | flags::CALIBRATION;
+    }));
+    slots.push(slot(PixelType::U16, |header| {
+        header.module_id = 6;
+        header.cell_id = 0;
+    }));
+    for (number, slot) in slots.iter().enumerate() {
+        put("slot", &format!("module-{number}.slot"), slot);
+    }
+    put("slots", "three.slots", &slots[..3].concat());
+    put("capi", "frame.slot", &{
+        let header = FrameHeader::new(64, 96, PixelType::U16).seal().to_vec();
+        [header, hitgate_tests::pixels(96, 64, 1)].concat()
+    });
+    slots
+}
+
+fn slot(pixel_type: PixelType, edit: impl FnOnce(&mut FrameHeader)) -> Vec<u8> {
+    let mut header = FrameHeader::new(33, 40, pixel_type);
+    edit(&mut header);
+    let mut pixels = hitgate_tests::pixels(40, 33, 1);
+    pixels.extend(pixels.clone());
+    pixels.truncate(header.payload_len as usize);
+    hitgate_fuzz::sealed_slot(&[header.to_bytes().to_vec(), pixels].concat())
+}
+
+/// Rings as they are left: new, and with frames in all states.
+fn rings(slots: &[Vec<u8>]) {
+    let layout = Layout::new(5, 64, 5).expect("a sound shape");
+    let pages = hitgate_fuzz::Pages::filled(layout.bytes(), 0);
+    // SAFETY: the pages outlive the ring, and are read when both ends are gone.
+    let bytes =
+        || unsafe { std::slice::from_raw_parts(pages.start().as_ptr(), pages.len()) }.to_vec();
+    let region = unsafe { Region::create(pages.start(), pages.len(), &layout, 1) };
+    let (mut writer, mut reader) = region.and_then(Region::split).expect("a new ring");
+    let new = bytes();
+    for number in 0..7 {
+        let mut slot = writer.reserve().expect("sound").expect("a free slot");
+        slot.write(0, &slots[0][..8]).expect("room");
+        slot.commit();
+        if number < 4 {
+            drop(reader.read(1).expect("sound").settle(&[3; 64]));
+        }
+    }
+    let lent = reader.read(1).expect("sound").settle(&[3; 64]);
+    let used = bytes();
+    drop(lent);
+    for target in ["ring", "capi"] {
+        put(target, "new.ring", &new);
+        put(target, "used.ring", &used);
+    }
+}
+
+fn images() {
+    let pixels = Pixels::U16(common::values(0).map(|value| value as u16).collect());
+    let image = common::image(pixels.clone());
+    let path = corpus("cbf").join("pilatus.cbf");
+    write_cbf(&path, &common::counts(), &common::metadata()).expect("a file");
+    let cbf = fs::read(&path).expect("a file");
+    put("cbf", "pilatus.cbf.gz", &packed(&cbf));
+    // Without its MD5, so that changed pixels are unpacked too.
+    let md5 = cbf.windows(12).position(|found| found == b"Content-MD5:");
+    let mut bare = cbf.clone();
+    if let Some(at) = md5 {
+        let end = at
+            + bare[at..]
+                .iter()
+                .position(|&byte| byte == b'\n')
+                .expect("a line");
+        bare.drain(at..=end);
+    }
+    put("cbf", "without-md5.cbf", &bare);
+    let data = cbf
+        .windows(16)
+        .position(|found| found == b"_array_data.data")
+        .expect("an image");
+    put(
+        "cbf",
+        "full.cbf",
+        &[&cbf[..data], AXES.as_bytes(), &cbf[data..]].concat(),
+    );
+    write_npy(&corpus("npy").join("u16.npy"), &image).expect("a file");
+    let signed = Image {
+        columns: 5,
+        rows: 3,
+        pixels: Pixels::I32((-7..8).collect()),
+    };
+    write_npy(&corpus("npy").join("i32.npy"), &signed).expect("a file");
+    let stack =
+        b"\x93NUMPY\x01\x00\x76\x00{'descr': '|u1', 'fortran_order': False, 'shape': (3, 2, 4), }";
+    let mut stack = [&stack[..], &[b' '; 128]].concat();
+    stack.truncate(127);
+    stack.push(b'\n');
+    stack.extend(0..24);
+    put("npy", "stack.npy", &stack);
+    put(
+        "tiff",
+        "u16.tif",
+        &common::tiff(16, 1, pixels.as_bytes(), "# Wavelength 1.0 A\n"),
+    );
+    put("tiff", "marccd.mccd", &common::marccd(pixels.as_bytes()));
+    for big_endian in [false, true] {
+        let name = format!("big-endian-{big_endian}.img");
+        put("smv", &name, &common::smv(pixels.as_bytes(), big_endian));
+    }
+    for name in [
+        "eiger_data_000001.h5",
+        "virtual.h5",
+        "idh5.h5",
+        "eiger_master.h5",
+    ] {
+        let of_tests = Path::new("../crates/formats/tests/data").join(name);
+        fs::copy(of_tests, corpus("hdf5").join(name)).expect("a file");
+    }
+    put(
+        "bitshuffle",
+        "u16.chunk",
+        &bitshuffle::encode(2, pixels.as_bytes()),
+    );
+    put(
+        "bitshuffle",
+        "zeros.chunk",
+        &bitshuffle::encode(4, &[0; 9001 * 4]),
+    );
+}
+
+/// An imgCIF has its geometry in loops.
+const AXES: &str = "\
+_diffrn_radiation_wavelength.wavelength 0.6889
+loop_
+_diffrn_scan_frame_axis.frame_id
+_diffrn_scan_frame_axis.axis_id
+_diffrn_scan_frame_axis.angle
+_diffrn_scan_frame_axis.displacement
+FRAME1 ARM 30.0 0.0
+FRAME1 DISTANCE 0.0 160.0
+loop_
+_axis.id
+_axis.type
+_axis.equipment
+_axis.depends_on
+_axis.vector[1] _axis.vector[2] _axis.vector[3]
+_axis.offset[1] _axis.offset[2] _axis.offset[3]
+ARM rotation detector . 1 0 0 . . .
+DISTANCE translation detector ARM 0 0 -1 0 0 0
+FAST translation detector DISTANCE 0 1 0
+-148.78 -125.56 0
+SLOW translation detector FAST 1 0 0 0 0 0
+loop_
+_array_structure_list.index
+_array_structure_list.precedence
+_array_structure_list.direction
+_array_structure_list.axis_set_id
+1 1 increasing FAST
+2 2 increasing SLOW
+loop_
+_array_structure_list_axis.axis_set_id
+_array_structure_list_axis.axis_id
+_array_structure_list_axis.displacement_increment
+FAST FAST 0.172
+SLOW SLOW 0.172
+loop_
+_array_intensities.array_id
+_array_intensities.gain
+_array_intensities.overload
+ARRAY1 1.0 388705
+";
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(bytes).expect("memory");
+    gzip.finish().expect("memory")
+}

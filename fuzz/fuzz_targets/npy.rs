@@ -1,0 +1,9 @@
+//! NPY, one frame and stacks.
+#![no_main]
+
+use hitgate_fuzz::read_frames;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = read_frames(bytes);
+});
