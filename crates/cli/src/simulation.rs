@@ -105,6 +105,11 @@ impl SimulatedArgs {
         self.simulate.is_some()
     }
 
+    /// The seed.
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The frames.
     pub fn frames(&self) -> Result<Frames> {
         let Some(detector) = self.simulate else {
