@@ -129,6 +129,9 @@ pub struct Module {
     pub pixel_type: PixelType,
     /// What its bunch ids are.
     pub bunch_id: BunchId,
+    /// Bits of [`flags`](hitgate_core::frame::flags) that every frame gets, which no packet says: such as
+    /// calibration while pedestals are taken.
+    pub flags: u16,
 }
 
 /// Why a packet is none of a module's.
@@ -191,6 +194,7 @@ impl Module {
         };
         let is = |detector: Detector| packet.detector_type == detector.detector_type;
         FrameHeader {
+            flags: self.flags,
             frame_number: packet.frame_number,
             pulse_key: packet.det_spec_1,
             pulse_kind: match self.bunch_id {

@@ -32,6 +32,7 @@ fn sls_module(detector: Detector, bunch_id: BunchId) -> Module {
         modules: 8,
         pixel_type: PixelType::U16,
         bunch_id,
+        flags: flags::CALIBRATION,
     }
 }
 
@@ -65,6 +66,7 @@ proptest! {
                 let header = module.frame(&packet, received, arrival);
                 let word = little(&bytes, 40, 4);
                 only(header, FrameHeader {
+                    flags: flags::CALIBRATION,
                     frame_number: little(&bytes, 0, 8),
                     pulse_key: little(&bytes, 16, 8),
                     pulse_kind: kind,

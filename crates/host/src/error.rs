@@ -86,6 +86,16 @@ pub enum HostError {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// Caches could not be brought together with a device's memory.
+    #[error(
+        "{}: {failures} requests to look after the caches failed, so frames may have been read as they were before: do not trust this run, and see the kernel's log", path.display()
+    )]
+    Caches {
+        /// The folder of the buffer's attributes.
+        path: PathBuf,
+        /// Requests that failed.
+        failures: u64,
+    },
     /// A socket does not work.
     #[error("{address}: cannot {action}: {cause}")]
     Socket {

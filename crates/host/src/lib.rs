@@ -16,6 +16,7 @@
 //! ```
 
 mod clock;
+mod dma_buffer;
 mod error;
 mod pace;
 mod pin;
@@ -25,6 +26,7 @@ mod sls;
 mod wait;
 
 pub use clock::MonotonicClock;
+pub use dma_buffer::DmaBuffer;
 pub use error::HostError;
 pub use pace::{Pacer, Schedule};
 pub use pin::{allowed_cores, pin_to_core};

@@ -30,6 +30,7 @@ fn module() -> Module {
         modules: 1,
         pixel_type: PixelType::U16,
         bunch_id: BunchId::Integer,
+        flags: 0,
     }
 }
 

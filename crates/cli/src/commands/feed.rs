@@ -207,6 +207,12 @@ fn from_detector(args: &FeedArgs, address: SocketAddr) -> Result<()> {
     let modules = vec![described; usize::from(module.id) + 1];
     let mut receiver = SlsReceiver::bind(address, module, args.receive.patience())?;
     receive::doubt_buffer(&receiver, &module);
+    if args.receive.are_raw() {
+        eprintln!(
+            "hitgate: raw words of a {} are not judged (`hitgate run` has no pedestals and gains): every frame is kept",
+            module.detector.name
+        );
+    }
     let stride = stride(module.slot_bytes())?;
     let total = args.frames.unwrap_or(0);
     fill_ring(args, &modules, stride, total, |writer, stop| {

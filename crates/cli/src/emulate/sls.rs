@@ -72,6 +72,7 @@ pub fn module(frames: &Frames) -> Result<Module> {
             modules: 1,
             pixel_type,
             bunch_id: BunchId::Integer,
+            flags: 0,
         }),
         _ => bail!(
             "frames of {} x {} {}: {} send 16 bits a pixel{}",

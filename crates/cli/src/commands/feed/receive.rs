@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hitgate_adapters::sls::{BunchId, Detector, Module};
-use hitgate_core::frame::PixelType;
+use hitgate_core::frame::{PixelType, flags};
 use hitgate_host::{Backoff, MonotonicClock, SlsReceiver};
 use hitgate_ring::Writer;
 
@@ -32,7 +32,8 @@ pub struct ReceiveArgs {
     /// Gbit/s), moench
     #[arg(long, value_name = "NAME", default_value = "jungfrau", value_parser = detector, help_heading = HEADING)]
     detector: Detector,
-    /// How its 16 bits are to be read: u16, or i16
+    /// How its 16 bits are to be read: u16, or i16 where they are photons. Of a JUNGFRAU or a MOENCH u16
+    /// are raw words, which are not judged: all frames are kept
     #[arg(long, value_name = "TYPE", default_value = "u16", value_parser = pixel_type, help_heading = HEADING)]
     pixels: PixelType,
     /// The module's number; packets of others are left out, and counted
@@ -79,7 +80,17 @@ impl ReceiveArgs {
                 BunchIdArg::U64 => BunchId::Integer,
                 BunchIdArg::F64 => BunchId::Double,
             },
+            flags: match self.are_raw() {
+                true => flags::KEEP_RAW,
+                false => 0,
+            },
         }
+    }
+
+    /// Whether the pixels are an integrating detector's raw words, which no preparation of `hitgate run`
+    /// makes photons of: a verdict on them would be none, so every frame is kept.
+    pub fn are_raw(&self) -> bool {
+        self.detector != Detector::EIGER && self.pixels == PixelType::U16
     }
 
     /// What the filter has to know of it.
