@@ -141,7 +141,7 @@ impl Completion {
     }
 
     fn status(&self) -> u32 {
-        (self.error & 0xF) * status::FIFO | if self.continued { status::TRUNCATED } else { 0 }
+        ((self.error & 0xF) * status::FIFO) | if self.continued { status::TRUNCATED } else { 0 }
     }
 }
 
