@@ -280,6 +280,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
     say_on!("{}", report::latencies(&node.latencies));
     // The books are told first, however the run ended.
     judged?;
+    if let Some(caches) = &caches {
+        caches.check()?;
+    }
     let (maps, maps_lost) = (traffic.maps.get(), traffic.maps_lost.get());
     if args.outputs.keep_maps.is_some() {
         say!("maps       {maps} of dropped frames written, {maps_lost} left out for a slow disk");
