@@ -22,7 +22,7 @@ linked_size() {
 for target in aarch64-unknown-none thumbv7em-none-eabihf; do
     # A bare target has no shared libraries: of the C interface it gets the static one.
     build=(cargo build --release --target "$target" --no-default-features
-        -p hitgate-kernels -p hitgate-ring -p hitgate-core -p hitgate-capi)
+        -p hitgate-kernels -p hitgate-ring -p hitgate-core -p hitgate-adapters -p hitgate-capi)
     folder=${CARGO_TARGET_DIR:-target}
     if [ -d "$(rustc --print target-libdir --target "$target" 2>/dev/null)" ]; then
         "${build[@]}"

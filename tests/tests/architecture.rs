@@ -1,14 +1,20 @@
-//! The byte layouts in `ARCHITECTURE.md` are those of the code.
+//! The byte layouts in `ARCHITECTURE.md` and `docs/adapters.md` are those of the code.
 
+use hitgate_adapters::{aes, sls, xdma};
 use hitgate_core::frame::FrameHeader;
 use hitgate_core::link::Record;
 
 const PAGE: &str = include_str!("../../ARCHITECTURE.md");
+const ADAPTERS: &str = include_str!("../../docs/adapters.md");
 
 /// The section of the page under a heading.
 fn section(heading: &str) -> &'static str {
-    let start = PAGE.find(heading).expect("the heading is there") + heading.len();
-    let rest = &PAGE[start..];
+    section_of(PAGE, heading)
+}
+
+fn section_of(page: &'static str, heading: &str) -> &'static str {
+    let start = page.find(heading).expect("the heading is there") + heading.len();
+    let rest = &page[start..];
     &rest[..rest.find("\n## ").unwrap_or(rest.len())]
 }
 
@@ -55,6 +61,24 @@ fn the_frame_header_is_as_written() {
 fn the_record_is_as_written() {
     let written = fields(section("## Record, 64 bytes"));
     assert_eq!(written, of(Record::FIELDS));
+}
+
+#[test]
+fn the_vendors_headers_are_as_written() {
+    let written = |heading| fields(section_of(ADAPTERS, heading));
+    assert_eq!(written("## SLS UDP"), of(sls::PacketHeader::FIELDS));
+    let aes = [aes::TimingHeader::FIELDS, aes::DmaReadData::FIELDS].concat();
+    assert_eq!(written("## aes-stream-drivers"), of(&aes));
+    let xdma = written("## XDMA, and metadata behind the pixels");
+    let (result, trailer) = xdma.split_at(xdma::C2hResult::FIELDS.len());
+    assert_eq!(result, of(xdma::C2hResult::FIELDS));
+    // The trailer has one reader, `fields.rs` of the adapters has its offsets a second time.
+    let mut end = 0;
+    for (offset, kind, name) in trailer {
+        assert_eq!(*offset, end, "{name}");
+        end = offset + size_of(kind);
+    }
+    assert_eq!(end, 48);
 }
 
 /// Ring and model file are described in the code, and the page says the same, word by word.

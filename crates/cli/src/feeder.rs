@@ -7,13 +7,38 @@ use std::time::Duration;
 use anyhow::Result;
 use hitgate_core::frame::{FrameHeader, pulse_kind};
 use hitgate_host::{Backoff, MonotonicClock, Pacer, Schedule};
-use hitgate_ring::Writer;
+use hitgate_ring::{Slot, Writer};
 
 use crate::frames::Frames;
-use crate::slot::put;
+use crate::slot::{self, SlotFrame};
 
 /// The longest time without a heartbeat.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
+
+/// What writes a frame into a slot as a device does.
+pub trait Engine {
+    /// Writes `frame`, whose header `edit` changes first where it is sound.
+    fn fill(
+        &mut self,
+        slot: &mut Slot<'_, '_>,
+        frame: &SlotFrame,
+        edit: &dyn Fn(&mut FrameHeader),
+    ) -> Result<()>;
+}
+
+/// A device that writes our own header.
+pub struct Native;
+
+impl Engine for Native {
+    fn fill(
+        &mut self,
+        slot: &mut Slot<'_, '_>,
+        frame: &SlotFrame,
+        edit: &dyn Fn(&mut FrameHeader),
+    ) -> Result<()> {
+        slot::fill(slot, frame, edit)
+    }
+}
 
 /// Plays `count` frames into the ring, those of `frames` over and over; a full ring is waited for,
 /// and counted as a stall. Ends early when `stop` is set.
@@ -22,6 +47,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 /// nothing at all where the header is not sound.
 pub fn feed(
     writer: &mut Writer<'_>,
+    engine: &mut dyn Engine,
     frames: &Frames,
     count: u64,
     schedule: Option<Schedule>,
@@ -65,7 +91,9 @@ pub fn feed(
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            if put(writer, &frame.slot, edit)? {
+            if let Some(mut slot) = writer.reserve()? {
+                engine.fill(&mut slot, &frame.slot, &edit)?;
+                slot.commit();
                 backoff.reset();
                 break;
             }

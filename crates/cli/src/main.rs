@@ -18,6 +18,7 @@ mod commands;
 mod counts;
 mod description;
 mod drawing;
+mod emulate;
 mod entries;
 mod feeder;
 mod filter;

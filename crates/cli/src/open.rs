@@ -90,6 +90,38 @@ impl DescribeArgs {
     }
 }
 
+impl DescribeArgs {
+    /// A module that no file describes: its shape is known, the rest is what the command line says.
+    pub fn module(
+        &self,
+        detector: &str,
+        rows: u16,
+        columns: u16,
+        pixel_type: &str,
+    ) -> Result<Module> {
+        if let Some(geometry) = &self.geometry {
+            bail!(
+                "{} places the panels of files; of a module that sends its frames the beam is told by --wavelength, --distance, --beam-center and --pixel",
+                geometry.display()
+            );
+        }
+        let about = Sidecar {
+            detector: Some(detector.into()),
+            ..self.sidecar()
+        };
+        refuse_partial_of(detector, &about, &about)?;
+        let (columns, rows) = (columns.into(), rows.into());
+        let mask = self.mask.as_deref().map(Mask::read).transpose()?;
+        Ok(Module {
+            columns,
+            rows,
+            pixel_type: pixel_type.into(),
+            about,
+            excluded: union(mask.as_ref(), columns, rows)?,
+        })
+    }
+}
+
 /// One frame of a file.
 pub struct Picture {
     /// The places in [`Pictures::modules`] that the module number in its header counts.
@@ -242,11 +274,15 @@ impl Pictures {
 /// Refuses flags that say a part of the geometry where nothing else says the rest.
 fn refuse_partial(file: &FrameFile, given: &Sidecar) -> Result<()> {
     let whole = file.known().clone().overridden_by(given.clone());
+    refuse_partial_of(&file.path().display().to_string(), given, &whole)
+}
+
+/// Refuses what is `given` of the geometry of `what` where the `whole` of it lacks a part.
+fn refuse_partial_of(what: &str, given: &Sidecar, whole: &Sidecar) -> Result<()> {
     let missing = whole.missing_geometry();
     if given.has_geometry() && !missing.is_empty() {
         bail!(
-            "{}: the flags and the file make no whole geometry, {} not known; give --wavelength, --distance, --beam-center and --pixel",
-            file.path().display(),
+            "{what}: what is given makes no whole geometry, {} not known; give --wavelength, --distance, --beam-center and --pixel",
             match &missing[..] {
                 [one] => format!("{one} is"),
                 several => format!("{} are", several.join(", ")),
@@ -270,9 +306,19 @@ fn excluded(
         }
         _ => None,
     };
-    let mut union = Mask::none(columns, rows);
     let given = placed.as_ref().or(given);
-    for mask in [file.metadata().mask.as_ref(), given].into_iter().flatten() {
+    let masks = [file.metadata().mask.as_ref(), given];
+    union(masks.into_iter().flatten(), columns, rows)
+}
+
+/// The pixels that any of the masks excludes.
+fn union<'m>(
+    masks: impl IntoIterator<Item = &'m Mask>,
+    columns: u32,
+    rows: u32,
+) -> Result<Vec<[u32; 2]>> {
+    let mut union = Mask::none(columns, rows);
+    for mask in masks {
         if (mask.columns, mask.rows) != (columns, rows) {
             bail!(
                 "the mask has {} x {} pixels, the frame {columns} x {rows}: give a mask of the frame's shape",

@@ -94,7 +94,7 @@ pub struct SimulatedArgs {
     /// How many different frames to simulate; they are played over and over
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=COUNT))]
     distinct: u64,
-    /// Seed of the simulation
+    /// Seed of the simulation, and of what an emulated network does
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
 }
@@ -103,6 +103,11 @@ impl SimulatedArgs {
     /// Whether simulated frames are asked for.
     pub fn wanted(&self) -> bool {
         self.simulate.is_some()
+    }
+
+    /// The seed.
+    pub const fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The frames.

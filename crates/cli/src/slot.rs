@@ -1,7 +1,7 @@
 //! A frame as it lies in a slot, and the one way into a ring.
 
 use anyhow::{Result, bail};
-use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, VERSION};
+use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, PAYLOAD_ALIGN, VERSION};
 use hitgate_ring::{Slot, Writer};
 
 use crate::module::Module;
@@ -35,6 +35,12 @@ impl SlotFrame {
     /// The header, where it is sound.
     pub fn header(&self) -> Option<FrameHeader> {
         sound_header(&self.bytes)
+    }
+
+    /// The pixels, where its header says; `None` where it reaches beyond what there is.
+    pub fn pixels(&self, header: &FrameHeader) -> Option<&[u8]> {
+        let start = usize::from(header.payload_offset_64) * PAYLOAD_ALIGN;
+        self.bytes.get(start..header.slot_len())
     }
 
     /// What follows the header.

@@ -14,6 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use hitgate_adapters::sls::PacketMask;
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, PixelType, flags};
 
 use crate::description;
@@ -64,8 +65,11 @@ fn is_wrapper(header: &FrameHeader) -> bool {
 /// The bytes of a slot that are its frame, where the header can be believed on that.
 fn told_length(slot: &[u8]) -> Option<usize> {
     let header = sound_header(slot)?;
-    let nothing_behind =
-        header.flags & flags::METADATA_AFTER == 0 && header.packet_mask_offset == 0;
+    let mask_end = match header.packet_mask_offset {
+        0 => 0,
+        offset => offset as usize + PacketMask::LEN,
+    };
+    let nothing_behind = header.flags & flags::METADATA_AFTER == 0 && mask_end <= header.slot_len();
     let inside = (HEADER_LEN..=slot.len()).contains(&header.slot_len());
     (nothing_behind && inside && !is_wrapper(&header)).then(|| header.slot_len())
 }
@@ -198,6 +202,11 @@ mod tests {
             (slot(|h| h.payload_len = 4000), STRIDE),
             (slot(|h| h.payload_offset_64 = 0), STRIDE),
             (slot(|h| h.packet_mask_offset = 200), STRIDE),
+            (slot(|h| h.packet_mask_offset = u32::MAX), STRIDE),
+            (
+                slot(|h| (h.packet_mask_offset, h.payload_offset_64) = (128, 3)),
+                192 + 40,
+            ),
             (slot(|h| h.flags = flags::METADATA_AFTER), STRIDE),
             (slot(|h| h.version = 2), STRIDE),
             (slot(|h| *h = wrapper(100)), STRIDE),

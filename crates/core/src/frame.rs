@@ -102,6 +102,10 @@ pub mod pulse_kind {
 /// No storage cell.
 pub const NO_CELL: u16 = 0xFFFF;
 
+/// A struct and its bytes, little endian, each field at the offset that its table gives: for what lies in
+/// memory or on a wire that is shared. The fields leave no gap before one of them.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! wire_struct {
     ($(#[$meta:meta])* $name:ident, $len:expr, { $($(#[doc = $doc:literal])* $offset:literal $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
@@ -109,25 +113,25 @@ macro_rules! wire_struct {
         #[repr(C, align(8))]
         pub struct $name { $($(#[doc = $doc])* pub $field: $type,)* }
 
-        const _: () = assert!(size_of::<$name>() == $len);
-        $(const _: () = assert!(offset_of!($name, $field) == $offset);)*
+        const _: () = assert!(::core::mem::size_of::<$name>() == $len);
+        $(const _: () = assert!(::core::mem::offset_of!($name, $field) == $offset);)*
 
         impl $name {
             /// Offset, type and name of each field.
             pub const FIELDS: &'static [(usize, &'static str, &'static str)] =
-                &[$((offset_of!($name, $field), stringify!($type), stringify!($field)),)*];
+                &[$((::core::mem::offset_of!($name, $field), stringify!($type), stringify!($field)),)*];
             /// What each field says, for the header that C programs read.
             pub const MEANINGS: &'static [&'static str] = &[$(concat!($($doc),*),)*];
 
             /// The fields of `bytes`, little endian.
             pub fn from_bytes(bytes: &[u8; $len]) -> Self {
-                Self { $($field: <$type>::from_le_bytes(core::array::from_fn(|i| bytes[$offset + i])),)* }
+                Self { $($field: <$type>::from_le_bytes(::core::array::from_fn(|i| bytes[$offset + i])),)* }
             }
 
             /// The fields as they stand in memory that is shared, little endian.
             pub fn to_bytes(&self) -> [u8; $len] {
                 let mut bytes = [0; $len];
-                $(bytes[$offset..$offset + size_of::<$type>()].copy_from_slice(&self.$field.to_le_bytes());)*
+                $(bytes[$offset..$offset + ::core::mem::size_of::<$type>()].copy_from_slice(&self.$field.to_le_bytes());)*
                 bytes
             }
         }

@@ -1,7 +1,5 @@
 //! A decision → a fixed record for every frame, and the slots that go on.
 
-use core::mem::offset_of;
-
 use hitgate_ring::{Lent, RECORD_LEN};
 
 use crate::frame::{FrameHeader, wire_struct};

@@ -2,6 +2,7 @@
 
 use hitgate_ring::{AttachError, End};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Why a ring, a core or a pace is not to be had. Every message is a whole sentence: the cause is
@@ -84,6 +85,36 @@ pub enum HostError {
         core: usize,
         /// What the operating system said.
         cause: io::Error,
+    },
+    /// Caches could not be brought together with a device's memory.
+    #[error(
+        "{}: {failures} requests to look after the caches failed, so frames may have been read as they were before: do not trust this run, and see the kernel's log", path.display()
+    )]
+    Caches {
+        /// The folder of the buffer's attributes.
+        path: PathBuf,
+        /// Requests that failed.
+        failures: u64,
+    },
+    /// A socket does not work.
+    #[error("{address}: cannot {action}: {cause}")]
+    Socket {
+        /// The address of the socket.
+        address: SocketAddr,
+        /// What was tried.
+        action: &'static str,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// A frame of this source does not fit a slot.
+    #[error(
+        "a frame of {needed} bytes does not fit a slot of {stride}: make the ring's slots larger"
+    )]
+    SmallSlot {
+        /// Bytes that a frame takes, header and all.
+        needed: usize,
+        /// Bytes of a slot.
+        stride: usize,
     },
     /// Frames cannot come at this rate.
     #[error(

@@ -1,5 +1,5 @@
 //! What only an operating system can give: memory mapped into several processes, cores of one's
-//! own, clocks.
+//! own, clocks, sockets.
 //!
 //! ```
 //! use hitgate_host::Ring;
@@ -16,16 +16,20 @@
 //! ```
 
 mod clock;
+mod dma_buffer;
 mod error;
 mod pace;
 mod pin;
 mod process;
 mod ring;
+mod sls;
 mod wait;
 
 pub use clock::MonotonicClock;
+pub use dma_buffer::DmaBuffer;
 pub use error::HostError;
 pub use pace::{Pacer, Schedule};
 pub use pin::{allowed_cores, pin_to_core};
 pub use ring::{Creation, Ring, ring_path};
+pub use sls::{SlsReceiver, Traffic};
 pub use wait::Backoff;

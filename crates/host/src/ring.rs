@@ -1,5 +1,6 @@
 //! Rings in files, in device memory, and in a process of one's own.
 
+use crate::dma_buffer::device_size;
 use crate::error::HostError;
 use crate::process::{is_alive, own_token, pid_of};
 use hitgate_ring::{AttachError, End, Layout, Monitor, PAGE, Reader, Region, Writer};
@@ -219,6 +220,11 @@ impl Ring {
 
     fn create_on_device(path: &Path, layout: &Layout, session: u64) -> Result<Ring, HostError> {
         let file = open_shared(path)?;
+        let bytes = layout.bytes() as u64;
+        if device_size(path, Path::new("/sys")).is_some_and(|size| size < bytes) {
+            let path = path.to_owned();
+            return Err(HostError::NoSpace { path, bytes });
+        }
         refuse_unless_idle(path).or_else(|error| match error {
             // A device has no content to spare.
             HostError::Foreign { .. } => Ok(()),

@@ -11,7 +11,7 @@ use hitgate_host::{MonotonicClock, Ring, Schedule};
 use hitgate_ring::Layout;
 use hitgate_sim::{Detector, Mix, Simulator};
 
-use crate::feeder::feed;
+use crate::feeder::{Native, feed};
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::frames::Frames;
 use crate::interrupt::{self, Interrupted};
@@ -191,7 +191,14 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let start_ns = MonotonicClock.now_ns();
     let (fed, judged, sent, accounts, interrupted) = std::thread::scope(|scope| {
         let feeding = scope.spawn(|| {
-            let fed = feed(&mut writer, &frames, args.frames, Some(schedule), &stop);
+            let fed = feed(
+                &mut writer,
+                &mut Native,
+                &frames,
+                args.frames,
+                Some(schedule),
+                &stop,
+            );
             writer.close();
             fed.map(|()| (writer.produced(), writer.stalls()))
         });

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use hitgate_core::interlock::Interlock;
 use hitgate_core::pipeline::{Bank, Pipeline};
-use hitgate_host::{HostError, MonotonicClock, Ring, pin_to_core};
+use hitgate_host::{DmaBuffer, HostError, MonotonicClock, Ring, pin_to_core};
 use hitgate_ring::AttachError;
 
 use crate::bank::bank;
@@ -140,6 +140,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (stop, asked) = (interrupt::watched()?, interrupt::reload()?);
     let path = args.ring.path();
     let (ring, description) = wait_for(&path, args.wait, &stop)?;
+    let caches = DmaBuffer::of(&path)?.filter(|buffer| !buffer.is_coherent());
     let modules = &description.modules;
     let Bank {
         mut backend,
@@ -147,7 +148,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         identity,
     } = bank(&bytes, modules, &args.filter, rules)?;
 
-    let reader = match args.standby {
+    let mut reader = match args.standby {
         None => ring.reader()?,
         Some(ms) => {
             let patience = Duration::from_millis(ms.into());
@@ -158,6 +159,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
             reader
         }
     };
+    if let Some(caches) = &caches {
+        reader = reader.with_cache_hooks(caches);
+    }
     backend.passes = args.standby.is_some();
     let outputs = args.outputs.create(&description, &input)?;
     let (look, looks, answers, looked) = match rules {
@@ -276,6 +280,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
     say_on!("{}", report::latencies(&node.latencies));
     // The books are told first, however the run ended.
     judged?;
+    if let Some(caches) = &caches {
+        caches.check()?;
+    }
     let (maps, maps_lost) = (traffic.maps.get(), traffic.maps_lost.get());
     if args.outputs.keep_maps.is_some() {
         say!("maps       {maps} of dropped frames written, {maps_lost} left out for a slow disk");

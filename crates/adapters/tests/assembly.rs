@@ -1,0 +1,147 @@
+//! Packets in whatever order → frames, each packet in one place.
+
+use hitgate_adapters::sls::{
+    Assembly, BunchId, Counts, Detector, Foreign, LATE_FRAMES, Module, PACKET_VERSION,
+    PacketHeader, Sorted,
+};
+use hitgate_core::frame::PixelType;
+use proptest::prelude::*;
+
+const PACKETS: u16 = 50;
+const BYTES: usize = 6400;
+
+fn module() -> Module {
+    Module {
+        detector: Detector::MOENCH,
+        id: 2,
+        modules: 1,
+        pixel_type: PixelType::U16,
+        bunch_id: BunchId::Integer,
+        flags: 0,
+    }
+}
+
+fn packet(frame: u64, number: u16) -> PacketHeader {
+    PacketHeader {
+        frame_number: frame,
+        packet_number: number.into(),
+        module_id: 2,
+        detector_type: 5,
+        version: PACKET_VERSION,
+        ..PacketHeader::default()
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_frame_in_any_order(order in prop::collection::vec(0..PACKETS, 0..200)) {
+        let mut assembly = Assembly::new(module());
+        let mut seen = [false; PACKETS as usize];
+        for number in order {
+            // The place that is guessed is free, so nothing there can be overwritten.
+            let guess = assembly.next();
+            prop_assert!(assembly.is_complete() || !seen[usize::from(guess)]);
+            let sorted = assembly.sort(&packet(9, number), BYTES);
+            let new = !std::mem::replace(&mut seen[usize::from(number)], true);
+            prop_assert_eq!(sorted, if new { Sorted::Here(number) } else { Sorted::Discarded });
+            let all = seen.iter().all(|seen| *seen);
+            prop_assert_eq!(assembly.is_complete(), all);
+        }
+        let came = seen.iter().filter(|seen| **seen).count() as u16;
+        match assembly.finish(5) {
+            None => prop_assert_eq!(came, 0),
+            Some(finished) => {
+                prop_assert_eq!(finished.header.packets_received, came);
+                prop_assert_eq!(finished.header.packets_expected, PACKETS);
+                let missing: Vec<u16> = finished.mask.missing(PACKETS).collect();
+                let expected: Vec<u16> = (0..PACKETS).filter(|p| !seen[usize::from(*p)]).collect();
+                prop_assert_eq!(missing, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn packets_of_any_bytes(heads in prop::collection::vec(any::<[u8; 48]>(), 0..50), len in 0usize..7000) {
+        let mut assembly = Assembly::new(module());
+        for head in heads {
+            assembly.sort(&PacketHeader::from_bytes(&head), len);
+        }
+        assembly.finish(0);
+    }
+}
+
+#[test]
+fn what_is_not_the_modules_own_is_left_out() {
+    let good = packet(1, 3);
+    let cases = [
+        (good, BYTES - 1, Foreign::Length),
+        (good, usize::MAX, Foreign::Length),
+        (PacketHeader { version: 1, ..good }, BYTES, Foreign::Version),
+        (
+            PacketHeader {
+                detector_type: 3,
+                ..good
+            },
+            BYTES,
+            Foreign::Detector,
+        ),
+        (
+            PacketHeader {
+                module_id: 1,
+                ..good
+            },
+            BYTES,
+            Foreign::Module,
+        ),
+        (packet(1, PACKETS), BYTES, Foreign::Number),
+        (
+            PacketHeader {
+                packet_number: 1 << 16,
+                ..good
+            },
+            BYTES,
+            Foreign::Number,
+        ),
+    ];
+    let mut assembly = Assembly::new(module());
+    for (header, len, why) in cases {
+        assert_eq!(module().own(&header, len), Err(why));
+        assert_eq!(assembly.sort(&header, len), Sorted::Discarded);
+    }
+    assert!(!assembly.is_open());
+    assert_eq!(assembly.counts().foreign, cases.len() as u64);
+    assert_eq!(module().own(&good, BYTES), Ok(3));
+}
+
+#[test]
+fn other_frames_are_early_or_late() {
+    let mut assembly = Assembly::new(module());
+    assert_eq!(assembly.sort(&packet(20, 0), BYTES), Sorted::Here(0));
+    assert_eq!(assembly.sort(&packet(21, 0), BYTES), Sorted::Early);
+    for late in 20 - LATE_FRAMES..20 {
+        assert_eq!(assembly.sort(&packet(late, 0), BYTES), Sorted::Discarded);
+    }
+    // A detector that started again.
+    let again = packet(19 - LATE_FRAMES, 0);
+    assert_eq!(assembly.sort(&again, BYTES), Sorted::Early);
+    assert_eq!(assembly.counts().late, LATE_FRAMES);
+
+    assert_eq!(assembly.finish(0).map(|f| f.gap), Some(0));
+    assert_eq!(assembly.sort(&packet(20, 1), BYTES), Sorted::Discarded);
+    assert!(assembly.ahead(21) < assembly.ahead(again.frame_number));
+    assert_eq!(assembly.sort(&packet(24, 1), BYTES), Sorted::Here(1));
+    assert_eq!(assembly.finish(0).map(|f| f.gap), Some(3));
+    // After a silence numbers may start again, without a gap or an end to them.
+    assembly.forget();
+    assert_eq!(assembly.sort(&packet(24, 1), BYTES), Sorted::Here(1));
+    assert_eq!(assembly.finish(0).map(|f| f.gap), Some(0));
+    let lost = 3 * u64::from(PACKETS - 1);
+    let counts = Counts {
+        placed: 3,
+        late: LATE_FRAMES + 1,
+        lost,
+        ..Counts::default()
+    };
+    assert_eq!(assembly.counts(), counts);
+    assert_eq!(assembly.finish(0), None);
+}
