@@ -268,8 +268,11 @@ fn frames(text: &mut Exposition, state: &RingState) {
     );
     text.counter(
         "frames_lost_total",
-        "Frames that never came, by cause.",
-        &[("cause=\"source\"", books.lost_source)],
+        "Frames that never came, or that the device overwrote before they were read, by cause.",
+        &[
+            ("cause=\"source\"", books.lost_source),
+            ("cause=\"lapped\"", books.lost_lapped),
+        ],
     );
     text.counter(
         "frames_kept_total",

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use hitgate_host::{Backoff, Creation, HostError, MonotonicClock, Ring, Schedule};
-use hitgate_ring::Layout;
+use hitgate_ring::{Layout, Policy};
 
 use crate::description::{self, Description};
 use crate::feeder::feed;
@@ -25,6 +25,7 @@ Examples (the second in another terminal):
   hitgate run --keep kept.slots --records records.jsonl
 
   hitgate feed run.h5 --frames 5000 --rate 133 --burst 16 --ring /dev/shm/eiger
+  hitgate feed run.h5 --frames 5000 --rate 2000 --free-running
 
 The ring and RING.json, which tells `run` the geometry and the mask, are removed at the end, and on
 Ctrl-C. Frames are numbered anew; of a kept slot's header nothing else changes.")]
@@ -44,6 +45,9 @@ pub struct FeedArgs {
     /// Frames that come at once, the rate being the mean
     #[arg(long, value_name = "N", requires = "rate")]
     burst: Option<u32>,
+    /// Wait for nobody, as a device without credit: a slow reader is lapped, and loses frames
+    #[arg(long, requires = "rate")]
+    free_running: bool,
     /// Slots of the ring
     #[arg(long, value_name = "N", default_value_t = 64)]
     slots: u32,
@@ -68,7 +72,11 @@ pub fn run(args: &FeedArgs) -> Result<()> {
         (Some(hz), Some(burst)) => Some(Schedule::bursts(hz, burst)?),
     };
     let count = args.frames.unwrap_or(frames.frames.len() as u64);
-    let layout = Layout::new(args.slots, frames.stride()?, args.slots)?;
+    let policy = match args.free_running {
+        true => Policy::FreeRunning,
+        false => Policy::Credit,
+    };
+    let layout = Layout::new(args.slots, frames.stride()?, args.slots)?.with_policy(policy);
 
     let path = args.ring.path();
     let session = MonotonicClock.now_ns();
@@ -92,9 +100,13 @@ pub fn run(args: &FeedArgs) -> Result<()> {
 
     if monitor.consumer().is_none() {
         eprintln!(
-            "hitgate: {} is ready; once its {} slots are full, waiting for `hitgate run` to read them",
+            "hitgate: {} is ready; once its {} slots are full, {}",
             path.display(),
-            args.slots
+            args.slots,
+            match policy {
+                Policy::Credit => "waiting for `hitgate run` to read them",
+                Policy::FreeRunning => "the oldest frames are overwritten, read or not",
+            }
         );
     }
     let progress = Progress::start(&format!("feeding {}", path.display()), count);
