@@ -10,7 +10,7 @@ use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
 use hitgate_core::verdict::{Policy, Sampling, Score};
 use hitgate_host::Ring;
 use hitgate_kernels::Level;
-use hitgate_ring::{Layout, Lent, Writer};
+use hitgate_ring::{Layout, Lent, Policy as RingPolicy, Writer};
 
 /// The model that the program embeds.
 pub static MODEL: &[u8] = include_bytes!("../models/mobilenet-v1-025-224/model.hgm");
@@ -130,12 +130,18 @@ fn changed(changes: &[(u32, &[u8])]) -> Vec<u8> {
 
 /// A ring in memory with room for frames of this many bytes.
 pub fn ring(slots: u32, frame_bytes: usize) -> Ring {
+    ring_under(RingPolicy::Credit, slots, slots, frame_bytes)
+}
+
+/// The same, whose writer waits for nobody, with records for sixteen laps.
+pub fn free_running_ring(slots: u32, frame_bytes: usize) -> Ring {
+    ring_under(RingPolicy::FreeRunning, slots, 16 * slots, frame_bytes)
+}
+
+fn ring_under(policy: RingPolicy, slots: u32, records: u32, frame_bytes: usize) -> Ring {
     let stride = (HEADER_LEN + frame_bytes).next_multiple_of(64) as u32;
-    Ring::anonymous(
-        &Layout::new(slots, stride, slots).expect("a sound shape"),
-        1,
-    )
-    .expect("memory for a ring")
+    let layout = Layout::new(slots, stride, records).expect("a sound shape");
+    Ring::anonymous(&layout.with_policy(policy), 1).expect("memory for a ring")
 }
 
 /// The header of u16 frame `number` of module 0.

@@ -134,13 +134,13 @@ HITGATE_ASSERT(offsetof(hitgate_header, header_crc) == 124, "header_crc is at 12
 
 /** What was decided of one frame. Every frame leaves one, kept or dropped. */
 typedef struct hitgate_record {
-  /** Byte 0. Number of the frame in its ring; the ring writes it, last. In a lost record 0, or that of the kept frame that the link refused. */
+  /** Byte 0. Number of the frame in its ring; the ring writes it, last. In a lost record that of the kept frame that the link refused, or of the first that was lapped; else 0. */
   uint64_t seq;
-  /** Byte 8. The source's frame number; in a lost record the first of the range. */
+  /** Byte 8. The source's frame number; in a lost record the first of the range, 0 where nobody knows it. */
   uint64_t frame_number;
   /** Byte 16. The pulse; in a lost record the count of frames. */
   uint64_t pulse_key;
-  /** Byte 24. Module. */
+  /** Byte 24. Module; in a lost record HITGATE_NO_MODULE where nobody knows it. */
   uint16_t module;
   /** Byte 26. Storage cell. */
   uint16_t cell;
@@ -249,6 +249,7 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 #define HITGATE_CLASS_NONE 0xffu
 #define HITGATE_RECORD_VERSION 0x1u
 #define HITGATE_SPOTS_NOT_COUNTED 0xffffu
+#define HITGATE_NO_MODULE 0xffffu
 
 /* veto of a record; spots of a lost one. */
 #define HITGATE_VETO_NONE 0x5u
@@ -459,6 +460,10 @@ enum hitgate_status
    * Too many hits may be lost, as far as is known: the path stays in shadow.
    */
   HITGATE_STATUS_NOT_ARMED = 20,
+  /**
+   * The ring is free-running, which neither end of this interface is yet; `hitgate run` reads it.
+   */
+  HITGATE_STATUS_POLICY = 21,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

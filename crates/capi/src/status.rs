@@ -48,11 +48,13 @@ pub enum Status {
     Panic = 19,
     /// Too many hits may be lost, as far as is known: the path stays in shadow.
     NotArmed = 20,
+    /// The ring is free-running, which neither end of this interface is yet; `hitgate run` reads it.
+    Policy = 21,
 }
 
 impl Status {
     /// Every status, by number.
-    pub(crate) const ALL: [Status; 21] = [
+    pub(crate) const ALL: [Status; 22] = [
         Status::Ok,
         Status::Null,
         Status::Misaligned,
@@ -74,6 +76,7 @@ impl Status {
         Status::TooLarge,
         Status::Panic,
         Status::NotArmed,
+        Status::Policy,
     ];
 
     /// The status in words: what was wrong, and what to do.
@@ -114,6 +117,9 @@ impl Status {
             Status::NotArmed => {
                 c"too many hits may be lost, as far as is known: hitgate_path_interlock says what was seen"
             }
+            Status::Policy => {
+                c"the ring is free-running: this interface fills and reads rings with credit alone, `hitgate run` reads both"
+            }
         }
     }
 
@@ -139,6 +145,6 @@ mod tests {
                 .filter(|s| s.text() == status.text());
             assert_eq!(same.count(), 1, "{status:?}");
         }
-        assert_eq!(Status::text_of(21), Status::text_of(u32::MAX));
+        assert_eq!(Status::text_of(22), Status::text_of(u32::MAX));
     }
 }

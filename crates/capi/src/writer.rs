@@ -26,7 +26,8 @@ impl Writer {
         let slot = self.ring.reserve().map_err(damaged)?;
         let mut slot = slot.ok_or(Status::Full)?;
         let seq = slot.seq().get();
-        let payload = slot.body().get_mut(HEADER_LEN - SLOT_BODY_OFFSET..);
+        let body = slot.body().ok_or(Status::Policy)?;
+        let payload = body.get_mut(HEADER_LEN - SLOT_BODY_OFFSET..);
         let payload = payload.ok_or(Status::TooLarge)?;
         let slot = Slot {
             payload: payload.as_mut_ptr(),

@@ -10,7 +10,9 @@ use cbindgen::{
 };
 use hitgate_core::frame::{Fault, flags, pulse_kind};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, NO_CELL, PixelType, VERSION};
-use hitgate_core::link::{NO_CLASS, NOT_COUNTED, RECORD_VERSION, Record, lost_cause, veto_code};
+use hitgate_core::link::{
+    NO_CLASS, NO_MODULE, NOT_COUNTED, RECORD_VERSION, Record, lost_cause, veto_code,
+};
 use hitgate_core::verdict::{Class, Verdict, reasons};
 
 const SOURCES: [&str; 11] = [
@@ -93,13 +95,14 @@ fn screaming(name: &str) -> String {
 }
 
 /// What the documentation of `hitgate-core` links to, as C calls it.
-const LINKS: [(&str, &str); 15] = [
+const LINKS: [(&str, &str); 16] = [
     ("MAGIC", "HITGATE_HEADER_MAGIC"),
     ("VERSION", "HITGATE_HEADER_VERSION"),
     ("flags", "HITGATE_FLAG_*"),
     ("flags::PAYLOAD_CRC", "HITGATE_FLAG_PAYLOAD_CRC"),
     ("pulse_kind", "HITGATE_PULSE_*"),
     ("NO_CELL", "HITGATE_NO_CELL"),
+    ("NO_MODULE", "HITGATE_NO_MODULE"),
     ("PixelType", "HITGATE_PIXEL_*"),
     ("Verdict", "HITGATE_VERDICT_*"),
     ("veto_code", "HITGATE_VETO_*"),
@@ -267,6 +270,7 @@ fn of_core() -> String {
     define(out, "CLASS_NONE", NO_CLASS.into(), "");
     define(out, "RECORD_VERSION", RECORD_VERSION.into(), "");
     define(out, "SPOTS_NOT_COUNTED", NOT_COUNTED.into(), "");
+    define(out, "NO_MODULE", NO_MODULE.into(), "");
     writeln!(out, "\n/* veto of a record; spots of a lost one. */").unwrap();
     defines!(out, "VETO_", LINK, veto_code: NONE REGULAR GOLDEN);
     defines!(out, "LOST_", LINK, lost_cause: SOURCE LAPPED LINK);

@@ -23,6 +23,32 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 #[test]
+fn a_free_running_ring_is_seen_and_neither_end_is_given() {
+    let modules = [module()];
+    let config = config(&modules);
+    let engine = engine(&config).unwrap();
+    let (mapping, bytes) = ring(4);
+    // The word of the policy.
+    unsafe { mapping.add(28).cast::<u32>().write(1) };
+    let mut memory = Aligned::new(1 << 20);
+    let memory = memory.start();
+    let (mut writer, mut path) = (null_mut(), null_mut());
+    let answers = unsafe {
+        [
+            hitgate_writer_init(mapping, bytes, memory, 1 << 20, &mut writer),
+            hitgate_path_memory(mapping, bytes, &mut Memory::default()),
+            hitgate_path_init(mapping, bytes, engine, &STILL, memory, 1 << 20, &mut path),
+        ]
+    };
+    assert_eq!(answers, [Status::Policy; 3]);
+    assert!(writer.is_null() && path.is_null());
+    let mut state = RingState::default();
+    let seen = unsafe { hitgate_ring_inspect(mapping, bytes, &mut state) };
+    assert_eq!((seen, state.slots), (Status::Ok, 4));
+    assert_eq!((state.writer_state, state.reader_state), (0, 0));
+}
+
+#[test]
 fn null_is_named_wherever_it_comes() {
     let modules = [module()];
     let config = config(&modules);

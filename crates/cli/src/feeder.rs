@@ -41,7 +41,7 @@ impl Engine for Native {
 }
 
 /// Plays `count` frames into the ring, those of `frames` over and over; a full ring is waited for,
-/// and counted as a stall. Ends early when `stop` is set.
+/// and counted as a stall, while a free-running one is never full. Ends early when `stop` is set.
 ///
 /// Frames are numbered anew, module by module. Of a kept frame's header nothing else changes, and
 /// nothing at all where the header is not sound.

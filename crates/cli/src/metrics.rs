@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -127,8 +128,8 @@ pub struct Sources<'r> {
     pub traffic: &'r Traffic,
     /// What the interlock last told, where there is one.
     pub interlock: Option<&'r Watch>,
-    /// Model and configuration.
-    pub identity: Identity,
+    /// Model and configuration that judge now.
+    pub identity: &'r Mutex<Identity>,
     /// The CPU level.
     pub level: Level,
 }
@@ -153,11 +154,12 @@ impl Sources<'_> {
     }
 
     fn build(&self, text: &mut Exposition) {
+        let identity = *self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         let labels = format!(
             "version=\"{VERSION}\",commit=\"{COMMIT}\",level=\"{}\",model=\"{:08x}\",config=\"{:08x}\"",
             self.level.name(),
-            self.identity.model,
-            self.identity.config
+            identity.model,
+            identity.config
         );
         let help = "Program, CPU level, and checksums of the model and of the whole configuration.";
         text.family("build_info", "gauge", help)
@@ -268,8 +270,11 @@ fn frames(text: &mut Exposition, state: &RingState) {
     );
     text.counter(
         "frames_lost_total",
-        "Frames that never came, by cause.",
-        &[("cause=\"source\"", books.lost_source)],
+        "Frames that never came, or that the device overwrote before they were read, by cause.",
+        &[
+            ("cause=\"source\"", books.lost_source),
+            ("cause=\"lapped\"", books.lost_lapped),
+        ],
     );
     text.counter(
         "frames_kept_total",

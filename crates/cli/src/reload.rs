@@ -2,14 +2,14 @@
 //! they make is handed to the judging thread whole, or not at all.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
 use hitgate_core::interlock::Rules;
-use hitgate_core::link::Link;
+use hitgate_core::link::{Identity, Link};
 use hitgate_core::net::{Input, Model};
 use hitgate_core::pipeline::{Bank, Pipeline};
 
@@ -92,6 +92,8 @@ pub struct Reload<'a> {
     pub maps: Option<Input>,
     /// The modules of those who look a second time.
     pub looked: Option<Looked>,
+    /// What other threads know of who judges.
+    pub judging: &'a Mutex<Identity>,
     /// The model that judges now.
     pub bytes: Vec<u8>,
     /// The modules that it judges.
@@ -131,6 +133,7 @@ impl Reload<'_> {
         }
         let (identity, threshold) = (bank.identity, bank.policy.threshold);
         self.hand.over(bank);
+        *self.judging.lock().unwrap_or_else(PoisonError::into_inner) = identity;
         (self.bytes, self.description) = (bytes, description);
         Ok(format!(
             "judging goes on with model {:08x}, configuration {:08x}; keeps P(hit) + P(maybe) ≥ {:.4}{}",

@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use hitgate_core::accounts::Accounts;
 use hitgate_core::frame::Fault;
-use hitgate_core::link::{Record, lost_cause};
+use hitgate_core::link::{NO_MODULE, Record, lost_cause};
 use hitgate_core::prep::Reduce;
 use hitgate_core::verdict::{Class, Score, Verdict, reasons};
 use hitgate_import::metrics::Share;
+use hitgate_ring::{Layout, Policy};
 use serde_json::{Value, json};
 
 use crate::tally::{Agreement, Latencies};
@@ -52,18 +53,7 @@ pub fn class_word(record: &Record) -> Value {
 /// A record as a line of JSON.
 pub fn record_line(record: &Record) -> Value {
     if record.verdict() == Verdict::Lost {
-        return json!({
-            "verdict": "lost",
-            "module": record.module,
-            "first": record.frame_number,
-            "count": record.pulse_key,
-            "cause": match record.spots {
-                lost_cause::SOURCE => "source",
-                lost_cause::LAPPED => "lapped",
-                lost_cause::LINK => "link",
-                _ => "unknown",
-            },
-        });
+        return lost_line(record);
     }
     json!({
         "seq": record.seq,
@@ -93,6 +83,25 @@ pub const fn reduction(reduce: Reduce) -> &'static str {
             "contrast of each block's largest sum of 3 x 3, and of what it leaves without its largest count"
         }
     }
+}
+
+/// Frames that were lost. Where nobody knows which of several modules had them, or their numbers there, these are
+/// `null`; `seq`, the first one's number in the ring, is known of all that reached it.
+fn lost_line(record: &Record) -> Value {
+    let known = |known: bool, value: u64| known.then_some(value);
+    json!({
+        "verdict": "lost",
+        "seq": known(record.seq > 0, record.seq),
+        "module": known(record.module != NO_MODULE, record.module.into()),
+        "first": known(record.frame_number > 0, record.frame_number),
+        "count": record.pulse_key,
+        "cause": match record.spots {
+            lost_cause::SOURCE => "source",
+            lost_cause::LAPPED => "lapped",
+            lost_cause::LINK => "link",
+            _ => "unknown",
+        },
+    })
 }
 
 /// The score of a record, where there is one.
@@ -143,6 +152,14 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
+/// What happens to a slow reader of a ring, in a word or two.
+pub const fn policy(layout: &Layout) -> &'static str {
+    match layout.policy() {
+        Policy::Credit => "credit",
+        Policy::FreeRunning => "free-running",
+    }
+}
+
 /// Verdicts with their counts, then the equations that the books must satisfy.
 pub fn accounts(accounts: &Accounts) -> String {
     let mut text = String::new();
@@ -169,7 +186,7 @@ pub fn accounts(accounts: &Accounts) -> String {
     let _ = writeln!(text, "dropped    {} ({})", accounts.dropped(), list(false));
     let _ = writeln!(
         text,
-        "accounting expected {}{} = received {} + lost {};  received {} = kept {} + dropped {}  {}",
+        "accounting expected {}{} = received {} + lost {}{};  received {} = kept {} + dropped {}  {}",
         accounts.expected,
         match accounts.repeated {
             0 => String::new(),
@@ -177,6 +194,10 @@ pub fn accounts(accounts: &Accounts) -> String {
         },
         accounts.received,
         accounts.lost_source,
+        match accounts.lost_lapped {
+            0 => String::new(),
+            n => format!(" + lapped {n}"),
+        },
         accounts.received,
         accounts.kept(),
         accounts.dropped(),
@@ -186,6 +207,14 @@ pub fn accounts(accounts: &Accounts) -> String {
             "✗ THE BOOKS DO NOT BALANCE"
         },
     );
+    if accounts.lost_lapped > 0 {
+        let share = percent(accounts.lost_lapped, accounts.expected);
+        let _ = writeln!(
+            text,
+            "lapped     {} frames, {share}, which the device overwrote before they were read",
+            accounts.lost_lapped
+        );
+    }
     if accounts.refused() > 0 {
         let [hit, maybe, miss, none] = accounts.lost_link;
         let _ = writeln!(

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use hitgate_core::accounts::Accounts;
 use hitgate_core::verdict::{Class, Verdict};
 use hitgate_host::{MonotonicClock, Ring};
-use hitgate_ring::{Consumer, End, Layout, Source, State};
+use hitgate_ring::{Consumer, End, Layout, Policy, Source, State};
 use serde_json::{Map, Value, json};
 
 use crate::report;
@@ -73,9 +73,15 @@ impl RingState {
         })
     }
 
-    /// Frames that the source finished and that are not in the books yet.
+    /// Frames that the source finished and that are not in the books yet. Of a free-running ring's some may be
+    /// overwritten by now, which nobody has noticed.
     pub const fn to_judge(&self) -> u64 {
-        self.source.produced.saturating_sub(self.books.received)
+        self.source.produced.saturating_sub(self.done())
+    }
+
+    /// Frames that were received, or lapped.
+    const fn done(&self) -> u64 {
+        self.books.received.saturating_add(self.consumer.lapped)
     }
 
     /// Slots of judged frames that are not back: most of them lent to the link.
@@ -88,7 +94,8 @@ impl RingState {
         let books = &self.books;
         // Words of shared memory: their sums may be of any size.
         let sum = |a: u64, b: u64| u128::from(a) + u128::from(b);
-        if sum(books.expected, books.repeated) != sum(books.received, books.lost_source) {
+        let lost = books.lost_source.saturating_add(books.lost_lapped);
+        if sum(books.expected, books.repeated) != sum(books.received, lost) {
             return Some("expected + repeated is not received + lost".into());
         }
         if u128::from(books.received) != sum(books.kept(), books.dropped()) {
@@ -98,14 +105,16 @@ impl RingState {
             return Some("a frame whose header could not be believed was not kept".into());
         }
         // A writer publishes a frame before it counts it.
-        if books.received > self.source.produced.saturating_add(1) {
+        if self.done() > self.source.produced.saturating_add(1) {
             return Some(format!(
                 "more frames were received, {}, than the source finished, {}",
-                books.received, self.source.produced
+                self.done(),
+                self.source.produced
             ));
         }
         let slots = u64::from(self.layout.slots());
-        (self.to_judge() > slots).then(|| {
+        let waits = self.layout.policy() == Policy::Credit;
+        (waits && self.to_judge() > slots).then(|| {
             format!(
                 "{} frames are neither judged nor in the ring, which holds {slots}",
                 self.to_judge() - slots
@@ -128,14 +137,18 @@ impl RingState {
         };
         let books = match self.problem() {
             None => format!(
-                "they balance: received {received} + in flight {} = finished by the source {}",
+                "they balance: received {received}{} + in flight {} = finished by the source {}",
+                match self.consumer.lapped {
+                    0 => String::new(),
+                    n => format!(" + lapped {n}"),
+                },
                 self.to_judge(),
-                received.saturating_add(self.to_judge())
+                self.done().saturating_add(self.to_judge())
             ),
             Some(problem) => format!("✗ THEY DO NOT BALANCE: {problem}"),
         };
         format!(
-            "ring       {} slots of {}, {} records, session {:x}\n\
+            "ring       {} slots of {}, {} records, {}, session {:x}\n\
              source     {}: {produced} frames, {stalls} stalls (the ring was full), {lost_at_source} lost at the source\n\
              filter     {}: {received} judged, {waits} waits for the link\n\
              {}\
@@ -144,6 +157,7 @@ impl RingState {
             self.layout.slots(),
             report::bytes(u64::from(self.layout.stride())),
             self.layout.records(),
+            report::policy(&self.layout),
             self.session,
             self.source_end.words(),
             self.filter_end.words(),
@@ -171,6 +185,7 @@ impl RingState {
             "session": format!("{:x}", self.session),
             "slots": self.layout.slots(),
             "slot_bytes": self.layout.stride(),
+            "policy": report::policy(&self.layout),
             "records": self.layout.records(),
             "source": {
                 "end": self.source_end.json(),
@@ -184,6 +199,7 @@ impl RingState {
             "received": books.received,
             "lost": {
                 "source": books.lost_source,
+                "lapped": books.lost_lapped,
                 "link": { "hit": hit, "maybe": maybe, "miss": miss, "unjudged": unjudged },
             },
             "kept": counts(true),
@@ -282,6 +298,41 @@ mod tests {
         assert!(said.contains("1 frames to judge, 2 slots"), "{said}");
         assert!(said.contains("received 2 + in flight 1 = finished by the source 3"));
         drop(lent);
+    }
+
+    #[test]
+    fn what_a_device_laps_is_neither_in_flight_nor_a_contradiction() {
+        let layout = Layout::new(4, 256, 4).unwrap();
+        let ring = Ring::anonymous(&layout.with_policy(Policy::FreeRunning), 1).unwrap();
+        let (mut writer, mut reader) = (ring.writer().unwrap(), ring.reader().unwrap());
+        for _ in 0..9 {
+            writer.reserve().unwrap().unwrap().commit();
+        }
+        let state = RingState::of(&ring).unwrap();
+        assert_eq!((state.to_judge(), state.problem()), (9, None));
+        let mut books = Accounts::default();
+        let mut batch = reader.read(1).unwrap();
+        books.lap(batch.lapped());
+        drop(batch.settle(&[0; RECORD_LEN]));
+        drop(batch);
+        let record = Record {
+            verdict: Verdict::KeepHit as u8,
+            ..Record::default()
+        };
+        books.enter(&record);
+        reader.publish(&books.counters());
+        let state = RingState::of(&ring).unwrap();
+        assert_eq!((state.to_judge(), state.problem()), (1, None));
+        let json = state.json();
+        assert_eq!(
+            (&json["policy"], &json["lost"]["lapped"]),
+            (&"free-running".into(), &7.into())
+        );
+        let said = state.text();
+        assert!(
+            said.contains("received 1 + lapped 7 + in flight 1 = finished by the source 9"),
+            "{said}"
+        );
     }
 
     /// Each equation, broken by one.

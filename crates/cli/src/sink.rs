@@ -1,9 +1,9 @@
 //! Where kept frames and records go: threads of their own, so that no disk ever holds the decision.
 //!
 //! Kept slots are lent, not copied, until they are written. Their queue has room for as many as
-//! the ring lends, so it is never full: a slow disk stalls the source, and is not a reason to refuse
-//! a hit. With `--buffer` kept frames are copied into memory of the link's own, and their slots go back at
-//! once: a slow disk then stalls nobody, and once that memory is full samples give way to maybes, and both to
+//! the ring lends, so it is never full: a slow disk stalls the source, or lets a device that waits for nobody
+//! lap the filter, and is not a reason to refuse a hit. With `--buffer` kept frames are copied into memory of the
+//! link's own, and their slots go back at once: a slow disk then stalls nobody, and once that memory is full samples give way to maybes, and both to
 //! hits. A slot that was lent could not be given up in this way: the source waits for the oldest one that is out,
 //! whatever it is worth.
 //!

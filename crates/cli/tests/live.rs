@@ -422,3 +422,132 @@ fn a_killed_feed_is_told_of_and_its_ring_can_be_replaced() {
     finish(spawn(&["run", "--ring", &ring]));
     finish(feed);
 }
+
+/// A stack of frames, each of one count everywhere, its place in the stack and one more.
+fn stack(path: &Path, frames: u16) {
+    const SIDE: usize = 64;
+    let header = format!(
+        "{{'descr': '<u2', 'fortran_order': False, 'shape': ({frames}, {SIDE}, {SIDE}), }}"
+    );
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(format!("{header:<117}\n").bytes());
+    for count in 1..=frames {
+        bytes.extend(count.to_le_bytes().repeat(SIDE * SIDE));
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_device_that_waits_for_nobody_loses_by_name_what_it_laps_and_mixes_no_frames() {
+    const STACK: u16 = 16;
+    const FRAMES: u64 = 30_000;
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept, records) = (place("ring"), place("kept.slots"), place("records.jsonl"));
+    let frames = folder.path().join("frames.npy");
+    stack(&frames, STACK);
+    // A filter at the scalar level judges some hundred frames a second.
+    let run = spawn(&[
+        "run",
+        "--ring",
+        &ring,
+        "--keep",
+        &kept,
+        "--records",
+        &records,
+        "--threshold",
+        "0",
+        "--isa",
+        "scalar",
+        "--wait",
+        "60",
+    ]);
+    let count = FRAMES.to_string();
+    let feed = spawn(&[
+        "feed",
+        frames.to_str().unwrap(),
+        "--frames",
+        &count,
+        "--rate",
+        "10000",
+        "--free-running",
+        "--slots",
+        "8",
+        "--ring",
+        &ring,
+    ]);
+    let said = String::from_utf8(finish(run).stdout).unwrap();
+    let fed = String::from_utf8(finish(feed).stdout).unwrap();
+    assert!(fed.contains(&format!("{FRAMES} frames, 0 stalls")), "{fed}");
+
+    let text = std::fs::read_to_string(&records).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let (lost, judged): (Vec<Value>, Vec<Value>) =
+        lines.partition(|line| line["verdict"] == "lost");
+    let lapped: u64 = lost
+        .iter()
+        .map(|line| line["count"].as_u64().unwrap())
+        .sum();
+    let received = judged.len() as u64;
+    assert!(lapped > 0 && received > 0, "{said}");
+    assert!(
+        said.contains(&format!(
+            "expected {FRAMES} = received {received} + lost 0 + lapped {lapped};"
+        )),
+        "{said}"
+    );
+    // Each frame has its line or lies in one range.
+    let mut next = 1;
+    for line in text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+    {
+        let number = |name: &str| line[name].as_u64();
+        assert_eq!(number("seq"), Some(next), "{line}");
+        if line["verdict"] == "lost" {
+            assert_eq!(line["cause"], "lapped");
+            // Before the first frame nobody knows what the device numbers.
+            let first = (next > 1).then_some(next);
+            assert_eq!(
+                (number("first"), number("module")),
+                (first, first.map(|_| 0)),
+                "{line}"
+            );
+            next += number("count").unwrap();
+        } else {
+            assert_eq!(number("frame_number"), Some(next));
+            next += 1;
+        }
+    }
+    assert_eq!(next, FRAMES + 1);
+
+    let bytes = std::fs::read(&kept).unwrap();
+    let lengths = slots(Path::new(&kept));
+    assert_eq!(lengths.len() as u64, received);
+    let mut rest = &bytes[..];
+    for len in lengths {
+        let (slot, behind) = rest.split_at(len);
+        rest = behind;
+        let number = FrameHeader::from_bytes(slot.first_chunk().unwrap()).frame_number;
+        let count = (number - 1) % u64::from(STACK) + 1;
+        let pixels = slot[HEADER_LEN..].chunks_exact(2);
+        let mut counts = pixels.map(|pixel| u16::from_le_bytes([pixel[0], pixel[1]]));
+        assert!(
+            counts.all(|pixel| u64::from(pixel) == count),
+            "frame {number}"
+        );
+    }
+}
+
+#[test]
+fn a_free_running_feed_needs_a_rate() {
+    let feed = spawn(&["feed", "--simulate", "cspad-2x1", "--free-running"]);
+    let output = feed.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && said.contains("--rate"),
+        "{said}"
+    );
+}

@@ -5,7 +5,9 @@
 //! shows; a frame without a number is expected because it came.
 //!
 //! A frame whose header cannot be believed has a number that nobody can read. It fills a later gap
-//! of a module that it came within, so that it is not received and lost at once.
+//! of a module that it came within, so that it is not received and lost at once. A frame that a free-running
+//! ring's device overwrote before it was read is lost the moment that the ring says so, by count; it fills a gap
+//! likewise, so that it is not lost once more.
 //!
 //! Numbers come from headers and from shared memory, so every sum saturates: books that were led
 //! astray do not balance, and nothing panics.
@@ -18,8 +20,8 @@ use crate::verdict::{Class, Verdict};
 
 /// Modules whose frame numbers are followed; frames of others count as not numbered.
 pub const NUMBERED_MODULES: usize = 64;
-/// Unidentified frames that can still fill a gap. Older ones stay received, and a gap that they
-/// would have filled counts as lost.
+/// Runs of frames without a readable number that can still fill a gap: unidentified ones and lapped ones.
+/// Older ones stay counted, and a gap that they would have filled counts as lost at the source.
 pub const UNPLACED_FRAMES: usize = 64;
 /// Words of [`Accounts::counters`].
 pub const COUNTERS: usize = hitgate_ring::PATH_COUNTERS;
@@ -38,6 +40,8 @@ pub struct Accounts {
     pub repeated: u64,
     /// Frames that the source numbered and that never came.
     pub lost_source: u64,
+    /// Frames that the device overwrote before they were read.
+    pub lost_lapped: u64,
     /// Kept frames that the link refused, by class (hit, maybe, miss), and without a class.
     pub lost_link: [u64; 4],
     /// Judged frames by class (hit, maybe, miss).
@@ -46,8 +50,39 @@ pub struct Accounts {
     pub unidentified: u64,
     verdicts: [u64; Verdict::ALL.len()],
     last: heapless::Vec<Last, NUMBERED_MODULES>,
-    /// Unidentified frames that fill no gap yet, by how many frames had been received with them.
-    unplaced: heapless::Vec<u64, UNPLACED_FRAMES>,
+    /// Frames without a readable number that fill no gap yet.
+    unplaced: heapless::Vec<Unplaced, UNPLACED_FRAMES>,
+    /// Lapped frames between the last frame that was received and the next.
+    just_lapped: u64,
+}
+
+/// Frames that are missing before one that came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Those that the device overwrote.
+    pub lapped: Option<Lapped>,
+    /// Those that never came: their first number, and how many. Where frames without a readable number fill
+    /// a part of the gap, which of its numbers they had is unknown.
+    pub source: Option<(u64, u64)>,
+}
+
+/// Frames one after another that the device overwrote before they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lapped {
+    /// The first one's number in the ring.
+    pub seq: u64,
+    /// How many.
+    pub count: u64,
+    /// Their module and the first one's number there, where only one module can have had them.
+    pub named: Option<(u16, u64)>,
+}
+
+/// Frames without a readable number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unplaced {
+    /// How many frames, of any module, had been received before them.
+    after: u64,
+    count: u64,
 }
 
 /// The last frame of a module.
@@ -63,8 +98,9 @@ impl Accounts {
     /// The books as of the last record in a ring, which an earlier reader may have left behind
     /// without publishing them.
     ///
-    /// There is one record for each received frame, in order, so the books themselves say how far
-    /// they go. The records before that tell the last number of each module.
+    /// There is one record for each received frame, in order, and each frame before it was received or
+    /// lapped, so the books themselves say how far they go. The records before that tell the last number of
+    /// each module, and the positions without a record which frames were lapped.
     pub fn left_in(reader: &Reader<'_>) -> Self {
         let mut books = Accounts::from_counters(reader.published());
         let record = |position| {
@@ -72,18 +108,40 @@ impl Accounts {
             Record::parse(&bytes)
         };
         let records = u64::from(reader.layout().records());
-        for position in books.received.saturating_sub(records)..books.received {
-            if let Some(record) = record(position) {
-                books.follow(&record, position + 1);
+        let end = total(&[books.received, books.lost_lapped]);
+        let end = u64::try_from(end).unwrap_or(u64::MAX);
+        let before = end.saturating_sub(records)..end;
+        let here = before.clone().filter_map(record).count() as u64;
+        let mut received = books.received.saturating_sub(here);
+        for position in before {
+            match record(position) {
+                Some(record) => {
+                    received += 1;
+                    books.place(&record, received);
+                }
+                None => books.place_later(received, 1),
             }
         }
+        // Lapped frames that the reader before this one had published and not entered.
+        books.lap(reader.lapped());
+        let mut position = end.saturating_add(books.just_lapped);
         for _ in 0..records {
-            let Some(record) = record(books.received) else {
+            let Some(record) = record(position) else {
                 break;
             };
             books.enter(&record);
+            position = position.saturating_add(1);
         }
         books
+    }
+
+    /// Enters frames that the device overwrote: `lapped` in all, as the ring counts them.
+    pub fn lap(&mut self, lapped: u64) {
+        let more = lapped.saturating_sub(self.lost_lapped);
+        add(&mut self.lost_lapped, more);
+        add(&mut self.expected, more);
+        add(&mut self.just_lapped, more);
+        self.place_later(self.received, more);
     }
 
     /// Frames with this verdict.
@@ -118,7 +176,8 @@ impl Accounts {
 
     /// Whether the books add up: both equations hold, and no unidentified frame was dropped.
     pub fn balance(&self) -> bool {
-        total(&[self.expected, self.repeated]) == total(&[self.received, self.lost_source])
+        total(&[self.expected, self.repeated])
+            == total(&[self.received, self.lost_source, self.lost_lapped])
             && total(&[self.received]) == total(&self.verdicts)
             && self.unidentified <= self.of(Verdict::KeepFault)
     }
@@ -126,35 +185,63 @@ impl Accounts {
     /// Whether the books add up and have every frame that the ring's writer published. True of a
     /// ring that was read to its end.
     pub fn agree_with(&self, source: &Source) -> bool {
-        self.balance() && self.received == source.produced
+        let published = total(&[self.received, self.lost_lapped]);
+        self.balance() && published == u128::from(source.produced)
     }
 
-    /// Enters a frame by its record; returns the range of numbers that is missing before it, as
-    /// the first number of the gap and how many frames never came. Where unidentified frames fill
-    /// a part of the gap, which of its numbers they had is unknown.
-    pub fn enter(&mut self, record: &Record) -> Option<(u64, u64)> {
+    /// Enters a frame by its record; returns what is missing before it.
+    pub fn enter(&mut self, record: &Record) -> Missing {
         self.decide(record);
         add(&mut self.received, 1);
+        let lapped = core::mem::take(&mut self.just_lapped);
+        let mut missing = Missing {
+            lapped: (lapped > 0).then(|| Lapped::before(record, lapped)),
+            source: None,
+        };
+        match self.place(record, self.received) {
+            Place::Unknown => {
+                add(&mut self.expected, 1);
+                add(&mut self.unidentified, u64::from(is_unidentified(record)));
+            }
+            Place::Repeated => add(&mut self.repeated, 1),
+            Place::After { last, gap, filled } => {
+                let lost = gap - filled;
+                add(&mut self.expected, lost);
+                add(&mut self.expected, 1);
+                add(&mut self.lost_source, lost);
+                let mut first = last + 1;
+                if self.last.len() == 1
+                    && gap >= lapped
+                    && let Some(lapped) = &mut missing.lapped
+                {
+                    lapped.named = Some((record.module, first));
+                    first += lapped.count;
+                }
+                missing.source = (lost > 0).then_some((first, lost));
+            }
+        }
+        missing
+    }
+
+    /// Finds the frame's place among those of its module, and fills the gap before it.
+    fn place(&mut self, record: &Record, received: u64) -> Place {
         if is_unidentified(record) {
-            add(&mut self.expected, 1);
-            self.place_later();
-            return None;
+            self.place_later(received.saturating_sub(1), 1);
+            return Place::Unknown;
         }
         let number = record.frame_number;
-        let Some(last) = self.follow(record, self.received) else {
-            add(&mut self.expected, 1);
-            return None;
-        };
-        if number <= last.number {
-            add(&mut self.repeated, 1);
-            return None;
+        match self.follow(record, received) {
+            None => Place::Unknown,
+            Some(last) if number <= last.number => Place::Repeated,
+            Some(last) => {
+                let gap = number - last.number - 1;
+                Place::After {
+                    last: last.number,
+                    gap,
+                    filled: self.fill(gap, last.received),
+                }
+            }
         }
-        let gap = number - last.number - 1;
-        let missing = gap - self.fill(gap, last.received);
-        add(&mut self.expected, missing);
-        add(&mut self.expected, 1);
-        add(&mut self.lost_source, missing);
-        (missing > 0).then_some((last.number + 1, missing))
     }
 
     /// Makes the frame its module's last, unless its number is lower; returns the one before it.
@@ -189,25 +276,35 @@ impl Accounts {
         }
     }
 
-    /// Remembers the unidentified frame that was received last.
-    fn place_later(&mut self) {
-        add(&mut self.unidentified, 1);
+    /// Remembers `count` frames without a readable number, before which `after` had been received.
+    fn place_later(&mut self, after: u64, count: u64) {
+        if let Some(run) = self.unplaced.last_mut()
+            && run.after == after
+        {
+            add(&mut run.count, count);
+            return;
+        }
         if self.unplaced.is_full() {
             self.unplaced.remove(0);
         }
-        // There is room now.
-        let _ = self.unplaced.push(self.received);
+        if count > 0 {
+            // There is room now.
+            let _ = self.unplaced.push(Unplaced { after, count });
+        }
     }
 
-    /// Takes up to `gap` unidentified frames that came after frame `since`; returns how many.
+    /// Takes up to `gap` frames without a readable number that came after frame `since`; returns how many.
     fn fill(&mut self, gap: u64, since: u64) -> u64 {
-        let mut filled = 0;
-        self.unplaced.retain(|&received| {
-            let fills = received > since && filled < gap;
-            filled += u64::from(fills);
-            !fills
+        let mut left = gap;
+        self.unplaced.retain_mut(|run| {
+            if run.after >= since {
+                let filled = run.count.min(left);
+                run.count -= filled;
+                left -= filled;
+            }
+            run.count > 0
         });
-        filled
+        gap - left
     }
 
     fn sum_of(&self, counts: impl Fn(Verdict) -> bool) -> u64 {
@@ -225,7 +322,7 @@ impl Accounts {
 
     /// The words for the ring's control page, where any process reads them: received, expected,
     /// repeated, lost (source), lost (link; hit, maybe, miss, unjudged), classes, verdicts 1 to 9,
-    /// unidentified, verdict 11.
+    /// unidentified, verdict 11, lost (lapped).
     pub fn counters(&self) -> [u64; COUNTERS] {
         let mut words = [0; COUNTERS];
         words[..4].copy_from_slice(&[
@@ -240,6 +337,7 @@ impl Accounts {
             words[word] = count;
         }
         words[20] = self.unidentified;
+        words[22] = self.lost_lapped;
         words
     }
 
@@ -255,7 +353,30 @@ impl Accounts {
             classes: core::array::from_fn(|i| words[8 + i]),
             verdicts: VERDICT_WORDS.map(|word| words[word]),
             unidentified: words[20],
+            lost_lapped: words[22],
             ..Accounts::default()
+        }
+    }
+}
+
+/// Where a frame stands among those of its module.
+enum Place {
+    /// Its module or its number is not known, or it is the first.
+    Unknown,
+    /// Its number, or a later one, came before.
+    Repeated,
+    /// `gap` numbers lie between it and the module's last frame, and frames without a number fill some.
+    After { last: u64, gap: u64, filled: u64 },
+}
+
+impl Lapped {
+    /// The `count` frames before that of `record`.
+    fn before(record: &Record, count: u64) -> Self {
+        let position = Seq::new(record.seq).map_or(0, Seq::position);
+        Lapped {
+            seq: Seq::from_position(position.saturating_sub(count)).get(),
+            count,
+            named: None,
         }
     }
 }
@@ -277,7 +398,7 @@ fn total(counters: &[u64]) -> u128 {
 mod tests {
     use super::*;
     use crate::frame::{FrameHeader, PixelType};
-    use crate::link::Identity;
+    use crate::link::{Identity, NO_MODULE, lost_cause};
     use crate::verdict::{Policy, Sampling};
 
     /// The record of a frame that was kept for a fault, or for its threshold.
@@ -294,11 +415,14 @@ mod tests {
         };
         let score = fault.map_or(Ok(crate::verdict::Score::from_logits([0; 3], 1.0)), Err);
         let decision = policy.decide(&header, score, None, 0, 0);
-        let identity = Identity {
+        Record::new(&header, score.ok(), &decision, identity(), 0)
+    }
+
+    fn identity() -> Identity {
+        Identity {
             model: 0,
             config: 0,
-        };
-        Record::new(&header, score.ok(), &decision, identity, 0)
+        }
     }
 
     fn named(module: u16, number: u64) -> Record {
@@ -312,10 +436,10 @@ mod tests {
     #[test]
     fn a_gap_is_lost_and_named() {
         let mut books = Accounts::default();
-        assert_eq!(books.enter(&named(0, 5)), None);
-        assert_eq!(books.enter(&named(1, 1)), None);
-        assert_eq!(books.enter(&named(0, 6)), None);
-        assert_eq!(books.enter(&named(0, 9)), Some((7, 2)));
+        assert_eq!(books.enter(&named(0, 5)).source, None);
+        assert_eq!(books.enter(&named(1, 1)).source, None);
+        assert_eq!(books.enter(&named(0, 6)).source, None);
+        assert_eq!(books.enter(&named(0, 9)).source, Some((7, 2)));
         assert_eq!(
             (books.expected, books.received, books.lost_source),
             (6, 4, 2)
@@ -336,9 +460,9 @@ mod tests {
     #[test]
     fn an_unidentified_frame_fills_the_gap_that_it_left() {
         let mut books = Accounts::default();
-        assert_eq!(books.enter(&named(0, 1)), None);
-        assert_eq!(books.enter(&broken()), None);
-        assert_eq!(books.enter(&named(0, 3)), None);
+        assert_eq!(books.enter(&named(0, 1)).source, None);
+        assert_eq!(books.enter(&broken()).source, None);
+        assert_eq!(books.enter(&named(0, 3)).source, None);
         assert_eq!((books.received, books.expected), (3, 3));
         assert_eq!((books.lost_source, books.unidentified), (0, 1));
         assert!(books.balance());
@@ -350,9 +474,13 @@ mod tests {
         for frame in [named(0, 1), broken(), broken()] {
             books.enter(&frame);
         }
-        assert_eq!(books.enter(&named(0, 6)), Some((2, 2)));
+        assert_eq!(books.enter(&named(0, 6)).source, Some((2, 2)));
         assert_eq!((books.received, books.expected), (4, 6));
-        assert_eq!(books.enter(&named(0, 8)), Some((7, 1)), "each fills once");
+        assert_eq!(
+            books.enter(&named(0, 8)).source,
+            Some((7, 1)),
+            "each fills once"
+        );
         assert!(books.balance());
     }
 
@@ -363,8 +491,8 @@ mod tests {
         for frame in [named(0, 1), named(1, 1), broken(), named(1, 2)] {
             books.enter(&frame);
         }
-        assert_eq!(books.enter(&named(1, 4)), Some((3, 1)));
-        assert_eq!(books.enter(&named(0, 3)), None);
+        assert_eq!(books.enter(&named(1, 4)).source, Some((3, 1)));
+        assert_eq!(books.enter(&named(0, 3)).source, None);
         assert_eq!((books.received, books.expected), (6, 7));
         assert!(books.balance());
     }
@@ -377,42 +505,142 @@ mod tests {
         for _ in 0..many {
             books.enter(&broken());
         }
-        assert_eq!(books.enter(&named(0, many + 2)), Some((2, 3)));
+        assert_eq!(books.enter(&named(0, many + 2)).source, Some((2, 3)));
         assert_eq!((books.received, books.unidentified), (many + 2, many));
         assert!(books.balance());
     }
 
     /// Every stream of up to seven frames of one source, each of which comes, is lost on the way,
-    /// or comes with a broken header; the first and the last come whole.
+    /// comes with a broken header, or is lapped; the first and the last come whole.
     #[test]
     fn the_books_of_every_short_stream_are_true() {
-        for stream in 0..3u64.pow(5) {
+        for stream in 0..4u64.pow(5) {
             let fates = core::array::from_fn::<_, 7, _>(|i| match i {
                 0 | 6 => 0,
-                _ => stream / 3u64.pow(i as u32 - 1) % 3,
+                _ => stream / 4u64.pow(i as u32 - 1) % 4,
             });
+            let of = |fate| fates.iter().filter(|it| **it == fate).count() as u64;
             let mut books = Accounts::default();
-            let mut told = 0;
+            let (mut told, mut ring) = ([0, 0], 0);
             for (fate, number) in fates.into_iter().zip(1..) {
+                ring += u64::from(fate != 2);
                 let frame = match fate {
                     0 => named(4, number),
                     1 => broken(),
+                    3 => {
+                        books.lap(books.lost_lapped + 1);
+                        continue;
+                    }
                     _ => continue,
                 };
-                told += books.enter(&frame).map_or(0, |(_, count)| count);
+                let missing = books.enter(&Record { seq: ring, ..frame });
+                told[0] += missing.source.map_or(0, |(_, count)| count);
+                if let Some(lapped) = missing.lapped {
+                    assert_eq!(lapped.seq, ring - lapped.count, "{fates:?}");
+                    assert_eq!(lapped.named.is_some(), fate == 0, "{fates:?}");
+                    told[1] += lapped.count;
+                }
             }
-            let lost = fates.iter().filter(|fate| **fate == 2).count() as u64;
-            assert_eq!((books.expected, books.received), (7, 7 - lost), "{fates:?}");
-            assert_eq!((books.lost_source, told), (lost, lost), "{fates:?}");
+            let received = 7 - of(2) - of(3);
+            assert_eq!((books.expected, books.received), (7, received), "{fates:?}");
+            assert_eq!(
+                (books.lost_source, books.lost_lapped),
+                (of(2), of(3)),
+                "{fates:?}"
+            );
+            assert_eq!(told, [of(2), of(3)], "{fates:?}");
             assert!(books.balance());
         }
+    }
+
+    /// As above for two modules in turn, each frame of which comes, is lost on the way or is lapped.
+    #[test]
+    fn lapped_frames_of_several_modules_are_lost_once() {
+        for stream in 0..3u64.pow(6) {
+            let fates = core::array::from_fn::<_, 10, _>(|i| match i {
+                0 | 1 | 8 | 9 => 0,
+                _ => stream / 3u64.pow(i as u32 - 2) % 3,
+            });
+            let of = |fate| fates.iter().filter(|it| **it == fate).count() as u64;
+            let mut books = Accounts::default();
+            let mut told = 0;
+            for (fate, i) in fates.into_iter().zip(0..) {
+                match fate {
+                    0 => {
+                        let missing = books.enter(&named(i as u16 % 2, 1 + i / 2));
+                        told += missing.lapped.map_or(0, |lapped| lapped.count);
+                    }
+                    1 => {}
+                    _ => books.lap(books.lost_lapped + 1),
+                }
+            }
+            assert_eq!(
+                (books.lost_source, books.lost_lapped),
+                (of(1), of(2)),
+                "{fates:?}"
+            );
+            assert_eq!((books.expected, told), (10, of(2)), "{fates:?}");
+            assert!(books.balance());
+        }
+    }
+
+    #[test]
+    fn lapped_frames_have_their_numbers_where_one_module_had_them_all() {
+        let mut books = Accounts::default();
+        let at = |seq, record| Record { seq, ..record };
+        books.enter(&at(1, named(3, 70)));
+        books.lap(4);
+        books.lap(5);
+        // Two more never reached the ring.
+        let missing = books.enter(&at(7, named(3, 78)));
+        let lapped = Lapped {
+            seq: 2,
+            count: 5,
+            named: Some((3, 71)),
+        };
+        assert_eq!(missing.lapped, Some(lapped));
+        assert_eq!(missing.source, Some((76, 2)));
+        let record = Record::lapped(&lapped, identity());
+        assert_eq!((record.seq, record.module, record.frame_number), (2, 3, 71));
+        assert_eq!((record.pulse_key, record.spots), (5, lost_cause::LAPPED));
+
+        books.lap(6);
+        let missing = books.enter(&at(9, named(4, 1)));
+        let unnamed = Lapped {
+            seq: 8,
+            count: 1,
+            named: None,
+        };
+        assert_eq!((missing.lapped, missing.source), (Some(unnamed), None));
+        let record = Record::lapped(&unnamed, identity());
+        assert_eq!((record.module, record.frame_number), (NO_MODULE, 0));
+        assert_eq!((books.expected, books.received), (11, 3));
+        assert!(books.balance());
+    }
+
+    #[test]
+    fn lapped_frames_of_a_source_that_does_not_number_are_expected_and_lost() {
+        let mut books = Accounts::default();
+        for lapped in [0, 3, 3, 10] {
+            books.lap(lapped);
+            books.enter(&named(0, 0));
+        }
+        assert_eq!((books.expected, books.lost_lapped), (14, 10));
+        let source = Source {
+            produced: 14,
+            ..Source::default()
+        };
+        assert!(books.agree_with(&source));
     }
 
     #[test]
     fn numbers_beyond_counting_show_as_a_broken_balance() {
         let mut books = Accounts::default();
         books.enter(&named(0, 1));
-        assert_eq!(books.enter(&named(0, u64::MAX)), Some((2, u64::MAX - 2)));
+        assert_eq!(
+            books.enter(&named(0, u64::MAX)).source,
+            Some((2, u64::MAX - 2))
+        );
         assert!(books.balance(), "so many are expected");
         books.enter(&named(1, 1));
         assert_eq!(books.expected, u64::MAX);
@@ -466,10 +694,12 @@ mod tests {
         books.enter(&broken());
         books.refuse(None);
         books.refuse(Some(Class::Maybe));
+        books.lap(3);
         books.verdicts = core::array::from_fn(|i| i as u64);
         let mut again = Accounts::from_counters(&books.counters());
         again.last = books.last.clone();
         again.unplaced = books.unplaced.clone();
+        again.just_lapped = books.just_lapped;
         assert_eq!(again, books);
     }
 }

@@ -2,6 +2,7 @@
 
 use hitgate_ring::{Lent, RECORD_LEN};
 
+use crate::accounts::Lapped;
 use crate::frame::{FrameHeader, wire_struct};
 use crate::verdict::{Class, Decision, Score, Verdict};
 
@@ -10,6 +11,8 @@ pub const RECORD_VERSION: u8 = 1;
 
 /// [`Record::class`] of a frame without a score.
 pub const NO_CLASS: u8 = 0xFF;
+/// [`Record::module`] of frames that were lost with their headers.
+pub const NO_MODULE: u16 = 0xFFFF;
 /// [`Record::spots`] where nobody counted.
 pub const NOT_COUNTED: u16 = 0xFFFF;
 
@@ -27,7 +30,7 @@ pub mod veto_code {
 pub mod lost_cause {
     /// The source's numbers have a gap.
     pub const SOURCE: u16 = 1;
-    /// A free-running device lapped the reader: reserved, no ring runs free yet.
+    /// A device that waits for nobody overwrote the frames before they were read.
     pub const LAPPED: u16 = 2;
     /// The link could not take a frame that was kept; the frame's own record came before.
     pub const LINK: u16 = 3;
@@ -36,14 +39,14 @@ pub mod lost_cause {
 wire_struct! {
     /// What was decided of one frame. Every frame leaves one, kept or dropped.
     Record, RECORD_LEN, {
-        /// Number of the frame in its ring; the ring writes it, last. In a lost record 0, or that of
-        /// the kept frame that the link refused.
+        /// Number of the frame in its ring; the ring writes it, last. In a lost record that of the kept
+        /// frame that the link refused, or of the first that was lapped; else 0.
         0 seq: u64,
-        /// The source's frame number; in a lost record the first of the range.
+        /// The source's frame number; in a lost record the first of the range, 0 where nobody knows it.
         8 frame_number: u64,
         /// The pulse; in a lost record the count of frames.
         16 pulse_key: u64,
-        /// Module.
+        /// Module; in a lost record [`NO_MODULE`] where nobody knows it.
         24 module: u16,
         /// Storage cell.
         26 cell: u16,
@@ -149,6 +152,16 @@ impl Record {
         .sealed()
     }
 
+    /// The lost record of frames that were lapped; `seq` is the first one's number in the ring.
+    pub fn lapped(lapped: &Lapped, identity: Identity) -> Self {
+        let (module, first) = lapped.named.unwrap_or((NO_MODULE, 0));
+        let cause = lost_cause::LAPPED;
+        Record {
+            seq: lapped.seq,
+            ..Record::lost(module, first, lapped.count, cause, identity)
+        }
+    }
+
     /// The lost record of this frame, which was kept and which the link refused.
     pub fn refused(&self) -> Self {
         let identity = Identity {
@@ -231,8 +244,8 @@ impl Worth {
 
 /// Where records and kept frames go.
 pub trait Link<'m> {
-    /// Takes a kept frame. Nothing is copied: dropping `frame`, at any time and in any order, gives
-    /// its slot back to the ring.
+    /// Takes a kept frame. Nothing is copied here: dropping `frame`, at any time and in any order, gives
+    /// its slot, or its copy's memory, back.
     ///
     /// # Errors
     /// [`Refused`] where the link is full or broken: the frame is lost, and a record says so.

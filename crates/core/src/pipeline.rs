@@ -1,5 +1,6 @@
 //! The loop: take a batch from the ring, score, decide, commit a record a frame, lend what is kept
-//! to the link, give the rest back.
+//! to the link, give the rest back. Whether a batch lies in the ring's slots or, from a device that waits for
+//! nobody, in copies of them is the ring's business alone.
 
 use core::mem::replace;
 
@@ -177,6 +178,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
         if n == 0 {
             return Ok(0);
         }
+        self.accounts.lap(batch.lapped());
         let outcomes = score(&batch, &mut self.backend, taken_ns, node);
         for (header, outcome) in outcomes {
             let started_ns = node.now_ns();
@@ -213,7 +215,11 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
                 place,
             } = outcome
             {
-                if let Some((first, count)) = self.accounts.enter(&record) {
+                let missing = self.accounts.enter(&record);
+                if let Some(lapped) = &missing.lapped {
+                    self.link.record(&Record::lapped(lapped, self.identity));
+                }
+                if let Some((first, count)) = missing.source {
                     let cause = lost_cause::SOURCE;
                     let lost = Record::lost(record.module, first, count, cause, self.identity);
                     self.link.record(&lost);

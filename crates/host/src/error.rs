@@ -116,6 +116,9 @@ pub enum HostError {
         /// Bytes of a slot.
         stride: usize,
     },
+    /// A device writes here frame by frame, at no time that it is told of: no slot is a receiver's to write to.
+    #[error("packets and buffers of a vendor are put into slots that wait: the ring runs free")]
+    FreeRunning,
     /// Frames cannot come at this rate.
     #[error(
         "{rate_hz} frames a second in bursts of {burst}: the rate must be a positive number, a burst at least 1"

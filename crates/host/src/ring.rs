@@ -12,6 +12,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What to do when something of that name exists.
@@ -40,6 +41,8 @@ pub struct Ring {
     path: PathBuf,
     layout: Layout,
     session: u64,
+    /// Memory for copies of a free-running ring's frames, once there is a reader.
+    copies: OnceLock<MmapRaw>,
     writer: Claim,
     reader: Claim,
 }
@@ -154,13 +157,21 @@ impl Ring {
         (self.region()?.into_writer()).map_err(|e| HostError::attach(&self.path, e))
     }
 
-    /// The end that takes slots, as [`Ring::writer`].
+    /// The end that takes slots, as [`Ring::writer`]. For a free-running ring this process also gets memory for
+    /// copies of frames, half as large as the slots, which lives as long as this mapping.
     ///
     /// # Errors
-    /// [`HostError::InUse`] if a live process, this one included, has that end.
+    /// [`HostError::InUse`] if a live process, this one included, has that end; [`HostError::Io`] if the
+    /// memory is not to be had.
     pub fn reader(&self) -> Result<Reader<'_>, HostError> {
         self.claim(End::Reader)?;
-        (self.region()?.into_reader()).map_err(|e| HostError::attach(&self.path, e))
+        let copies: &mut [u8] = match self.copies()? {
+            None => &mut [],
+            // SAFETY: *mapped*: the mapping is valid for its length and zeroed, it lives as long as `self`, and the one
+            // reader of this mapping (*one of each*), whose claim was taken just now, is the only one to use it.
+            Some(map) => unsafe { std::slice::from_raw_parts_mut(base(map).as_ptr(), map.len()) },
+        };
+        (self.region()?.into_reader_with(copies)).map_err(|e| HostError::attach(&self.path, e))
     }
 
     /// A view for statistics and inspection.
@@ -245,6 +256,7 @@ impl Ring {
             path: path.to_owned(),
             layout: *layout,
             session,
+            copies: OnceLock::new(),
             writer: Claim::default(),
             reader: Claim::default(),
         })
@@ -265,6 +277,7 @@ impl Ring {
             path: path.to_owned(),
             layout,
             session,
+            copies: OnceLock::new(),
             writer: Claim::default(),
             reader: Claim::default(),
         })
@@ -278,6 +291,18 @@ impl Ring {
         unsafe { Region::attach(base(&self.map), self.map.len()) }
             .and_then(|region| region.expect(&self.layout))
             .map_err(|e| HostError::attach(&self.path, e))
+    }
+
+    /// Memory for the reader's copies, if it needs any.
+    fn copies(&self) -> Result<Option<&MmapRaw>, HostError> {
+        let len = self.layout.copy_bytes();
+        if len == 0 {
+            return Ok(None);
+        }
+        // Every page is present, so that no frame waits for one.
+        let map = (MmapOptions::new().len(len).populate().map_anon())
+            .map_err(|e| HostError::io(&self.path, "get memory for copies of its frames", e))?;
+        Ok(Some(self.copies.get_or_init(|| map.into())))
     }
 
     fn claim(&self, end: End) -> Result<(), HostError> {

@@ -135,14 +135,15 @@ impl SlsReceiver {
     /// before this one never came, by their numbers.
     ///
     /// # Errors
-    /// [`HostError::Socket`]; [`HostError::SmallSlot`] where a frame does not fit the slot.
+    /// [`HostError::Socket`]; [`HostError::SmallSlot`] where a frame does not fit the slot;
+    /// [`HostError::FreeRunning`].
     pub fn receive(&mut self, slot: &mut Slot<'_, '_>) -> Result<Option<u64>, HostError> {
         let needed = self.assembly.module().slot_bytes();
         let stride = slot.stride();
         if stride < needed {
             return Err(HostError::SmallSlot { needed, stride });
         }
-        let body = slot.body();
+        let body = slot.body().ok_or(HostError::FreeRunning)?;
         self.take_aside(body);
         self.fill(body)?;
         let Some(frame) = self.assembly.finish(MonotonicClock.now_ns()) else {

@@ -33,7 +33,7 @@ fn a_frame_passes_between_two_mappings_of_a_file() {
     let mut writer = made.writer().unwrap();
     let mut reader = opened.reader().unwrap();
     let mut slot = writer.reserve().unwrap().unwrap();
-    slot.body().fill(9);
+    slot.body().unwrap().fill(9);
     slot.commit();
     let mut batch = reader.read(4).unwrap();
     assert_eq!(batch.front().unwrap().bytes()[16..], [9; 48]);

@@ -142,7 +142,7 @@ fn write(path: &Path, frames: u64) {
         };
         backoff.reset();
         let mark = slot.seq().get() as u8;
-        slot.body().fill(mark);
+        slot.body().unwrap().fill(mark);
         slot.commit();
     }
     writer.close();

@@ -23,6 +23,13 @@ pub enum RingError {
         /// What the slot holds.
         found: u64,
     },
+    /// The newest frame of a free-running ring cannot be there: the slots hold older ones.
+    Newest {
+        /// Low half of the position after the newest frame, as the device says.
+        newest: u32,
+        /// The frame that is due.
+        next: Seq,
+    },
     /// Bytes offered for a slot reach beyond its end.
     BeyondSlot {
         /// First byte that would be written.
@@ -44,6 +51,10 @@ impl fmt::Display for RingError {
             RingError::Number { expected, found } => write!(
                 f,
                 "slot of frame {expected} holds number {found}: written without credit, or by a second writer; make the ring anew"
+            ),
+            RingError::Newest { newest, next } => write!(
+                f,
+                "ring control damaged: the device is said to be at {newest}, which no slot confirms; frame {next} is due; make the ring anew"
             ),
             RingError::BeyondSlot {
                 offset,
@@ -108,6 +119,13 @@ pub enum AttachError {
         /// Low half of the position up to which slots came back.
         head: u32,
     },
+    /// The reader of a free-running ring needs more memory for copies of frames.
+    Copies {
+        /// Bytes that were given.
+        len: usize,
+        /// Bytes that it needs: [`Layout::copy_bytes`].
+        needed: usize,
+    },
     /// The writer published without pause while the reader looked for its place.
     Busy,
 }
@@ -149,6 +167,10 @@ impl fmt::Display for AttachError {
             AttachError::Positions { produced, head } => write!(
                 f,
                 "ring damaged: {produced} frames produced, slots given back up to {head}; make the ring anew"
+            ),
+            AttachError::Copies { len, needed } => write!(
+                f,
+                "a free-running ring, whose reader needs {needed} bytes for copies of frames and was given {len}"
             ),
             AttachError::Busy => f.write_str(
                 "the writer published without pause while the reader attached: try again",

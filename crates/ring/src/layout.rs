@@ -6,7 +6,7 @@
 //! | part | offset | size | written by |
 //! |---|---|---|---|
 //! | control page | 0 | 4096 | see below |
-//! | returned-bitmap, one bit a slot | 4096 | ⌈slots / 32⌉ words, rounded up to 128 bytes | the reader's side |
+//! | returned-bitmap, one bit a slot; free-running: one a copy | 4096 | ⌈slots / 32⌉ words, rounded up to 128 bytes | the reader's side |
 //! | record ring, record of position p at p mod M | after the bitmap | 64 · M, rounded up to 4096 with the parts before | reader |
 //! | slots, frame of position p at p mod slots | next multiple of 4096 | stride · slots | writer |
 //!
@@ -41,16 +41,17 @@
 //! | producer's counters | 256 | 32 | copy 0: produced, stalls, lost at the source, reserved | writer |
 //! | | 288 | 32 | copy 1 | writer |
 //! | | 320 | 64 | zero | writer |
-//! | head | 384 | 4 | position up to which slots came back, low half | reader |
+//! | head | 384 | 4 | position up to which slots came back, low half; free-running: position of the next frame to settle | reader |
 //! | | 388 | 124 | zero | reader |
 //! | consumer | 512 | 4 | state: 0 none yet, 1 open, 2 closed | reader |
 //! | | 516 | 4 | heartbeat, as above | reader |
 //! | | 520 | 4 | owner, as above | reader's host |
 //! | | 524 | 4 | version of the consumer's counters | reader |
 //! | | 528 | 112 | zero | reader |
-//! | consumer's counters | 640 | 256 | copy 0: 24 of the path, then taken, returned, waits, 5 reserved | reader |
+//! | consumer's counters | 640 | 256 | copy 0: 24 of the path, then taken, returned, waits, lapped, 4 reserved | reader |
 //! | | 896 | 256 | copy 1 | reader |
-//! | free-running | 1152 | 128 | reserved: newest position, lapped ranges | device |
+//! | free-running | 1152 | 4 | position after the newest frame, low half | device |
+//! | | 1156 | 124 | zero | device |
 //! | | 1280 | 2816 | zero | nobody |
 
 use core::fmt;
@@ -69,14 +70,13 @@ pub const PAGE: usize = 4096;
 /// Bytes of a line of the control page.
 pub(crate) const LINE: usize = 128;
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"hitgring");
-pub(crate) const POLICY_CREDIT: u32 = 0;
 pub(crate) const PUBLISHED_BY_NUMBER: u32 = 0;
 
 /// Counters of the producer: produced, stalls, lost at the source, reserved.
 pub(crate) const PRODUCER_COUNTERS: usize = 4;
 /// Counters of the consumer that belong to the path, not to the ring.
 pub const PATH_COUNTERS: usize = 24;
-/// Counters of the consumer: the path's, then taken, returned, waits, five reserved.
+/// Counters of the consumer: the path's, then taken, returned, waits, lapped, four reserved.
 pub(crate) const CONSUMER_COUNTERS: usize = 32;
 
 /// Offsets of the control page, as in the table above.
@@ -99,7 +99,7 @@ pub(crate) mod at {
     pub const HEAD: usize = 384;
     pub const CONSUMER: usize = 512;
     pub const CONSUMER_COUNTERS: usize = 640;
-    pub const FREE_RUNNING: usize = 1152;
+    pub const NEWEST: usize = 1152;
     /// Within the producer's and the consumer's line.
     pub const STATE: usize = 0;
     pub const HEARTBEAT: usize = 4;
@@ -114,18 +114,32 @@ const _: () = {
     assert!(at::PRODUCER_COUNTERS + 2 * 8 * PRODUCER_COUNTERS <= at::HEAD);
     assert!(at::HEAD.is_multiple_of(LINE) && at::CONSUMER == at::HEAD + LINE);
     assert!(at::CONSUMER_COUNTERS == at::CONSUMER + LINE);
-    assert!(at::CONSUMER_COUNTERS + 2 * 8 * CONSUMER_COUNTERS == at::FREE_RUNNING);
-    assert!(at::FREE_RUNNING + LINE <= PAGE);
-    assert!(PATH_COUNTERS + 3 <= CONSUMER_COUNTERS);
+    assert!(at::CONSUMER_COUNTERS + 2 * 8 * CONSUMER_COUNTERS == at::NEWEST);
+    assert!(at::NEWEST + LINE <= PAGE);
+    assert!(PATH_COUNTERS + 4 <= CONSUMER_COUNTERS);
     assert!(SLOT_SEQ_OFFSET + 8 == SLOT_BODY_OFFSET && SLOT_BODY_OFFSET < MIN_STRIDE as usize);
 };
 
 const MIN_STRIDE: u32 = 64;
 const MAX_SLOTS: u32 = 1 << 30;
 
+/// What happens when the reader is slower than the writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Policy {
+    /// A full ring stalls the writer: nothing is lost, and a kept frame stays in its slot.
+    #[default]
+    Credit = 0,
+    /// The writer, a device that cannot wait, laps the reader: the oldest frames are lost. Whatever is
+    /// judged and kept is a copy, whose memory the reader's side gives. A reader that dies takes the copies that it had
+    /// lent along: their records stay, and the next reader sends none of them again.
+    FreeRunning = 1,
+}
+
 /// The shape of a ring and the offsets that follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
+    policy: Policy,
     slots: u32,
     stride: u32,
     records: u32,
@@ -154,7 +168,7 @@ pub enum LayoutError {
 }
 
 impl Layout {
-    /// The layout of `slots` slots of `stride` bytes with `records` records.
+    /// The layout of `slots` slots of `stride` bytes with `records` records, under [`Policy::Credit`].
     ///
     /// # Errors
     /// [`LayoutError`] names the number that is out of range.
@@ -178,6 +192,7 @@ impl Layout {
             return Err(LayoutError::TooLarge);
         }
         Ok(Layout {
+            policy: Policy::Credit,
             slots,
             stride,
             records,
@@ -185,6 +200,16 @@ impl Layout {
             slots_offset: slots_offset as usize,
             len: len as usize,
         })
+    }
+
+    /// The same shape under `policy`.
+    pub const fn with_policy(self, policy: Policy) -> Layout {
+        Layout { policy, ..self }
+    }
+
+    /// What happens when the reader is slower than the writer.
+    pub const fn policy(&self) -> Policy {
+        self.policy
     }
 
     /// Slots in the ring.
@@ -202,9 +227,18 @@ impl Layout {
         self.records
     }
 
-    /// Most slots that may be lent at a time: half of them.
+    /// Most frames that may be lent at a time: half as many as there are slots.
     pub const fn lend_limit(&self) -> u32 {
         self.slots / 2
+    }
+
+    /// Bytes that a reader needs for copies of frames: none under [`Policy::Credit`].
+    pub const fn copy_bytes(&self) -> usize {
+        match self.policy {
+            Policy::Credit => 0,
+            // Less than the mapping's length, so that it overflows nothing.
+            Policy::FreeRunning => self.lend_limit() as usize * self.stride as usize,
+        }
     }
 
     /// Bytes of the whole mapping.
@@ -254,7 +288,11 @@ impl fmt::Display for Layout {
             f,
             "{} slots of {} bytes, {} records",
             self.slots, self.stride, self.records
-        )
+        )?;
+        match self.policy {
+            Policy::Credit => Ok(()),
+            Policy::FreeRunning => f.write_str(", free-running"),
+        }
     }
 }
 

@@ -2,8 +2,14 @@
 //!
 //! One [`Writer`] (a detector's DMA engine, or a program that plays its part) fills slots of fixed
 //! size in order; one [`Reader`] takes them, commits a record of 64 bytes for each, and gives
-//! the slots back, in any order and from any thread. A full ring stalls the writer. Frames are
-//! never copied: what is kept is *lent* to the link, at most half the slots at a time.
+//! the slots back, in any order and from any thread. Under [`Policy::Credit`] a full ring stalls the writer,
+//! and frames are never copied: what is kept is *lent* to the link, at most half the slots at a time.
+//!
+//! Under [`Policy::FreeRunning`] the writer waits for nobody and laps a slow reader. A slot may then change
+//! while it is read, so the reader loads its words one by one into memory of its own and looks at the
+//! number again: a frame that was overwritten meanwhile is *lapped*, and nobody sees its bytes. Everything
+//! after it works on the copy, which is lent as a slot is. That costs one copy of a frame; a view of the slot
+//! itself would have made raw words, torn ones among them, the business of everything that looks at pixels.
 //!
 //! ```
 //! use hitgate_ring::{Layout, RECORD_LEN, Region};
@@ -17,7 +23,7 @@
 //! let (mut writer, mut reader) = region.split()?;
 //!
 //! let mut slot = writer.reserve()?.expect("an empty ring has room");
-//! slot.body()[..4].copy_from_slice(b"spot");
+//! slot.write(16, b"spot")?;
 //! let seq = slot.commit();
 //!
 //! let mut batch = reader.read(4)?;
@@ -39,10 +45,12 @@
 compile_error!("the ring's layout is little endian; big-endian CPUs are not supported");
 
 mod cache;
+mod copies;
 mod counters;
 mod error;
 pub mod layout;
 mod lent;
+mod loans;
 mod monitor;
 mod reader;
 mod region;
@@ -53,7 +61,7 @@ mod writer;
 pub use cache::{CacheHooks, Coherent};
 pub use error::{AttachError, RingError};
 pub use layout::{
-    LAYOUT_VERSION, Layout, LayoutError, PAGE, PATH_COUNTERS, RECORD_LEN, SLOT_BODY_OFFSET,
+    LAYOUT_VERSION, Layout, LayoutError, PAGE, PATH_COUNTERS, Policy, RECORD_LEN, SLOT_BODY_OFFSET,
     SLOT_SEQ_OFFSET,
 };
 pub use lent::Lent;

@@ -47,12 +47,14 @@ pub struct Consumer {
     pub heartbeat_ms: u32,
     /// The path's counters; their meaning is the path's.
     pub path: [u64; PATH_COUNTERS],
-    /// Frames settled.
+    /// Frames settled, or lapped.
     pub taken: u64,
     /// Frames whose slots, and all slots before them, came back.
     pub returned: u64,
-    /// Times that frames waited because half the slots were lent.
+    /// Times that frames waited because as many were lent as may be.
     pub waits: u64,
+    /// Frames that the device overwrote before they were read.
+    pub lapped: u64,
 }
 
 impl<'m> Monitor<'m> {
@@ -98,6 +100,7 @@ impl<'m> Monitor<'m> {
             taken: counters[PATH_COUNTERS],
             returned: counters[PATH_COUNTERS + 1],
             waits: counters[PATH_COUNTERS + 2],
+            lapped: counters[PATH_COUNTERS + 3],
         })
     }
 

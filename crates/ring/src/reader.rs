@@ -1,10 +1,14 @@
 //! The end that takes slots, and gives them back.
 
+mod free_running;
+
 use crate::cache::{CacheHooks, Coherent};
+use crate::copies::{Copies, Held};
 use crate::counters::Publisher;
 use crate::error::{AttachError, RingError};
 use crate::layout::{CONSUMER_COUNTERS, Layout, PATH_COUNTERS, RECORD_LEN, at};
 use crate::lent::Lent;
+use crate::loans::Loans;
 use crate::monitor::{Monitor, Source, State};
 use crate::region::{CONSUMER, Region};
 use crate::seq::Seq;
@@ -16,18 +20,22 @@ use core::ops::Range;
 /// Invariant *one owner*, the reader's half: a published slot is the reader's from the moment that
 /// its number is seen until its bit in the returned-bitmap is set, which happens after the
 /// last reference to its bytes is gone. The head never passes a slot whose bit is not set, and the
-/// writer never stores to a slot that the head has not passed.
+/// writer never stores to a slot that the head has not passed. In a free-running ring no slot is ever the
+/// reader's, and no reference to one is made: it has copies.
 pub struct Reader<'m> {
     region: Region<'m>,
     counters: Publisher<CONSUMER_COUNTERS>,
     hooks: &'m dyn CacheHooks,
-    /// Position up to which slots came back; its low half is the head that the writer sees.
-    returned: u64,
     /// Position of the next frame to settle.
     next: u64,
+    /// The slots that are out; in a free-running ring the copies.
+    loans: Loans,
+    /// Memory for copies, in a free-running ring.
+    copies: Option<Copies<'m>>,
     waits: u64,
     /// The wait that is going on has already been counted.
     waiting: bool,
+    lapped: u64,
     path: [u64; PATH_COUNTERS],
     source: Source,
 }
@@ -43,26 +51,40 @@ pub struct Batch<'r, 'm> {
 /// A published frame that has not been settled.
 #[derive(Clone, Copy)]
 pub struct Frame<'b> {
-    seq: Seq,
+    held: Held<'b>,
     region: &'b Region<'b>,
 }
 
 impl<'m> Reader<'m> {
-    pub(crate) fn new(region: Region<'m>) -> Result<Self, AttachError> {
+    pub(crate) fn new(region: Region<'m>, copies: &'m mut [u8]) -> Result<Self, AttachError> {
+        let layout = *region.layout();
+        let copies = Copies::new(copies, &layout)?;
         let head = region.control(at::HEAD).load(Ordering::Acquire);
         let source = region.monitor().source().ok_or(AttachError::Busy)?;
-        let returned = position_of_head(head, source.produced, region.layout().slots())?;
         let (counters, values) = CONSUMER.take_over(&region);
         let mut path = [0; PATH_COUNTERS];
         path.copy_from_slice(&values[..PATH_COUNTERS]);
+        let (taken, waits) = (values[PATH_COUNTERS], values[PATH_COUNTERS + 2]);
+        let (next, loans) = match copies {
+            None => {
+                let next = position_of_head(head, source.produced, layout.slots())?;
+                (next, Loans::new(next, layout.slots()))
+            }
+            Some(_) => {
+                let next = free_running::position(&region, head, taken, source.produced)?;
+                (next, Loans::new(0, layout.lend_limit()))
+            }
+        };
         let mut reader = Reader {
             region,
             counters,
             hooks: &Coherent,
-            returned,
-            next: returned,
-            waits: values[PATH_COUNTERS + 2],
+            next,
+            loans,
+            copies,
+            waits,
             waiting: false,
+            lapped: values[PATH_COUNTERS + 3],
             path,
             source,
         };
@@ -79,79 +101,60 @@ impl<'m> Reader<'m> {
 
     /// At most `max` published frames, oldest first.
     ///
-    /// A batch is never larger than the number of slots that may still be lent, so every frame
+    /// A batch is never larger than the number of frames that may still be lent, so every frame
     /// of it can be. If that number is 0 while frames are there, the batch is empty and says
     /// [`Batch::waiting`]; the wait is counted, once.
     ///
+    /// A device that laps the reader of a free-running ring overwrites frames: the reader goes on half a ring
+    /// behind the newest, and [`Reader::lapped`] grows by those in between.
+    ///
     /// # Errors
-    /// [`RingError::Number`] when the next slot holds an impossible number.
+    /// [`RingError::Number`] when the next slot holds an impossible number, [`RingError::Newest`] when the
+    /// device is said to be where it is not.
     pub fn read(&mut self, max: u32) -> Result<Batch<'_, 'm>, RingError> {
-        self.skip_returned();
-        self.reclaim();
-        let lendable = self.lendable();
-        self.note_wait(lendable == 0 && self.is_there(self.next)?);
-        let ready = self.ready(max.min(lendable))?;
-        if ready > 0 {
-            device_acquire();
-        }
-        for position in self.next..self.next + ready {
-            self.hooks.before_cpu_read(self.slot_range(position));
-            self.clear_stray_bit(position);
-        }
+        let ready = match self.copies {
+            None => self.take_slots(max)?,
+            Some(copies) => self.copy_slots(copies, max)?,
+        };
         let end = self.next + ready;
         Ok(Batch { reader: self, end })
     }
 
-    /// Gives the slots that came back to the writer: all up to the first that is still out.
-    /// [`Reader::read`] and dropping a [`Batch`] do this too.
+    /// Gives the slots that came back to the writer: all up to the first that is still out. In a
+    /// free-running ring copies come back so. [`Reader::read`] and dropping a [`Batch`] do this too.
     pub fn reclaim(&mut self) {
-        let mut end = self.returned;
-        while end < self.next {
-            let (word, bit) = self.region.returned_bit(end);
-            let back = u64::from((word.load(Ordering::Acquire) >> bit).trailing_ones());
-            let run = self.run_in_word(end, self.next.min(end + back));
-            if run.len == 0 {
-                break;
-            }
-            // Cleared before the head moves: a bit left behind would return a slot of the next lap.
-            word.fetch_and(!run.mask, Ordering::Relaxed);
-            end += run.len;
-        }
-        if end != self.returned {
-            self.returned = end;
-            self.region
-                .control(at::HEAD)
-                .store(end as u32, Ordering::Release);
+        if self.loans.reclaim(&self.region) {
+            self.publish_head();
         }
     }
 
-    /// Slots that are lent.
+    /// Frames that are lent.
     pub fn lent(&self) -> u32 {
-        let mut lent = self.next - self.returned;
-        let mut position = self.returned;
-        while position < self.next {
-            let run = self.run_in_word(position, self.next);
-            let (word, _) = self.region.returned_bit(position);
-            let back = word.load(Ordering::Relaxed) & run.mask;
-            lent -= u64::from(back.count_ones());
-            position += run.len;
-        }
-        lent as u32
+        self.loans.out(&self.region)
     }
 
-    /// Slots that may still be lent: half of all, less those that are.
+    /// Frames that may still be lent: half as many as there are slots, less those that are. In a
+    /// free-running ring a copy that is held for long holds up those after it too.
     pub fn lendable(&self) -> u32 {
-        (self.region.layout().lend_limit()).saturating_sub(self.lent())
+        match self.copies {
+            None => (self.region.layout().lend_limit()).saturating_sub(self.lent()),
+            Some(_) => self.loans.room(),
+        }
     }
 
-    /// Frames settled, by this reader and those before it in the same session.
+    /// Frames settled or lapped, by this reader and those before it in the same session.
     pub const fn taken(&self) -> u64 {
         self.next
     }
 
-    /// Times that frames waited because half the slots were lent.
+    /// Times that frames waited because as many were lent as may be.
     pub const fn waits(&self) -> u64 {
         self.waits
+    }
+
+    /// Frames that the device of a free-running ring overwrote before they were read.
+    pub const fn lapped(&self) -> u64 {
+        self.lapped
     }
 
     /// Publishes the path's counters for other processes, with the ring's own, as one block.
@@ -159,7 +162,7 @@ impl<'m> Reader<'m> {
         self.path = *path;
         let mut values = [0; CONSUMER_COUNTERS];
         values[..PATH_COUNTERS].copy_from_slice(path);
-        let own = [self.next, self.returned, self.waits];
+        let own = [self.next, self.head(), self.waits, self.lapped];
         values[PATH_COUNTERS..PATH_COUNTERS + own.len()].copy_from_slice(&own);
         self.counters.publish(&self.region, &values);
     }
@@ -217,20 +220,41 @@ impl<'m> Reader<'m> {
         self.region.monitor()
     }
 
+    /// Under credit: how many frames from the next one on are there, at most `max`; their slots are
+    /// the reader's from now on.
+    fn take_slots(&mut self, max: u32) -> Result<u64, RingError> {
+        self.skip_returned();
+        self.reclaim();
+        let lendable = self.lendable();
+        self.note_wait(lendable == 0 && self.is_there(self.next)?);
+        let ready = self.ready(max.min(lendable))?;
+        if ready > 0 {
+            device_acquire();
+        }
+        for i in 0..ready {
+            self.hooks.before_cpu_read(self.slot_range(self.next + i));
+            self.clear_stray_bit(self.loans.place(i));
+        }
+        Ok(ready)
+    }
+
     /// Passes slots that an earlier reader had judged and got back when it died: they wait only
     /// for one before them.
     fn skip_returned(&mut self) {
-        while self.next - self.returned < u64::from(self.region.layout().slots())
-            && self.came_back(self.next)
-        {
-            self.next += 1;
+        while self.loans.room() > 0 && self.came_back(self.next) {
+            self.pass();
         }
+    }
+
+    /// Leaves the next frame behind, its place being given out.
+    const fn pass(&mut self) {
+        self.next += 1;
+        self.loans.give();
     }
 
     /// How many frames from the next one on are published, at most `limit`.
     fn ready(&self, limit: u32) -> Result<u64, RingError> {
-        let unreturned = self.next - self.returned;
-        let limit = u64::from(limit).min(u64::from(self.region.layout().slots()) - unreturned);
+        let limit = u64::from(limit.min(self.loans.room()));
         for ready in 0..limit {
             match self.is_there(self.next + ready) {
                 Ok(true) if !self.came_back(self.next + ready) => {}
@@ -251,32 +275,32 @@ impl<'m> Reader<'m> {
 
     /// Whether the frame was settled, and its slot given back, by an earlier reader.
     fn came_back(&self, position: u64) -> bool {
-        let (word, bit) = self.region.returned_bit(position);
+        let slot = self.region.layout().slot_index(position);
+        let (word, bit) = self.region.returned_bit(slot);
         word.load(Ordering::Acquire) >> bit & 1 == 1
             && self.region.is_judged(Seq::from_position(position))
     }
 
-    /// A bit that is set before its slot is given back would give it back while it is read.
-    fn clear_stray_bit(&self, position: u64) {
-        let (word, bit) = self.region.returned_bit(position);
+    /// A bit that is set before its place is given back would give it back while it is read.
+    fn clear_stray_bit(&self, place: u32) {
+        let (word, bit) = self.region.returned_bit(place);
         if word.load(Ordering::Relaxed) >> bit & 1 == 1 {
             word.fetch_and(!(1 << bit), Ordering::Relaxed);
         }
     }
 
-    /// The positions from `first` up to `end` whose bits lie in one word of the bitmap.
-    fn run_in_word(&self, first: u64, end: u64) -> Run {
-        let layout = self.region.layout();
-        let index = layout.slot_index(first);
-        let (_, bit) = layout.bit_at(index);
-        let len = (end - first)
-            .min(u64::from(32 - bit))
-            .min(u64::from(layout.slots() - index));
-        let ones = (1_u64 << len) - 1;
-        Run {
-            len,
-            mask: (ones << bit) as u32,
+    /// Position up to which slots came back; none is out of a free-running ring.
+    const fn head(&self) -> u64 {
+        match self.copies {
+            None => self.loans.returned(),
+            Some(_) => self.next,
         }
+    }
+
+    fn publish_head(&self) {
+        self.region
+            .control(at::HEAD)
+            .store(self.head() as u32, Ordering::Release);
     }
 
     fn note_wait(&mut self, waiting: bool) {
@@ -284,6 +308,15 @@ impl<'m> Reader<'m> {
             self.waits = self.waits.saturating_add(1);
         }
         self.waiting = waiting;
+    }
+
+    /// The `i`-th frame from the next one on.
+    fn held(&self, i: u64) -> Held<'m> {
+        Held {
+            seq: Seq::from_position(self.next + i),
+            place: self.loans.place(i),
+            copies: self.copies,
+        }
     }
 
     fn slot_range(&self, position: u64) -> Range<usize> {
@@ -296,12 +329,6 @@ impl<'m> Reader<'m> {
             .control(at::CONSUMER + at::STATE)
             .store(state as u32, Ordering::Release);
     }
-}
-
-/// Positions whose bits lie side by side in one word of the bitmap.
-struct Run {
-    len: u64,
-    mask: u32,
 }
 
 /// The position whose low half is `head`: not above `produced` by more than the one frame that a
@@ -326,7 +353,12 @@ impl<'m> Batch<'_, 'm> {
         self.len() == 0
     }
 
-    /// Whether frames are there, but wait because half the slots are lent.
+    /// Frames that the device of a free-running ring overwrote before they were read, up to this batch.
+    pub const fn lapped(&self) -> u64 {
+        self.reader.lapped
+    }
+
+    /// Whether frames are there, but wait because as many are lent as may be.
     pub const fn waiting(&self) -> bool {
         self.reader.waiting
     }
@@ -361,13 +393,14 @@ impl<'m> Batch<'_, 'm> {
         if !reader.region.is_judged(seq) {
             reader.region.commit_record(seq, record);
         }
-        reader.next += 1;
-        Some(Lent::new(reader.region.again(), seq, reader.hooks))
+        let held = reader.held(0);
+        reader.pass();
+        Some(Lent::new(reader.region.again(), held, reader.hooks))
     }
 
     fn frame(&self, i: usize) -> Frame<'_> {
         Frame {
-            seq: Seq::from_position(self.reader.next + i as u64),
+            held: self.reader.held(i as u64),
             region: &self.reader.region,
         }
     }
@@ -376,24 +409,27 @@ impl<'m> Batch<'_, 'm> {
 impl Drop for Batch<'_, '_> {
     fn drop(&mut self) {
         self.reader.reclaim();
+        if self.reader.copies.is_some() {
+            self.reader.publish_head();
+        }
     }
 }
 
 impl<'b> Frame<'b> {
     /// Its number in the ring.
     pub const fn seq(&self) -> Seq {
-        self.seq
+        self.held.seq
     }
 
     /// The whole slot; bytes 8..16 are the number.
     pub fn bytes(&self) -> &'b [u8] {
-        // SAFETY: *one owner*: the slot is published, and it cannot go back while the batch
-        // that this frame borrows from is not settled further.
-        unsafe { self.region.slot_bytes(self.seq) }
+        // SAFETY: *one owner* and *one copy*: the frame is there, and its place cannot go back while the
+        // batch that this frame borrows from is not settled further.
+        unsafe { self.held.bytes(self.region) }
     }
 
     /// The record that an earlier reader committed before it died without giving the slot back.
     pub fn judged(&self) -> Option<[u8; RECORD_LEN]> {
-        self.region.record(self.seq)
+        self.region.record(self.held.seq)
     }
 }

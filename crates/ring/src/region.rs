@@ -2,11 +2,14 @@
 
 use crate::counters::Block;
 use crate::error::{AttachError, RingError};
-use crate::layout::{self, CONSUMER_COUNTERS, Layout, PRODUCER_COUNTERS, RECORD_LEN, at};
+use crate::layout::{
+    self, CONSUMER_COUNTERS, Layout, PRODUCER_COUNTERS, Policy, RECORD_LEN, SLOT_BODY_OFFSET,
+    SLOT_SEQ_OFFSET, at,
+};
 use crate::monitor::Monitor;
 use crate::reader::Reader;
 use crate::seq::Seq;
-use crate::sync::{AtomicU32, Memory, Ordering, fence};
+use crate::sync::{AtomicU32, Memory, Ordering, device_acquire, fence};
 use crate::writer::Writer;
 use core::ptr::NonNull;
 
@@ -33,6 +36,17 @@ pub(crate) const CONSUMER: Block<CONSUMER_COUNTERS> = Block {
 
 /// Words of a record; in a model so few that all their mixtures can be tried.
 const RECORD_WORDS: usize = if cfg!(loom) { 4 } else { RECORD_LEN / 4 };
+
+/// What a slot of a free-running ring holds of the frame that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The frame.
+    There,
+    /// It was not published yet, or the slot is just changing.
+    NotYet,
+    /// It is gone, or being overwritten: the device has reached this position.
+    Lapped(u64),
+}
 
 /// Which end of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +79,7 @@ impl<'m> Region<'m> {
     /// * *One of each*: over all regions on this memory, in all processes, at most one has
     ///   become a [`Writer`] and at most one a [`Reader`] at a time; a [`Lent`](crate::Lent)
     ///   slot counts as a part of the reader that lent it. Where a device is the writer, it fills a
-    ///   slot only when the head says that the slot came back.
+    ///   slot only when the head says that the slot came back, or the ring is free-running.
     pub unsafe fn create(
         base: NonNull<u8>,
         len: usize,
@@ -129,20 +143,38 @@ impl<'m> Region<'m> {
         Writer::new(self)
     }
 
-    /// The end that takes slots; goes on where an earlier reader stopped.
+    /// The end that takes slots of a ring under [`Policy::Credit`]; goes on where an earlier reader stopped.
     ///
     /// # Errors
-    /// [`AttachError::Positions`], or [`AttachError::Busy`] where trying again helps.
+    /// [`AttachError::Positions`], or [`AttachError::Busy`] where trying again helps;
+    /// [`AttachError::Copies`] where the ring is free-running.
     pub fn into_reader(self) -> Result<Reader<'m>, AttachError> {
-        Reader::new(self)
+        self.into_reader_with(&mut [])
     }
 
-    /// Both ends, for a ring within one process.
+    /// As [`Region::into_reader`], under either policy: `copies` is memory for copies of a free-running
+    /// ring's frames, at least [`Layout::copy_bytes`].
+    ///
+    /// # Errors
+    /// Those of [`Region::into_reader`].
+    pub fn into_reader_with(self, copies: &'m mut [u8]) -> Result<Reader<'m>, AttachError> {
+        Reader::new(self, copies)
+    }
+
+    /// Both ends, for a ring under [`Policy::Credit`] within one process.
     ///
     /// # Errors
     /// As those of each end.
     pub fn split(self) -> Result<(Writer<'m>, Reader<'m>), AttachError> {
-        Ok((self.again().into_writer()?, self.into_reader()?))
+        self.split_with(&mut [])
+    }
+
+    /// As [`Region::split`], under either policy, with memory as for [`Region::into_reader_with`].
+    ///
+    /// # Errors
+    /// As those of each end.
+    pub fn split_with(self, copies: &'m mut [u8]) -> Result<(Writer<'m>, Reader<'m>), AttachError> {
+        Ok((self.again().into_writer()?, self.into_reader_with(copies)?))
     }
 
     /// A view for statistics and inspection; any number of them.
@@ -188,9 +220,11 @@ impl<'m> Region<'m> {
         read_u64(&self.memory, offset)
     }
 
-    /// The word of the bitmap that holds the bit of the slot of `position`, and the bit's number.
-    pub(crate) fn returned_bit(&self, position: u64) -> (&'m AtomicU32, u32) {
-        let (offset, bit) = self.layout.bit_at(self.layout.slot_index(position));
+    /// The word of the bitmap that holds the bit of `place`, which is below the number of slots, and the
+    /// bit's number.
+    pub(crate) fn returned_bit(&self, place: u32) -> (&'m AtomicU32, u32) {
+        debug_assert!(place < self.layout.slots());
+        let (offset, bit) = self.layout.bit_at(place);
         // SAFETY: *in bounds*; words of the bitmap are never covered by a reference.
         (unsafe { self.memory.word(offset) }, bit)
     }
@@ -227,6 +261,73 @@ impl<'m> Region<'m> {
             self.memory
                 .for_writing(self.layout.slot_at(position) + offset)
         }
+    }
+
+    /// Stores `bytes` from `offset` of the slot of `position` on while the reader may look at them. They are
+    /// within the slot, and none of them is the number's.
+    pub(crate) fn store(&self, position: u64, offset: usize, bytes: &[u8]) {
+        debug_assert!(offset + bytes.len() <= self.layout.stride() as usize);
+        // SAFETY: *in bounds*; a free-running ring's slots are never covered by a reference.
+        unsafe { (self.memory).store(self.layout.slot_at(position) + offset, bytes) };
+    }
+
+    /// Copies the slot of frame `seq`, whatever it holds by now, to `copy`, which has a slot's length.
+    pub(crate) fn load(&self, seq: Seq, copy: &mut [u8]) {
+        let offset = self.layout.slot_at(seq.position());
+        let (lead, body) = copy.split_at_mut(SLOT_BODY_OFFSET);
+        let (lead, number) = lead.split_at_mut(SLOT_SEQ_OFFSET);
+        number.copy_from_slice(&seq.get().to_le_bytes());
+        // SAFETY: *in bounds*, and on words; a free-running ring's slots are never covered by a reference.
+        unsafe {
+            self.memory.load(offset, lead);
+            self.memory.load(offset + SLOT_BODY_OFFSET, body);
+        }
+    }
+
+    /// Whether the slot of frame `seq` still holds it. Called after [`Region::load`], it says whether what was
+    /// loaded is that frame, whole.
+    pub(crate) fn still_holds(&self, seq: Seq) -> bool {
+        // A byte of a later frame, if one was loaded, shows its missing number too (`Writer::reserve`).
+        device_acquire();
+        let (low, high) = self.slot_number(seq.position());
+        low.load(Ordering::Relaxed) == seq.low() && high.load(Ordering::Relaxed) == seq.high()
+    }
+
+    /// What the slot of `position` holds, in a ring whose device waits for nobody.
+    pub(crate) fn look(&self, position: u64) -> Result<Look, RingError> {
+        let expected = Seq::from_position(position);
+        let (low, high) = self.slot_number(position);
+        let found = low.load(Ordering::Acquire);
+        let number = u64::from(high.load(Ordering::Relaxed)) << 32 | u64::from(found);
+        fence(Ordering::Acquire);
+        if low.load(Ordering::Relaxed) != found {
+            // Halves of two numbers: the next look tells.
+            return Ok(Look::NotYet);
+        }
+        let slots = u64::from(self.layout.slots());
+        let Some(seq) = Seq::new(number) else {
+            // Being written, for the first time or over the frame that is looked for.
+            let ahead = self.newest().wrapping_sub(position as u32).cast_signed();
+            return Ok(match i64::from(ahead) >= slots as i64 {
+                true => Look::Lapped(position),
+                false => Look::NotYet,
+            });
+        };
+        let holds = seq.position();
+        match holds.abs_diff(position) {
+            0 => Ok(Look::There),
+            away if holds > position && away.is_multiple_of(slots) => Ok(Look::Lapped(holds)),
+            away if away == slots => Ok(Look::NotYet),
+            _ => Err(RingError::Number {
+                expected,
+                found: number,
+            }),
+        }
+    }
+
+    /// Low half of the position after the newest frame of a free-running ring.
+    pub(crate) fn newest(&self) -> u32 {
+        self.control(at::NEWEST).load(Ordering::Acquire)
     }
 
     /// Whether the frame of `position` is in its slot, whole.
@@ -305,12 +406,13 @@ impl<'m> Region<'m> {
 
     /// Forgets what the memory held: the control page, the bitmap, every number.
     fn clear(&self) {
-        for offset in (0..at::FREE_RUNNING).step_by(4) {
+        for offset in (0..at::NEWEST + layout::LINE).step_by(4) {
             self.control(offset).store(0, Ordering::Relaxed);
         }
-        for position in 0..u64::from(self.layout.slots()) {
-            self.returned_bit(position).0.store(0, Ordering::Relaxed);
-            self.slot_number(position).0.store(0, Ordering::Relaxed);
+        for slot in 0..self.layout.slots() {
+            self.returned_bit(slot).0.store(0, Ordering::Relaxed);
+            let (number, _) = self.slot_number(u64::from(slot));
+            number.store(0, Ordering::Relaxed);
         }
         for position in 0..u64::from(self.layout.records()) {
             let number = self.record_word(self.layout.record_at(position));
@@ -330,7 +432,7 @@ impl<'m> Region<'m> {
             (at::SLOTS, self.layout.slots()),
             (at::STRIDE, self.layout.stride()),
             (at::RECORDS, self.layout.records()),
-            (at::POLICY, layout::POLICY_CREDIT),
+            (at::POLICY, self.layout.policy() as u32),
             (at::PUBLICATION, layout::PUBLISHED_BY_NUMBER),
             (at::MAGIC + 4, (layout::MAGIC >> 32) as u32),
         ] {
@@ -380,20 +482,22 @@ fn read_identity(memory: &Memory<'_>) -> Result<(Layout, u64), AttachError> {
     if version != layout::LAYOUT_VERSION {
         return Err(AttachError::Version(version));
     }
-    for (offset, expected, field) in [
-        (at::POLICY, layout::POLICY_CREDIT, "policy"),
-        (at::PUBLICATION, layout::PUBLISHED_BY_NUMBER, "publication"),
-    ] {
-        let found = read_u32(memory, offset);
-        if found != expected {
-            return Err(AttachError::Unsupported { field, found });
-        }
+    let unsupported = |field, found| Err(AttachError::Unsupported { field, found });
+    let policy = match read_u32(memory, at::POLICY) {
+        0 => Policy::Credit,
+        1 => Policy::FreeRunning,
+        other => return unsupported("policy", other),
+    };
+    let publication = read_u32(memory, at::PUBLICATION);
+    if publication != layout::PUBLISHED_BY_NUMBER {
+        return unsupported("publication", publication);
     }
     let layout = Layout::new(
         read_u32(memory, at::SLOTS),
         read_u32(memory, at::STRIDE),
         read_u32(memory, at::RECORDS),
-    )?;
+    )?
+    .with_policy(policy);
     let control_len = u64::from(read_u32(memory, at::CONTROL_LEN));
     check_field("size of the control page", control_len, layout::PAGE as u64)?;
     for (offset, expected, field) in identity(&layout) {

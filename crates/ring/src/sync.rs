@@ -2,10 +2,10 @@
 //!
 //! Under `cfg(loom)` the same ring runs on loom's atomics. Those cannot lie in a mapping, so there
 //! the base address is that of a [`Shadow`], which holds a loom word for each shared word and
-//! a loom cell for each slot's bytes. There an end may also die before any of its stores (`dies_after`).
+//! a loom cell for each slot's bytes, or two words where the ring is free-running. There an end may also die before any of its stores (`dies_after`).
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicU32, Ordering, fence};
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{Ordering, fence};
 #[cfg(loom)]
@@ -48,6 +48,10 @@ unsafe impl Send for Memory<'_> {}
 // SAFETY: *one owner*, as above.
 unsafe impl Sync for Memory<'_> {}
 
+/// Bytes of the widest word that every target loads and stores at once.
+#[cfg(not(loom))]
+const WORD: usize = size_of::<usize>();
+
 #[cfg(not(loom))]
 impl<'m> Memory<'m> {
     /// # Safety
@@ -66,6 +70,67 @@ impl<'m> Memory<'m> {
     #[inline]
     pub unsafe fn word(&self, offset: usize) -> &'m AtomicU32 {
         // SAFETY: *in bounds* by this function's contract; the base is page-aligned.
+        unsafe { self.base.add(offset).cast().as_ref() }
+    }
+
+    /// Loads the bytes from `offset` on, to which somebody may store meanwhile: in each word they are
+    /// those of one time.
+    ///
+    /// # Safety
+    /// `offset` and `into`'s length are multiples of [`WORD`], all of it is inside the mapping, and no
+    /// `&mut` covers it.
+    pub unsafe fn load(&self, offset: usize, into: &mut [u8]) {
+        for (i, bytes) in into.chunks_exact_mut(WORD).enumerate() {
+            // SAFETY: *in bounds*, by this function's contract.
+            let word = unsafe { self.wide(offset + i * WORD) };
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+    }
+
+    /// Stores `bytes` from `offset` on, while others may load them.
+    ///
+    /// # Safety
+    /// The words that they lie in are inside the mapping, no reference covers them, and nobody else stores
+    /// to them.
+    pub unsafe fn store(&self, offset: usize, bytes: &[u8]) {
+        let lead = (offset.next_multiple_of(WORD) - offset).min(bytes.len());
+        let (lead, rest) = bytes.split_at(lead);
+        // SAFETY: *in bounds*, by this function's contract.
+        unsafe { self.store_within(offset, lead) };
+        let words = rest.chunks_exact(WORD);
+        let tail = words.remainder();
+        let mut at = offset + lead.len();
+        for bytes in words {
+            let mut word = [0; WORD];
+            word.copy_from_slice(bytes);
+            // SAFETY: *in bounds*, by this function's contract.
+            unsafe { self.wide(at) }.store(usize::from_ne_bytes(word), Ordering::Relaxed);
+            at += WORD;
+        }
+        // SAFETY: *in bounds*, by this function's contract.
+        unsafe { self.store_within(at, tail) };
+    }
+
+    /// Stores less than a word, all of it in one.
+    ///
+    /// # Safety
+    /// As for [`Memory::store`].
+    unsafe fn store_within(&self, offset: usize, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let first = offset % WORD;
+        // SAFETY: *in bounds*, by this function's contract.
+        let word = unsafe { self.wide(offset - first) };
+        let mut whole = word.load(Ordering::Relaxed).to_ne_bytes();
+        whole[first..first + bytes.len()].copy_from_slice(bytes);
+        word.store(usize::from_ne_bytes(whole), Ordering::Relaxed);
+    }
+
+    /// # Safety
+    /// `offset` is a multiple of [`WORD`] inside the mapping, and no `&mut` covers it.
+    unsafe fn wide(&self, offset: usize) -> &'m AtomicUsize {
+        // SAFETY: *in bounds*, by this function's contract; the base is page-aligned.
         unsafe { self.base.add(offset).cast().as_ref() }
     }
 
@@ -176,10 +241,11 @@ pub use shadow::Shadow;
 
 #[cfg(loom)]
 mod shadow {
-    use super::{AtomicU32, Memory};
+    use super::{AtomicU32, Memory, Ordering};
     use crate::layout::{Layout, PAGE};
     use core::cell::Cell;
     use core::marker::PhantomData;
+    use core::ops::Range;
     use core::ptr::NonNull;
     use loom::cell::UnsafeCell;
     use std::collections::BTreeMap;
@@ -194,15 +260,17 @@ mod shadow {
     impl Shadow {
         /// Zeroed memory for a ring of this layout.
         pub fn new(layout: &Layout) -> Self {
-            let control = (0..1152).step_by(4);
+            let control = (0..1280).step_by(4);
             let bitmap = (PAGE..PAGE + layout.slots().div_ceil(32) as usize * 4).step_by(4);
             let records = layout.records_offset();
             let records = (records..records + layout.records() as usize * 64).step_by(4);
             let stride = layout.stride() as usize;
             let slots = (0..layout.slots() as usize).map(|i| layout.slots_offset() + i * stride);
             let numbers = slots.clone().flat_map(|at| [at + 8, at + 12]);
+            let ends = slots.clone().flat_map(|at| [at + 16, at + stride - 4]);
             Shadow {
-                words: (control.chain(bitmap).chain(records).chain(numbers))
+                words: (control.chain(bitmap).chain(records))
+                    .chain(numbers.chain(ends))
                     .map(|at| (at, AtomicU32::new(0)))
                     .collect(),
                 slots: slots
@@ -228,6 +296,26 @@ mod shadow {
 
         pub unsafe fn word(&self, offset: usize) -> &'m AtomicU32 {
             &self.shadow().words[&offset]
+        }
+
+        /// Of a free-running ring's slot the first and the last word are modelled.
+        fn modelled(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &'m AtomicU32)> {
+            let start = range.start;
+            let words = self.shadow().words.range(range);
+            words.map(move |(at, word)| (at - start, word))
+        }
+
+        pub unsafe fn load(&self, offset: usize, into: &mut [u8]) {
+            for (at, word) in self.modelled(offset..offset + into.len()) {
+                into[at..at + 4].copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+            }
+        }
+
+        pub unsafe fn store(&self, offset: usize, bytes: &[u8]) {
+            for (at, word) in self.modelled(offset..offset + bytes.len()) {
+                let value = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+                word.store(value, Ordering::Relaxed);
+            }
         }
 
         fn bytes(&self, offset: usize, write: bool) -> NonNull<u8> {

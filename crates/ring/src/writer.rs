@@ -2,16 +2,17 @@
 
 use crate::counters::Publisher;
 use crate::error::{AttachError, RingError};
-use crate::layout::{Layout, PRODUCER_COUNTERS, SLOT_BODY_OFFSET, SLOT_SEQ_OFFSET, at};
+use crate::layout::{Layout, PRODUCER_COUNTERS, Policy, SLOT_BODY_OFFSET, SLOT_SEQ_OFFSET, at};
 use crate::monitor::{Monitor, State};
 use crate::region::{PRODUCER, Region};
 use crate::seq::Seq;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 
 /// The end that fills slots: a program, or the model of a device.
 ///
 /// Invariant *one owner*, the writer's half: the slots of positions `head + slots > p >= tail` are the
-/// writer's, where `head` is what the reader published; it stores to no other slot.
+/// writer's, where `head` is what the reader published; it stores to no other slot. The writer of a
+/// free-running ring knows no head: every slot is its own at any time, and the reader's only to copy from.
 pub struct Writer<'m> {
     region: Region<'m>,
     counters: Publisher<PRODUCER_COUNTERS>,
@@ -45,7 +46,8 @@ impl<'m> Writer<'m> {
         if region.is_published(tail) == Ok(true) {
             tail += 1;
         }
-        if (tail as u32).wrapping_sub(head) > region.layout().slots() {
+        let in_credit = (tail as u32).wrapping_sub(head) <= region.layout().slots();
+        if region.layout().policy() == Policy::Credit && !in_credit {
             return Err(contradiction);
         }
         let mut writer = Writer {
@@ -57,18 +59,34 @@ impl<'m> Writer<'m> {
             lost,
             stalled: false,
         };
+        writer.publish_newest();
         writer.publish_counters();
         writer.set_state(State::Open);
         Ok(writer)
     }
 
     /// A free slot, or `None` when the ring is full: then the frame stalls, which is counted
-    /// once a frame however often it is tried.
+    /// once a frame however often it is tried. A free-running ring is never full.
     ///
     /// # Errors
     /// [`RingError::Head`] when the head that the reader published is impossible. The ring counts as
     /// full for as long as it is.
     pub fn reserve(&mut self) -> Result<Option<Slot<'_, 'm>>, RingError> {
+        if self.region.layout().policy() == Policy::Credit && !self.has_credit()? {
+            self.count_stall();
+            return Ok(None);
+        }
+        self.stalled = false;
+        let (low, _) = self.region.slot_number(self.tail);
+        // Whoever sees it gone from a free-running ring's slot sees how far the device is.
+        low.store(0, Ordering::Release);
+        // Whoever loads one of the bytes that follow must also see that the number is gone.
+        fence(Ordering::Release);
+        Ok(Some(Slot { writer: self }))
+    }
+
+    /// Whether the slot at `tail` came back.
+    fn has_credit(&mut self) -> Result<bool, RingError> {
         let slots = self.region.layout().slots();
         let tail = self.tail as u32;
         if tail.wrapping_sub(self.head) >= slots {
@@ -78,14 +96,7 @@ impl<'m> Writer<'m> {
             }
             self.head = head;
         }
-        if tail.wrapping_sub(self.head) == slots {
-            self.count_stall();
-            return Ok(None);
-        }
-        self.stalled = false;
-        let (low, _) = self.region.slot_number(self.tail);
-        low.store(0, Ordering::Release);
-        Ok(Some(Slot { writer: self }))
+        Ok(tail.wrapping_sub(self.head) < slots)
     }
 
     /// Counts frames that the source gave up, so that they are missing by name and not in silence.
@@ -144,6 +155,15 @@ impl<'m> Writer<'m> {
         }
     }
 
+    /// How far the device is, for a reader that it lapped.
+    fn publish_newest(&self) {
+        if self.region.layout().policy() == Policy::FreeRunning {
+            self.region
+                .control(at::NEWEST)
+                .store(self.tail as u32, Ordering::Release);
+        }
+    }
+
     fn publish_counters(&mut self) {
         let values = [self.tail, self.stalls, self.lost, 0];
         self.counters.publish(&self.region, &values);
@@ -182,23 +202,33 @@ impl Slot<'_, '_> {
                 stride,
             });
         };
-        let (lead, body) = self.parts();
         let in_lead = offset.min(SLOT_SEQ_OFFSET)..end.min(SLOT_SEQ_OFFSET);
         let in_body = offset.max(SLOT_BODY_OFFSET)..end.max(SLOT_BODY_OFFSET);
-        lead[in_lead.clone()].copy_from_slice(&bytes[..in_lead.len()]);
-        let skipped = bytes.len() - in_body.len();
-        let to = in_body.start - SLOT_BODY_OFFSET;
-        body[to..to + in_body.len()].copy_from_slice(&bytes[skipped..]);
+        let for_lead = &bytes[..in_lead.len()];
+        let for_body = &bytes[bytes.len() - in_body.len()..];
+        if let Some((lead, body)) = self.parts() {
+            lead[in_lead].copy_from_slice(for_lead);
+            let to = in_body.start - SLOT_BODY_OFFSET;
+            body[to..to + for_body.len()].copy_from_slice(for_body);
+        } else {
+            let (region, tail) = (&self.writer.region, self.writer.tail);
+            region.store(tail, in_lead.start, for_lead);
+            region.store(tail, in_body.start, for_body);
+        }
         Ok(())
     }
 
-    /// The slot's bytes from 16 ([`SLOT_BODY_OFFSET`]) to its end.
-    pub fn body(&mut self) -> &mut [u8] {
-        self.parts().1
+    /// The slot's bytes from 16 ([`SLOT_BODY_OFFSET`]) to its end; `None` in a free-running ring.
+    pub fn body(&mut self) -> Option<&mut [u8]> {
+        Some(self.parts()?.1)
     }
 
-    /// The slot without its number: bytes 0..8, and from 16 on.
-    pub fn parts(&mut self) -> (&mut [u8; SLOT_SEQ_OFFSET], &mut [u8]) {
+    /// The slot without its number: bytes 0..8, and from 16 on. `None` in a free-running ring, where the reader may
+    /// look at any byte at any time: [`Slot::write`] copies there.
+    pub fn parts(&mut self) -> Option<(&mut [u8; SLOT_SEQ_OFFSET], &mut [u8])> {
+        if self.writer.layout().policy() == Policy::FreeRunning {
+            return None;
+        }
         let (region, tail) = (&self.writer.region, self.writer.tail);
         let lead = region.slot_for_writing(tail, 0).cast();
         let body = region.slot_for_writing(tail, SLOT_BODY_OFFSET);
@@ -207,10 +237,10 @@ impl Slot<'_, '_> {
         // `&mut self` makes these the only references to it, and they do not overlap. The
         // reader polls the number at any time, which is why it is in neither.
         unsafe {
-            (
+            Some((
                 &mut *lead.as_ptr(),
                 core::slice::from_raw_parts_mut(body.as_ptr(), len),
-            )
+            ))
         }
     }
 
@@ -221,6 +251,7 @@ impl Slot<'_, '_> {
         high.store(seq.high(), Ordering::Relaxed);
         low.store(seq.low(), Ordering::Release);
         self.writer.tail += 1;
+        self.writer.publish_newest();
         self.writer.publish_counters();
         seq
     }

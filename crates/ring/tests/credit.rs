@@ -14,7 +14,7 @@ fn frames_arrive_in_order_with_their_bytes() {
     for lap in 0..10u8 {
         for i in 0..3 {
             let mut slot = writer.reserve().unwrap().unwrap();
-            slot.body().fill(lap * 3 + i);
+            slot.body().unwrap().fill(lap * 3 + i);
             slot.commit();
         }
         let mut seen = 0;
@@ -90,7 +90,7 @@ fn a_write_lands_where_it_says_and_never_on_the_number() {
     for start in 0..=64usize {
         for end in start..=64 {
             let mut slot = writer.reserve().unwrap().unwrap();
-            let (lead, body) = slot.parts();
+            let (lead, body) = slot.parts().unwrap();
             lead.fill(0);
             body.fill(0);
             slot.write(start, &source[start..end]).unwrap();
@@ -350,10 +350,10 @@ fn another_ring_is_refused_by_name() {
         ),
         (
             28,
-            1,
+            2,
             AttachError::Unsupported {
                 field: "policy",
-                found: 1,
+                found: 2,
             },
         ),
         (32, 0, field("offset of the bitmap", 0, 4096)),

@@ -4,7 +4,7 @@
 mod common;
 
 use common::Memory;
-use hitgate_ring::{Layout, Region, Seq};
+use hitgate_ring::{AttachError, Layout, Policy, Reader, Region, Seq, Writer};
 use proptest::prelude::*;
 use std::ptr::NonNull;
 
@@ -27,7 +27,7 @@ fn steps(layout: Layout) -> impl Strategy<Value = Vec<Step>> {
     let words = layout.bytes() / 4;
     // Control words and numbers decide; most damage goes there.
     let word = prop_oneof![
-        3 => IDENTITY / 4..1152 / 4,
+        3 => IDENTITY / 4..1156 / 4,
         2 => 4096 / 4..layout.slots_offset() / 4,
         2 => (0..layout.slots() as usize, 2..4usize)
             .prop_map(move |(slot, word)| {
@@ -86,18 +86,19 @@ impl Fenced {
     }
 }
 
+/// Both ends, with memory for copies where the ring needs it.
+fn ends(region: Region<'static>) -> Result<(Writer<'static>, Reader<'static>), AttachError> {
+    let copies = Box::leak(vec![0; region.layout().copy_bytes()].into());
+    region.split_with(copies)
+}
+
 fn play(layout: Layout, steps: &[Step]) {
     let mut fenced = Fenced::new(layout);
     let base = fenced.base();
     // The exact length: a byte more and the ring could hide an access behind it.
     let len = layout.bytes();
     // SAFETY: the memory is valid for longer than the ends, one writer and one reader at a time.
-    let mut ends = Some(
-        unsafe { Region::create(base, len, &layout, 1) }
-            .unwrap()
-            .split()
-            .unwrap(),
-    );
+    let mut ends = Some(ends(unsafe { Region::create(base, len, &layout, 1) }.unwrap()).unwrap());
     let mut lent = Vec::new();
     for step in steps {
         let Some((writer, reader)) = &mut ends else {
@@ -106,8 +107,10 @@ fn play(layout: Layout, steps: &[Step]) {
         match step {
             Step::Write => {
                 if let Ok(Some(mut slot)) = writer.reserve() {
-                    slot.body().fill(1);
-                    slot.write(0, &[2; 40]).unwrap();
+                    slot.write(3, &[1; 60]).unwrap();
+                    if let Some(body) = slot.body() {
+                        body.fill(2);
+                    }
                     slot.commit();
                 }
             }
@@ -149,7 +152,7 @@ fn play(layout: Layout, steps: &[Step]) {
                 let _ = ends.take();
                 // SAFETY: as above; the ends before these are gone.
                 let region = unsafe { Region::attach(base, len) };
-                ends = region.and_then(Region::split).ok();
+                ends = region.and_then(self::ends).ok();
             }
             Step::Damage { offset, value } => {
                 // SAFETY: a word of the ring, which nobody borrows between two steps.
@@ -199,6 +202,14 @@ proptest! {
     }
 
     #[test]
+    fn damaged_words_of_a_free_running_ring_lead_nowhere(
+        steps in steps(Layout::new(5, 64, 7).unwrap()),
+    ) {
+        let layout = Layout::new(5, 64, 7).unwrap();
+        play(layout.with_policy(Policy::FreeRunning), &steps);
+    }
+
+    #[test]
     fn a_random_identity_is_attached_only_if_it_fits(
         words in proptest::collection::vec((0..32usize, any::<u32>()), 0..6),
     ) {
@@ -209,7 +220,8 @@ proptest! {
             memory.put(word * 4, value);
         }
         if let Ok(region) = memory.attach() {
-            prop_assert_eq!(region.layout(), &layout);
+            let found = *region.layout();
+            prop_assert_eq!(found.with_policy(Policy::Credit), layout);
         }
     }
 }

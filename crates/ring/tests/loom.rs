@@ -4,18 +4,19 @@
 //! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo test -p hitgate-ring --test loom --release`
 //!
 //! Modelled: all shared words, and for each slot whether its bytes are ever written
-//! while they may be read. Not modelled: bytes of a slot one by one (they are one cell), words of a
-//! record after the fourth, the device barrier (an acquire fence here), a death between two bytes of a slot.
+//! while they may be read; of a free-running ring's slots, which may be, the first and the last word. Not
+//! modelled: the other bytes of a slot one by one (they are one cell), words of a record after the fourth, the device barrier (an acquire fence here), a death between two bytes of a slot.
 #![cfg(loom)]
 
 use hitgate_ring::{
-    AttachError, Layout, PATH_COUNTERS, Reader, Region, Seq, Shadow, Writer, dies_after, revive,
+    AttachError, Layout, PATH_COUNTERS, Policy, Reader, Region, Seq, Shadow, Writer, dies_after,
+    revive,
 };
 use loom::thread;
 use std::mem::forget;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const RECORD: [u8; 64] = [5; 64];
 
@@ -29,15 +30,23 @@ fn check_with(
     slots: u32,
     model: fn(Writer<'static>, Reader<'static>),
 ) {
-    check_place(builder, slots, slots, move |place| {
+    check_place(builder, layout(slots, slots), move |place| {
         let (writer, reader) = place.attach().split().unwrap();
         model(writer, reader);
     });
 }
 
+/// Slots of the smallest size.
+fn layout(slots: u32, records: u32) -> Layout {
+    Layout::new(slots, 64, records).unwrap()
+}
+
 /// Where a model's ring lies, for ends that come one after another.
 #[derive(Clone, Copy)]
-struct Place(NonNull<u8>, usize);
+struct Place {
+    base: NonNull<u8>,
+    layout: Layout,
+}
 
 // SAFETY: the memory is a `Shadow`'s, which is made for being shared.
 unsafe impl Send for Place {}
@@ -46,13 +55,19 @@ impl Place {
     fn attach(self) -> Region<'static> {
         // SAFETY: the shadow stands for the mapping; it outlives the model's threads, which are
         // joined before the model returns. A model has one of each end at a time.
-        unsafe { Region::attach(self.0, self.1) }.unwrap()
+        unsafe { Region::attach(self.base, self.layout.bytes()) }.unwrap()
+    }
+
+    /// Memory for the copies of one reader after another, which dies with what it lent.
+    fn copies(self) -> &'static mut [u8] {
+        // A model runs once for each of its executions: that is some megabytes.
+        Box::leak(vec![0; self.layout.copy_bytes()].into())
     }
 
     /// A reader, as soon as the writer lets it see its count.
     fn reader(self) -> Reader<'static> {
         loop {
-            match self.attach().into_reader() {
+            match self.attach().into_reader_with(self.copies()) {
                 Ok(reader) => return reader,
                 Err(AttachError::Busy) => thread::yield_now(),
                 Err(error) => panic!("{error}"),
@@ -64,25 +79,31 @@ impl Place {
 /// As [`check`], for a model that attaches the ends itself.
 fn check_place(
     builder: loom::model::Builder,
-    slots: u32,
-    records: u32,
+    layout: Layout,
     model: impl Fn(Place) + Sync + Send + 'static,
 ) {
+    let executions = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&executions);
     builder.check(move || {
-        let layout = Layout::new(slots, 64, records).unwrap();
         let shadow = Box::into_raw(Box::new(Shadow::new(&layout)));
         let base = NonNull::new(shadow).unwrap().cast();
+        executions.fetch_add(1, Ordering::Relaxed);
         // SAFETY: as in `Place::attach`; nobody uses it yet.
         unsafe { Region::create(base, layout.bytes(), &layout, 1) }.unwrap();
-        model(Place(base, layout.bytes()));
+        model(Place { base, layout });
         // SAFETY: it came from a box, and every user of it is gone.
         drop(unsafe { Box::from_raw(shadow) });
     });
+    println!("{} executions", counted.load(Ordering::Relaxed));
 }
 
 /// Runs `model` with a death before the first store of one end, then before the second, and so on until the
 /// end lives through all of them. The model says whether it had died. There are records for eight frames.
 fn check_deaths(slots: u32, model: fn(Place, u32) -> bool) {
+    check_deaths_on(layout(slots, 8), model);
+}
+
+fn check_deaths_on(layout: Layout, model: fn(Place, u32) -> bool) {
     let mut stores = 0;
     loop {
         let mut builder = loom::model::Builder::new();
@@ -92,7 +113,7 @@ fn check_deaths(slots: u32, model: fn(Place, u32) -> bool) {
         builder.max_branches = 10_000;
         let died = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&died);
-        check_place(builder, slots, 8, move |place| {
+        check_place(builder, layout, move |place| {
             seen.fetch_or(model(place, stores), Ordering::Relaxed);
         });
         if !died.load(Ordering::Relaxed) {
@@ -113,7 +134,7 @@ fn write(writer: &mut Writer<'_>, frames: u8) {
         };
         written += 1;
         let mark = slot_mark(slot.seq().get());
-        slot.body().fill(mark);
+        slot.body().unwrap().fill(mark);
         slot.commit();
     }
 }
@@ -208,10 +229,10 @@ fn a_slot_that_is_dropped_or_left_by_a_dead_writer_is_never_seen() {
         read(&mut reader, 2);
         let source = thread::spawn(move || {
             let mut slot = writer.reserve().unwrap().unwrap();
-            slot.body().fill(0xee);
+            slot.body().unwrap().fill(0xee);
             drop(slot);
             let mut slot = writer.reserve().unwrap().unwrap();
-            slot.body().fill(0xee);
+            slot.body().unwrap().fill(0xee);
             forget(slot);
             write(&mut writer, 1);
         });
@@ -376,7 +397,7 @@ fn a_third_party_sees_counters_whole() {
 fn a_reader_that_attaches_beside_a_busy_writer_finds_its_place_or_tries_again() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
-    check_place(builder, 2, 2, |place| {
+    check_place(builder, layout(2, 2), |place| {
         let (mut writer, mut reader) = place.attach().split().unwrap();
         write(&mut writer, 2);
         read(&mut reader, 2);
@@ -411,5 +432,144 @@ fn a_third_party_sees_records_whole() {
         drop(batch.settle(&[9; 64]).expect("frame 3"));
         drop(batch);
         onlooker.join().unwrap();
+    });
+}
+
+/// A free-running ring, with records for eight frames.
+fn free_running(slots: u32) -> Layout {
+    layout(slots, 8).with_policy(Policy::FreeRunning)
+}
+
+/// A device that waits for nobody; all bytes of a frame are its mark.
+fn emit(writer: &mut Writer<'_>, frames: u64) {
+    for _ in 0..frames {
+        let mut slot = writer.reserve().unwrap().expect("it is never full");
+        let mark = slot_mark(slot.seq().get());
+        slot.write(0, &[mark; 64]).unwrap();
+        slot.commit();
+    }
+}
+
+/// Reads once; every frame that is seen is whole. Returns whether there was one.
+fn look(reader: &mut Reader<'_>) -> bool {
+    let mut batch = reader.read(1).unwrap();
+    let Some(frame) = batch.front() else {
+        return false;
+    };
+    let mark = slot_mark(frame.seq().get());
+    assert_eq!((frame.bytes()[16], frame.bytes()[63]), (mark, mark));
+    drop(batch.settle(&[mark; 64]));
+    true
+}
+
+/// Reads what is left of `frames` when the device is done: each has its own record, or is lapped.
+fn finish(reader: &mut Reader<'_>, frames: u64) {
+    while reader.taken() < frames {
+        assert!(look(reader), "frames of a device that stopped are there");
+    }
+    let seqs = (0..frames).map(Seq::from_position);
+    let records = seqs.filter_map(|seq| {
+        let record = reader.record(seq)?;
+        assert_eq!(record[8], slot_mark(seq.get()));
+        Some(seq)
+    });
+    assert_eq!(records.count() as u64 + reader.lapped(), frames);
+}
+
+#[test]
+fn a_device_that_laps_while_a_frame_is_copied_leaves_no_mixture() {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 10_000;
+    check_place(builder, free_running(2), |place| {
+        let (mut writer, mut reader) = place.attach().split_with(place.copies()).unwrap();
+        emit(&mut writer, 2);
+        let filter = thread::spawn(move || {
+            look(&mut reader);
+            reader
+        });
+        emit(&mut writer, 1);
+        let mut reader = filter.join().unwrap();
+        finish(&mut reader, 3);
+    });
+}
+
+#[test]
+fn a_reader_that_is_lapped_catches_up_while_the_device_goes_on() {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 10_000;
+    check_place(builder, free_running(3), |place| {
+        let (mut writer, mut reader) = place.attach().split_with(place.copies()).unwrap();
+        emit(&mut writer, 4);
+        let filter = thread::spawn(move || {
+            look(&mut reader);
+            look(&mut reader);
+            reader
+        });
+        emit(&mut writer, 2);
+        let mut reader = filter.join().unwrap();
+        finish(&mut reader, 6);
+    });
+}
+
+#[test]
+fn a_copy_that_the_link_holds_is_not_filled_again() {
+    check_place(loom::model::Builder::new(), free_running(2), |place| {
+        let (mut writer, mut reader) = place.attach().split_with(place.copies()).unwrap();
+        emit(&mut writer, 1);
+        let lent = reader.read(1).unwrap().settle(&RECORD).unwrap();
+        emit(&mut writer, 1);
+        let link = thread::spawn(move || {
+            let mark = slot_mark(1);
+            assert_eq!((lent.bytes()[16], lent.bytes()[63]), (mark, mark));
+            drop(lent);
+        });
+        while !look(&mut reader) {
+            assert!(reader.lent() <= 1);
+            thread::yield_now();
+        }
+        assert_eq!((reader.taken(), reader.lapped()), (2, 0));
+        link.join().unwrap();
+    });
+}
+
+#[test]
+fn a_device_that_dies_before_any_store_is_continued_without_a_gap() {
+    check_deaths_on(free_running(2), |place, stores| {
+        let (mut writer, mut reader) = place.attach().split_with(place.copies()).unwrap();
+        emit(&mut writer, 2);
+        let filter = thread::spawn(move || {
+            look(&mut reader);
+            reader
+        });
+        dies_after(stores);
+        emit(&mut writer, 1);
+        drop(writer);
+        let died = revive();
+        let mut writer = place.attach().into_writer().unwrap();
+        assert!((2..=3).contains(&writer.produced()));
+        let due = 3 - writer.produced();
+        emit(&mut writer, due);
+        let mut reader = filter.join().unwrap();
+        finish(&mut reader, 3);
+        died
+    });
+}
+
+#[test]
+fn a_lapped_reader_that_dies_before_any_store_leaves_each_frame_one_record_or_lapped() {
+    check_deaths_on(free_running(2), |place, stores| {
+        let (mut writer, mut reader) = place.attach().split_with(place.copies()).unwrap();
+        emit(&mut writer, 3);
+        let filter = thread::spawn(move || {
+            dies_after(stores);
+            look(&mut reader);
+            drop(reader);
+            let died = revive();
+            (place.reader(), died)
+        });
+        emit(&mut writer, 1);
+        let (mut reader, died) = filter.join().unwrap();
+        finish(&mut reader, 4);
+        died
     });
 }

@@ -283,7 +283,7 @@ impl<'m> Machine<'m> {
         }
         let mut slot = self.writer.reserve().unwrap().expect("it was there");
         let seq = slot.seq();
-        slot.body().fill(seq.get() as u8);
+        slot.body().unwrap().fill(seq.get() as u8);
         assert_eq!(slot.commit(), Seq::from_position(self.model.produced));
         self.model.produced += 1;
         self.model.out.push_back(false);

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Memory, ring};
+use common::{Memory, free_running_ring, ring};
 use hitgate_ring::{CacheHooks, Layout, RECORD_LEN, Seq};
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -17,6 +17,8 @@ const STALE: u8 = 0xdd;
 /// The device's memory beside the ring's, which stands for the cache.
 struct Device {
     slots: Mutex<Vec<u8>>,
+    /// The frame that it stores over the next slot that is copied, once it was.
+    meddles: Mutex<Option<u64>>,
     cache: NonNull<u8>,
     layout: Layout,
 }
@@ -28,6 +30,7 @@ impl Device {
     fn beside(cache: &mut Memory, layout: Layout) -> Device {
         Device {
             slots: Mutex::new(vec![0; SLOTS * STRIDE]),
+            meddles: Mutex::new(None),
             cache: cache.base(),
             layout,
         }
@@ -45,11 +48,17 @@ impl Device {
 
 impl CacheHooks for Device {
     fn before_cpu_read(&self, range: Range<usize>) {
+        let copied = range.len() == STRIDE;
         let slots = self.slots.lock().unwrap();
         for at in range {
             let byte = slots[at - self.layout.slots_offset()];
             // SAFETY: a byte of a slot that the reader does not look at yet.
             unsafe { self.cache.add(at).write_volatile(byte) };
+        }
+        drop(slots);
+        if copied {
+            let meddles = self.meddles.lock().unwrap().take();
+            meddles.into_iter().for_each(|it| self.write(it));
         }
     }
 
@@ -92,6 +101,32 @@ fn a_frame_is_seen_through_the_hooks_alone() {
         }
     }
     assert_eq!(reader.taken(), produced);
+}
+
+#[test]
+fn a_lap_while_a_slot_is_copied_is_seen_through_the_hooks_alone() {
+    let (mut memory, layout) = free_running_ring(SLOTS as u32, STRIDE as u32, SLOTS as u32);
+    let device = Device::beside(&mut memory, layout);
+    let mut copies = vec![0; layout.copy_bytes()];
+    let reader = memory
+        .attach()
+        .unwrap()
+        .into_reader_with(&mut copies)
+        .unwrap();
+    let mut reader = reader.with_cache_hooks(&device);
+    for position in 0..2 {
+        device.write(position);
+    }
+    let mut batch = reader.read(1).unwrap();
+    let first = batch.settle(&[0; RECORD_LEN]).unwrap();
+    drop(batch);
+    // The copy is whole, and its slot is not looked at any more.
+    assert!(first.bytes()[16..].iter().all(|byte| *byte == 1));
+    *device.meddles.lock().unwrap() = Some(5);
+    assert!(
+        reader.read(1).unwrap().is_empty(),
+        "overwritten behind the cache"
+    );
 }
 
 /// The test above rests on it: without the hooks nothing of the device is seen.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::ring;
+use common::{free_running_ring, ring};
 use hitgate_ring::{CacheHooks, RECORD_LEN};
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,7 +25,7 @@ fn every_frame_arrives_whole_while_slots_return_out_of_order() {
                     continue;
                 };
                 let mark = slot.seq().get() as u8;
-                slot.body().fill(mark);
+                slot.body().unwrap().fill(mark);
                 slot.commit();
             }
             writer.close();
@@ -112,4 +112,54 @@ fn cache_hooks_see_each_slot_before_and_after() {
         scope.spawn(move || drop(lent));
     });
     assert_eq!(ledger.0.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_device_that_laps_leaves_no_mixture_of_two_frames() {
+    let (mut memory, _) = free_running_ring(4, 4096, 64);
+    let (mut writer, mut reader) = memory.ends();
+    let (to_link, from_reader) = sync_channel(2);
+    let received = scope(|scope| {
+        scope.spawn(move || {
+            for number in 1..=FRAMES {
+                let mut slot = writer.reserve().unwrap().expect("it waits for nobody");
+                slot.write(0, &[number as u8; 4096]).unwrap();
+                slot.commit();
+                if number % 64 == 0 {
+                    yield_now();
+                }
+            }
+            writer.close();
+        });
+        scope.spawn(move || {
+            for frame in from_reader {
+                let lent: hitgate_ring::Lent<'_> = frame;
+                let mark = lent.seq().get() as u8;
+                assert!(lent.bytes()[16..].iter().all(|byte| *byte == mark));
+            }
+        });
+        let (mut received, mut next) = (0, 1);
+        while !reader.finished() {
+            let mut batch = reader.read(2).unwrap();
+            if batch.is_empty() {
+                drop(batch);
+                yield_now();
+                continue;
+            }
+            while let Some(frame) = batch.front() {
+                let number = frame.seq().get();
+                assert!(number >= next);
+                next = number + 1;
+                received += 1;
+                assert!(frame.bytes()[16..].iter().all(|byte| *byte == number as u8));
+                to_link
+                    .send(batch.settle(&[0; RECORD_LEN]).unwrap())
+                    .unwrap();
+            }
+        }
+        drop(to_link);
+        received
+    });
+    assert_eq!(received + reader.lapped(), FRAMES);
+    assert!(reader.lapped() > 0, "the device was never ahead by a lap");
 }

@@ -8,7 +8,7 @@ use super::guard;
 use super::handle::{Handle, handle};
 use super::memory::{Room, Size};
 use super::pointer::{Out, versioned};
-use super::ring::{attach, refused};
+use super::ring::{attach_end, refused};
 use crate::engine::Engine;
 use crate::path::{Path, Shared, give_back, places};
 use crate::status::Status;
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn hitgate_path_memory(
         // SAFETY: *writable*.
         let memory = unsafe { Out::new(memory) }?;
         // SAFETY: *mapped*; this region becomes no end.
-        let region = unsafe { attach(mapping, mapping_len) }?;
+        let region = unsafe { attach_end(mapping, mapping_len) }?;
         memory.set(size(region.layout())?.memory());
         Ok(())
     })
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn hitgate_path_init(
         // SAFETY: *callable*, as this function demands.
         let callbacks = unsafe { Callbacks::new(node) };
         // SAFETY: *mapped*.
-        let region = unsafe { attach(mapping, mapping_len) }?;
+        let region = unsafe { attach_end(mapping, mapping_len) }?;
         let layout = *region.layout();
         // SAFETY: *given*.
         let mut room = unsafe { Room::new(memory, bytes, size(&layout)?) }?;

@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use hitgate_ring::{AttachError, End, Layout, Region};
+use hitgate_ring::{AttachError, End, Layout, Policy, Region};
 
 use super::guard;
 use super::pointer::Out;
@@ -133,10 +133,23 @@ fn layout(slots: u32, slot_bytes: u32, records: u32) -> Result<Layout, Status> {
 ///
 /// # Safety
 /// *Mapped*.
-pub unsafe fn attach(mapping: *mut u8, mapping_len: usize) -> Result<Region<'static>, Status> {
+unsafe fn attach(mapping: *mut u8, mapping_len: usize) -> Result<Region<'static>, Status> {
     let base = NonNull::new(mapping).ok_or(Status::Null)?;
     // SAFETY: *mapped*.
     unsafe { Region::attach(base, mapping_len) }.map_err(refused)
+}
+
+/// The ring in a mapping, for one of its ends: both are for rings with credit.
+///
+/// # Safety
+/// *Mapped*.
+pub unsafe fn attach_end(mapping: *mut u8, mapping_len: usize) -> Result<Region<'static>, Status> {
+    // SAFETY: *mapped*.
+    let region = unsafe { attach(mapping, mapping_len) }?;
+    match region.layout().policy() {
+        Policy::Credit => Ok(region),
+        Policy::FreeRunning => Err(Status::Policy),
+    }
 }
 
 /// What a refused mapping is to the caller.

@@ -6,7 +6,7 @@ use super::guard;
 use super::handle::{Handle, handle};
 use super::memory::{Room, Size};
 use super::pointer::{Out, reference};
-use super::ring::{attach, refused};
+use super::ring::{attach_end, refused};
 use crate::status::Status;
 use crate::types::{Memory, Slot};
 use crate::writer::Writer;
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn hitgate_writer_init(
         // SAFETY: *given*.
         let mut room = unsafe { Room::new(memory, bytes, size()?) }?;
         // SAFETY: *mapped*.
-        let region = unsafe { attach(mapping, mapping_len) }?;
+        let region = unsafe { attach_end(mapping, mapping_len) }?;
         let end = Writer::new(region.into_writer().map_err(refused)?);
         writer.set(room.value(Handle::new(end, ()))?.open());
         Ok(())

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use hitgate_host::{Backoff, Creation, HostError, MonotonicClock, Ring, Schedule, SlsReceiver};
-use hitgate_ring::{Layout, Writer};
+use hitgate_ring::{Layout, Policy, Writer};
 
 use crate::description::{self, Description};
 use crate::emulate::sls::{Emulator, NetworkArgs};
@@ -34,6 +34,7 @@ Examples (the second in another terminal):
   hitgate run --keep kept.slots --records records.jsonl
 
   hitgate feed run.h5 --frames 5000 --rate 133 --burst 16 --ring /dev/shm/eiger
+  hitgate feed run.h5 --frames 5000 --rate 2000 --free-running
 
 Vendors' interfaces, emulated, and a JUNGFRAU module's own packets:
   hitgate feed --simulate jungfrau-module --emulate sls-udp --loss 0.001 --rate 100
@@ -61,6 +62,9 @@ pub struct FeedArgs {
     /// Frames that come at once, the rate being the mean
     #[arg(long, value_name = "N", requires = "rate")]
     burst: Option<u32>,
+    /// Wait for nobody, as a device without credit: a slow reader is lapped, and loses frames
+    #[arg(long, requires = "rate", conflicts_with_all = ["emulate", "sls_udp"])]
+    free_running: bool,
     /// Slots of the ring
     #[arg(long, value_name = "N", default_value_t = 64)]
     slots: u32,
@@ -235,7 +239,11 @@ fn fill_ring(
     total: u64,
     fill: impl FnOnce(&mut Writer<'_>, &AtomicBool) -> Result<()>,
 ) -> Result<()> {
-    let layout = Layout::new(args.slots, stride, args.slots)?;
+    let policy = match args.free_running {
+        true => Policy::FreeRunning,
+        false => Policy::Credit,
+    };
+    let layout = Layout::new(args.slots, stride, args.slots)?.with_policy(policy);
     let path = args.ring.path();
     let session = MonotonicClock.now_ns();
     let creation = match args.replace {
@@ -258,9 +266,13 @@ fn fill_ring(
 
     if monitor.consumer().is_none() {
         eprintln!(
-            "hitgate: {} is ready; once its {} slots are full, waiting for `hitgate run` to read them",
+            "hitgate: {} is ready; once its {} slots are full, {}",
             path.display(),
-            args.slots
+            args.slots,
+            match policy {
+                Policy::Credit => "waiting for `hitgate run` to read them",
+                Policy::FreeRunning => "the oldest frames are overwritten, read or not",
+            }
         );
     }
     let progress = Progress::start(&format!("feeding {}", path.display()), total);

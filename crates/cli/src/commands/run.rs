@@ -1,6 +1,7 @@
 //! `hitgate run`: the filter on a live ring.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,10 +39,11 @@ RING.json beside the ring describes the modules: shape, geometry, mask. Kept slo
 after another, header and all, with KEPT.json beside them; `hitgate screen` and `hitgate feed` read
 that file. Every frame leaves a record in the ring, kept or dropped, and a line in RECORDS; where
 that disk is too slow, lines are left out rather than frames, the run says how many and exits
-with 1. Of dropped frames --keep-maps keeps what the network saw, for `hitgate rejudge`; where that
-disk is too slow, maps are left out, and the run says how many. Prometheus, or a browser, reads
-http://ADDRESS/metrics, once the ring is there. Ctrl-C ends the run in good order: what was kept is
-written, the books are told.
+with 1. What the device of a free-running ring overwrote before it was read is lost: a line in
+RECORDS for each range, cause `lapped`, and a count in the books. Of dropped frames --keep-maps keeps
+what the network saw, for `hitgate rejudge`; where that disk is too slow, maps are left out, and the
+run says how many. Prometheus, or a browser, reads http://ADDRESS/metrics, once the ring is there.
+Ctrl-C ends the run in good order: what was kept is written, the books are told.
 
 SIGHUP makes it read the model and RING.json again: once both are packed and proved, it judges by
 them from one frame to the next, without a pause; where something is wrong with them it says what,
@@ -184,6 +186,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     pipeline.interlock = rules.map_or(Interlock::none(), Interlock::new);
     let mut attendant = Attendant::new(answers);
     let (exchange, hand) = exchange();
+    let judging = Mutex::new(identity);
     let reload = Reload {
         asked,
         hand,
@@ -193,6 +196,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         keep: args.outputs.keep.as_deref(),
         maps: args.outputs.keep_maps.is_some().then_some(input),
         looked,
+        judging: &judging,
         bytes,
         description,
     };
@@ -203,7 +207,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         ring: &ring,
         traffic: &traffic,
         interlock: rules.map(|_| &*watch),
-        identity,
+        identity: &judging,
         level,
     };
     let done = AtomicBool::new(false);
@@ -271,11 +275,13 @@ pub fn run(args: &RunArgs) -> Result<()> {
         say_on!("{}", second_look::report(&interlock));
     }
     say!(
-        "ring       produced {} + lost at the source {} = received {} + lost {}",
+        "ring       {}: produced {} + lost at the source {} = received {} + lost {} + lapped {}",
+        report::policy(ring.layout()),
         source.produced,
         source.lost_at_source,
         accounts.received,
-        accounts.lost_source
+        accounts.lost_source,
+        accounts.lost_lapped
     );
     say_on!("{}", report::latencies(&node.latencies));
     // The books are told first, however the run ended.
@@ -299,7 +305,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
             "{lines_lost} records have no line in the file of records, because its disk was too slow: every frame was judged and counted all the same; write them elsewhere"
         );
     }
-    let left = source.produced.saturating_sub(accounts.received);
+    let left = source
+        .produced
+        .saturating_sub(accounts.received + accounts.lost_lapped);
     if stop.load(Ordering::Relaxed) {
         return Err(Interrupted { left }.into());
     }

@@ -7,6 +7,7 @@ use hitgate_adapters::aes::{
     Completion, DMA_OFFSET, DmaReadData, Lane, PAYLOAD_OFFSET, TIMING_HEADER_LEN, timing_header,
 };
 use hitgate_core::frame::FrameHeader;
+use hitgate_host::HostError;
 use hitgate_ring::{SLOT_BODY_OFFSET, Slot};
 
 use crate::emulate::parts;
@@ -48,7 +49,8 @@ impl Engine for Card {
         let lane = (self.lanes)
             .entry(header.module_id)
             .or_insert_with(|| Lane::new(shape));
-        let buffer = &slot.body()[DMA_OFFSET - SLOT_BODY_OFFSET..];
+        let body = slot.body().ok_or(HostError::FreeRunning)?;
+        let buffer = &body[DMA_OFFSET - SLOT_BODY_OFFSET..];
         let made = lane.frame(&Completion::from(&read), buffer, 0, header.arrival_ns);
         slot.write(0, &made.seal())?;
         Ok(())

@@ -6,6 +6,7 @@ use anyhow::Result;
 use hitgate_adapters::trailer::TRAILER_LEN;
 use hitgate_adapters::xdma::{Behind, DMA_OFFSET, Stream, result, trailer};
 use hitgate_core::frame::FrameHeader;
+use hitgate_host::HostError;
 use hitgate_ring::{SLOT_BODY_OFFSET, Slot};
 
 use crate::emulate::parts;
@@ -40,7 +41,8 @@ impl Engine for Card {
         let stream = (self.streams)
             .entry(header.module_id)
             .or_insert_with(|| Stream::new(shape, Behind::Trailer, header.module_id));
-        let buffer = &slot.body()[DMA_OFFSET - SLOT_BODY_OFFSET..];
+        let body = slot.body().ok_or(HostError::FreeRunning)?;
+        let buffer = &body[DMA_OFFSET - SLOT_BODY_OFFSET..];
         if let Some(made) = stream.frame(&result, buffer, header.arrival_ns) {
             slot.write(0, &made.seal())?;
         }

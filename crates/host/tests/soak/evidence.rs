@@ -71,6 +71,33 @@ impl Journal {
     }
 }
 
+/// What a reader found when it had read for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// Frames completed.
+    pub produced: u64,
+    /// Frames that the device had lapped, since the reader before.
+    pub lost: u64,
+}
+
+impl Resumed {
+    pub fn note(self, place: &Path, reader: u32) {
+        let bytes = [self.produced.to_le_bytes(), self.lost.to_le_bytes()].concat();
+        // A kill leaves all of it or nothing.
+        std::fs::write(place.join(format!("resumed.{reader}")), bytes).unwrap();
+    }
+
+    /// What reader number `reader` noted, if it lived for so long.
+    pub fn of(place: &Path, reader: u32) -> Option<Resumed> {
+        let bytes = std::fs::read(place.join(format!("resumed.{reader}"))).ok()?;
+        let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        Some(Resumed {
+            produced: word(0)?,
+            lost: word(8)?,
+        })
+    }
+}
+
 /// All of it.
 pub struct Evidence {
     /// Frames that the source numbered.
@@ -79,6 +106,10 @@ pub struct Evidence {
     pub produced: u64,
     /// Frames that they gave up.
     pub lost: u64,
+    /// Frames that they overwrote before they were read.
+    pub lapped: u64,
+    /// Kept frames that the readers that were killed may have held as copies, which died with them.
+    held: u64,
     /// The record of each position, if there is one.
     records: Vec<Option<Entry>>,
     /// What readers noted of records right after they were committed or found.
@@ -90,7 +121,8 @@ pub struct Evidence {
 /// What must not be.
 #[derive(Default)]
 pub struct Findings {
-    /// Frames that the source emitted, and that have neither a record nor a place in the count of lost ones.
+    /// Frames that the source emitted, and that have neither a record nor a place in the count of lost ones or
+    /// of lapped ones.
     pub unaccounted: u64,
     /// Frames that have two records, at two places or one after the other.
     pub duplicated: u64,
@@ -99,7 +131,8 @@ pub struct Findings {
 }
 
 impl Evidence {
-    pub fn gather(place: &tempfile::TempDir, ring: &Ring) -> Evidence {
+    /// `held` is how many kept frames may have died with readers.
+    pub fn gather(place: &tempfile::TempDir, ring: &Ring, held: u64) -> Evidence {
         let monitor = ring.monitor().unwrap();
         let source = monitor.source().expect("the writer has ended");
         let emitted = std::fs::read(place.path().join("emitted")).unwrap();
@@ -114,6 +147,8 @@ impl Evidence {
             emitted: u64::from_le_bytes(emitted.try_into().unwrap()),
             produced: source.produced,
             lost: source.lost_at_source,
+            lapped: monitor.consumer().expect("the reader has ended").lapped,
+            held,
             records: (0..source.produced).map(record).collect(),
             judged: entries(place.path(), "judged."),
             sent: entries(place.path(), "sent."),
@@ -130,13 +165,13 @@ impl Evidence {
         let numbers_without = self.emitted.abs_diff(records_of.len() as u64);
         let uncounted = self.emitted.abs_diff(self.produced + self.lost);
         // One fault may show in all three ways.
-        let unaccounted = (numbers_without.abs_diff(self.lost))
-            .max(positions_without)
+        let unaccounted = (numbers_without.abs_diff(self.lost + self.lapped))
+            .max(positions_without.abs_diff(self.lapped))
             .max(uncounted);
         Findings {
             unaccounted,
             duplicated: with_two.max(self.rewritten()),
-            unsent: self.unsent(),
+            unsent: self.unsent().saturating_sub(self.held),
         }
     }
 

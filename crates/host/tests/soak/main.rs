@@ -1,16 +1,19 @@
 //! A writer and a reader in processes of their own, each killed with SIGKILL at random instants and
 //! started again, and a judge that holds what is left behind against what the source sent.
 //!
-//! `cargo test` runs one piece; `scripts/soak.sh` runs millions of frames. Which side dies, after how
+//! Under credit nothing may be lost but the frame that a writer dies with. A free-running device loses what it
+//! laps while nobody reads, and each such frame has to be in the count of lapped ones instead of having a record.
+//!
+//! `cargo test` runs one piece of each; `scripts/soak.sh` runs millions of frames. Which side dies, after how
 //! many frames and how many microseconds later, follows from the seed; the instruction that it
 //! dies at does not.
 
 mod evidence;
 mod sides;
 
-use evidence::{Entry, Evidence, Findings};
+use evidence::{Entry, Evidence, Findings, Resumed};
 use hitgate_host::{Creation, Ring};
-use hitgate_ring::{End, Layout};
+use hitgate_ring::{End, Layout, Policy};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::os::unix::fs::FileExt;
@@ -24,17 +27,27 @@ use std::time::{Duration, Instant};
 /// fewer frames are enough.
 const PIECES: [(u32, u64); 4] = [(64, 100_000), (7, 3_000), (500, 100_000), (3, 3_000)];
 /// What `cargo test` runs.
-const USUAL: Soak = Soak {
-    frames: 206_000,
-    kills: 40,
-    seed: 5,
-};
+const USUAL: [Soak; 2] = [
+    Soak {
+        policy: Policy::Credit,
+        frames: 206_000,
+        kills: 40,
+        seed: 5,
+    },
+    Soak {
+        policy: Policy::FreeRunning,
+        frames: 106_000,
+        kills: 20,
+        seed: 5,
+    },
+];
 const STRIDE: u32 = 192;
 /// A piece takes seconds; a machine that is busy with something else may take minutes for it.
 const HANGS: Duration = Duration::from_secs(1800);
 
 #[derive(Clone, Copy)]
 struct Soak {
+    policy: Policy,
     frames: u64,
     kills: u32,
     seed: u64,
@@ -46,13 +59,18 @@ fn main() {
     match args[..] {
         ["write", place, frames] => sides::write(Path::new(place), frames.parse().unwrap()),
         ["read", place, judge] => sides::read(Path::new(place), judge.parse().unwrap()),
-        ["soak", frames, kills, seed] => run(Soak {
+        ["soak", policy, frames, kills, seed] => run(Soak {
+            policy: match policy {
+                "credit" => Policy::Credit,
+                "free-running" => Policy::FreeRunning,
+                other => panic!("{other} is no policy: credit or free-running"),
+            },
             frames: frames.parse().expect("FRAMES is a number"),
             kills: kills.parse().expect("KILLS is a number"),
             seed: seed.parse().expect("SEED is a number"),
         }),
         // The harness's own arguments, a filter among them, mean nothing here.
-        _ => run(USUAL),
+        _ => USUAL.into_iter().for_each(run),
     }
 }
 
@@ -65,9 +83,9 @@ fn run(soak: Soak) {
         // Kills that a piece came too late for fall to those after it.
         let missing = soak.kills.saturating_sub(all.kills());
         let kills = missing.div_ceil((pieces.len() - i) as u32);
-        all.add(&play(*slots, *frames, kills, &mut rng, |_| ()));
+        all.add(&play(soak.policy, *slots, *frames, kills, &mut rng, |_| ()));
     }
-    println!("soak, seed {}: {all}", soak.seed);
+    println!("soak, {:?}, seed {}: {all}", soak.policy, soak.seed);
     assert!(
         all.kills() >= soak.kills,
         "only {} of {} kills",
@@ -79,6 +97,13 @@ fn run(soak: Soak) {
         all.lost <= u64::from(all.writer_kills),
         "more is lost than the frame that a writer dies with: {all}"
     );
+    match soak.policy {
+        Policy::Credit => assert_eq!(all.lapped, 0, "{all}"),
+        Policy::FreeRunning => assert!(
+            all.lapped_in_downtime <= all.made_in_downtime,
+            "a reader that goes on loses more than was made since the one before was seen: {all}"
+        ),
+    }
 }
 
 /// The rings that `frames` frames pass through: slots, and frames.
@@ -98,6 +123,11 @@ struct Totals {
     frames: u64,
     completed: u64,
     lost: u64,
+    lapped: u64,
+    /// Those of them that readers found to be gone when they had read for the first time.
+    lapped_in_downtime: u64,
+    /// Frames completed since the readers before those were last seen.
+    made_in_downtime: u64,
     sent_again: u64,
     writer_kills: u32,
     reader_kills: u32,
@@ -113,6 +143,9 @@ impl Totals {
         self.frames += piece.frames;
         self.completed += piece.completed;
         self.lost += piece.lost;
+        self.lapped += piece.lapped;
+        self.lapped_in_downtime += piece.lapped_in_downtime;
+        self.made_in_downtime += piece.made_in_downtime;
         self.sent_again += piece.sent_again;
         self.writer_kills += piece.writer_kills;
         self.reader_kills += piece.reader_kills;
@@ -125,12 +158,15 @@ impl std::fmt::Display for Totals {
         write!(
             f,
             "{} frames, writer killed {}, reader killed {}; {} completed, {} lost at the source, \
-             {} sent again by number; {}",
+             {} lapped, {} of them of {} that came while nobody read, {} sent again by number; {}",
             self.frames,
             self.writer_kills,
             self.reader_kills,
             self.completed,
             self.lost,
+            self.lapped,
+            self.lapped_in_downtime,
+            self.made_in_downtime,
             self.sent_again,
             self.findings
         )
@@ -139,17 +175,20 @@ impl std::fmt::Display for Totals {
 
 /// One ring from its first frame to its last. `spoil` may damage its file before the judge looks.
 fn play(
+    policy: Policy,
     slots: u32,
     frames: u64,
     kills: u32,
     rng: &mut ChaCha8Rng,
     spoil: impl FnOnce(&Place),
 ) -> Totals {
-    let place = Place::new(slots, frames);
+    let place = Place::new(policy, slots, frames);
     let ring = Ring::open(&place.ring()).unwrap();
     let monitor = ring.monitor().unwrap();
     let mut sides = Sides::start(&place, frames);
     let mut totals = Totals::default();
+    // What a reader had taken when it was last seen, for each that was killed.
+    let mut seen = Vec::new();
     for after in targets(kills, frames, rng) {
         let since = Instant::now();
         while monitor.source().is_none_or(|it| it.produced < after) {
@@ -161,6 +200,8 @@ fn play(
             std::thread::sleep(Duration::from_micros(20));
         }
         std::thread::sleep(Duration::from_micros(rng.random_range(0..300)));
+        let taken = monitor.consumer().map_or(0, |it| it.taken);
+        let readers = totals.reader_kills;
         match rng.random_range(0..5) {
             0 | 1 => totals.writer_kills += sides.kill(End::Writer),
             2 | 3 => totals.reader_kills += sides.kill(End::Reader),
@@ -169,14 +210,32 @@ fn play(
                 totals.reader_kills += sides.kill(End::Reader);
             }
         }
+        if totals.reader_kills > readers {
+            seen.push(taken);
+        }
         sides.start_again();
     }
     sides.finish();
     spoil(&place);
-    let evidence = Evidence::gather(&place.0, &ring);
+    let held = match policy {
+        Policy::Credit => 0,
+        Policy::FreeRunning => totals.reader_kills * place.1.lend_limit(),
+    };
+    let evidence = Evidence::gather(&place.0, &ring, held.into());
     totals.frames = frames;
     totals.completed = evidence.produced;
     totals.lost = evidence.lost;
+    totals.lapped = evidence.lapped;
+    // A reader that was killed before it had read adds to the downtime.
+    let mut since = None;
+    for (taken, reader) in seen.into_iter().zip(2..) {
+        let taken = *since.get_or_insert(taken);
+        if let Some(resumed) = Resumed::of(place.0.path(), reader) {
+            totals.lapped_in_downtime += resumed.lost;
+            totals.made_in_downtime += resumed.produced - taken;
+            since = None;
+        }
+    }
     totals.sent_again = evidence.sent_again();
     totals.findings = evidence.judge();
     totals
@@ -195,8 +254,9 @@ fn targets(kills: u32, frames: u64, rng: &mut ChaCha8Rng) -> Vec<u64> {
 struct Place(tempfile::TempDir, Layout);
 
 impl Place {
-    fn new(slots: u32, frames: u64) -> Place {
+    fn new(policy: Policy, slots: u32, frames: u64) -> Place {
         let layout = Layout::new(slots, STRIDE, frames as u32).unwrap();
+        let layout = layout.with_policy(policy);
         let place = Place(tempfile::tempdir().unwrap(), layout);
         Ring::create(&place.ring(), &layout, 1, Creation::Exclusive).unwrap();
         place
@@ -331,12 +391,18 @@ fn wait(child: &mut Child) -> ExitStatus {
 /// Every kind of finding, made on purpose: in the ring's file where it can be, else in a journal.
 fn the_judge_would_notice(seed: u64) {
     let frames = 500;
-    let play = |spoil: &dyn Fn(&Place)| {
+    let play_under = |policy, spoil: &dyn Fn(&Place)| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        play(7, frames, 0, &mut rng, spoil).findings
+        play(policy, 7, frames, 0, &mut rng, spoil).findings
     };
+    let play = |spoil: &dyn Fn(&Place)| play_under(Policy::Credit, spoil);
     let found = play(&|_| ());
     assert!(found.are_none(), "{found}");
+    // The newest frame has a record, whatever was lapped.
+    let found = play_under(Policy::FreeRunning, &|place| {
+        place.put_record(frames - 1, 0, &[0; 8]);
+    });
+    assert_eq!((found.unaccounted, found.duplicated), (1, 0), "{found}");
     let found = play(&|place| place.put_record(20, 0, &[0; 8]));
     assert_eq!((found.unaccounted, found.duplicated), (1, 0), "{found}");
     // Frame 31 with the record of frame 30: one is there twice, the other not at all.

@@ -1,10 +1,11 @@
 //! What the two processes do, and the journals that they leave: what was written there before a kill
 //! is there after it.
 
-use crate::evidence::{Entry, Journal};
+use crate::STRIDE;
+use crate::evidence::{Entry, Journal, Resumed};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
-use hitgate_host::{Backoff, Ring};
-use hitgate_ring::{Lent, RECORD_LEN, Seq};
+use hitgate_host::{Backoff, Pacer, Ring, Schedule};
+use hitgate_ring::{Lent, Policy, RECORD_LEN, Seq};
 use rustix::process::Signal;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 /// One frame of so many goes to the link; the others are dropped.
 pub const KEEP_EVERY: u64 = 3;
+/// Frames a second of a device that waits for nobody.
+const RATE: f64 = 10_000.0;
 /// How long the link holds frames back when no more come.
 const LINK_HOLDS: Duration = Duration::from_micros(50);
 
@@ -46,8 +49,15 @@ pub fn write(place: &Path, frames: u64) {
     if unaccounted > 0 {
         writer.lose(unaccounted);
     }
+    let mut pacer = match writer.layout().policy() {
+        Policy::Credit => None,
+        Policy::FreeRunning => Some(Pacer::start(Schedule::steady(RATE).unwrap())),
+    };
     let mut backoff = Backoff::new();
     while number < frames {
+        if let Some(pacer) = &mut pacer {
+            pacer.wait();
+        }
         number += 1;
         emitted.write_all_at(&number.to_le_bytes(), 0).unwrap();
         let mut slot = loop {
@@ -58,9 +68,9 @@ pub fn write(place: &Path, frames: u64) {
             backoff.wait();
         };
         backoff.reset();
-        let (first, pixels) = slot.body().split_at_mut(8);
-        first.copy_from_slice(&number.to_le_bytes());
-        pixels.fill(number as u8);
+        let mut frame = [number as u8; STRIDE as usize];
+        frame[16..24].copy_from_slice(&number.to_le_bytes());
+        slot.write(0, &frame).unwrap();
         slot.commit();
     }
     writer.close();
@@ -79,6 +89,8 @@ pub fn read(place: &Path, judge: u32) {
     let judged = Journal::create(&place.join(format!("judged.{judge}")));
     let sent = Journal::create(&place.join(format!("sent.{judge}")));
     let most = reader.layout().lend_limit() as usize;
+    let lapped_before = reader.lapped();
+    let mut resumed = false;
     let (to_link, kept) = bounded(most);
     std::thread::scope(|scope| {
         let link = scope.spawn(move || send(&kept, &sent, most));
@@ -92,6 +104,7 @@ pub fn read(place: &Path, judge: u32) {
                 continue;
             }
             backoff.reset();
+            let lapped = batch.lapped();
             while let Some(frame) = batch.front() {
                 let (seq, number) = (frame.seq(), checked_number(frame.seq(), frame.bytes()));
                 let earlier = frame.judged();
@@ -111,6 +124,13 @@ pub fn read(place: &Path, judge: u32) {
             drop(batch);
             let taken = reader.taken();
             reader.publish(&[taken; 24]);
+            if !std::mem::replace(&mut resumed, true) {
+                let resumed = Resumed {
+                    produced: reader.source().produced,
+                    lost: lapped - lapped_before,
+                };
+                resumed.note(place, judge);
+            }
         }
         reader.close();
         drop(to_link);

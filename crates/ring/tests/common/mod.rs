@@ -1,7 +1,7 @@
 //! Page-aligned memory for rings.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use hitgate_ring::{Layout, PAGE, Reader, Region, Seq, Writer};
+use hitgate_ring::{Layout, PAGE, Policy, Reader, Region, Seq, Writer};
 use std::ptr::NonNull;
 
 #[derive(Clone)]
@@ -11,6 +11,7 @@ struct Page([u8; PAGE]);
 /// Owns the memory of a ring; whoever holds it may also play the other side and write anything.
 pub struct Memory {
     pages: Box<[Page]>,
+    copies: Vec<u8>,
 }
 
 impl Memory {
@@ -18,6 +19,7 @@ impl Memory {
         let pages = layout.bytes().div_ceil(PAGE);
         Memory {
             pages: vec![Page([0; PAGE]); pages].into(),
+            copies: vec![0; layout.copy_bytes()],
         }
     }
 
@@ -58,13 +60,25 @@ impl Memory {
     }
 
     pub fn ends(&mut self) -> (Writer<'_>, Reader<'_>) {
-        self.attach().unwrap().split().unwrap()
+        let (base, len) = (self.base(), self.len());
+        // SAFETY: as above.
+        let region = unsafe { Region::attach(base, len) }.unwrap();
+        region.split_with(&mut self.copies).unwrap()
     }
 }
 
 /// A ring of that shape, made.
 pub fn ring(slots: u32, stride: u32, records: u32) -> (Memory, Layout) {
     let layout = Layout::new(slots, stride, records).unwrap();
+    let mut memory = Memory::new(&layout);
+    memory.create(&layout);
+    (memory, layout)
+}
+
+/// A free-running ring of that shape, made.
+pub fn free_running_ring(slots: u32, stride: u32, records: u32) -> (Memory, Layout) {
+    let layout = Layout::new(slots, stride, records).unwrap();
+    let layout = layout.with_policy(Policy::FreeRunning);
     let mut memory = Memory::new(&layout);
     memory.create(&layout);
     (memory, layout)
@@ -87,5 +101,10 @@ pub fn play_earlier_frames(memory: &mut Memory, layout: &Layout, produced: u64) 
         memory.put(copy, produced as u32);
         memory.put(copy + 4, (produced >> 32) as u32);
     }
+    for copy in [640 + 24 * 8, 896 + 24 * 8] {
+        memory.put(copy, produced as u32);
+        memory.put(copy + 4, (produced >> 32) as u32);
+    }
     memory.put(384, produced as u32);
+    memory.put(1152, produced as u32);
 }
