@@ -67,9 +67,11 @@ impl Layer<'_> {
         for first in (0..period).step_by(step(S::N)) {
             let steps = first..self.row;
             // How many of a window's columns are those of the one a period on.
-            match (input.stride(), period / channels) {
-                (1, 1) => along::<S, ROWS, 2>(s, &window, self.p, steps, period, &mut dst),
-                (1, 2) | (2, 1) => along::<S, ROWS, 1>(s, &window, self.p, steps, period, &mut dst),
+            match (input.stride(), [period == channels, period == 2 * channels]) {
+                (1, [true, _]) => along::<S, ROWS, 2>(s, &window, self.p, steps, period, &mut dst),
+                (1, [_, true]) | (2, [true, _]) => {
+                    along::<S, ROWS, 1>(s, &window, self.p, steps, period, &mut dst)
+                }
                 _ => along::<S, ROWS, 0>(s, &window, self.p, steps, period, &mut dst),
             }
         }

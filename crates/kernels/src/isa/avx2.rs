@@ -136,15 +136,14 @@ impl Simd for Avx2 {
         unsafe {
             let low = _mm256_castsi256_si128(activations);
             let high = _mm256_extracti128_si256::<1>(activations);
-            match (registers.start, registers.len()) {
-                (0, 1) => _mm_storel_epi64(to.cast(), low),
+            match (registers.len(), registers.start) {
+                (1, 0) => _mm_storel_epi64(to.cast(), low),
                 (1, 1) => _mm_storeh_pd(to.cast(), _mm_castsi128_pd(low)),
-                (2, 1) => _mm_storel_epi64(to.cast(), high),
-                (3, 1) => _mm_storeh_pd(to.cast(), _mm_castsi128_pd(high)),
-                (0, 2) => _mm_storeu_si128(to.cast(), low),
-                (2, 2) => _mm_storeu_si128(to.cast(), high),
-                (0, 4) => _mm256_storeu_si256(to.cast(), activations),
-                _ => unreachable!("activations are put in ones, twos or fours"),
+                (1, 2) => _mm_storel_epi64(to.cast(), high),
+                (1, _) => _mm_storeh_pd(to.cast(), _mm_castsi128_pd(high)),
+                (2, 0) => _mm_storeu_si128(to.cast(), low),
+                (2, _) => _mm_storeu_si128(to.cast(), high),
+                _ => _mm256_storeu_si256(dst[..4 * N].as_mut_ptr().cast(), activations),
             }
         }
     }

@@ -142,15 +142,14 @@ impl Simd for Avx512Vnni {
         let a = activations;
         // SAFETY: *token*: `self` proves AVX-512 F; *fits*: `dst` holds the bytes written, 16 a register.
         unsafe {
-            match (registers.start, registers.len()) {
-                (0, 1) => _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(a)),
+            match (registers.len(), registers.start) {
+                (1, 0) => _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(a)),
                 (1, 1) => _mm_storeu_si128(to.cast(), _mm512_extracti32x4_epi32::<1>(a)),
-                (2, 1) => _mm_storeu_si128(to.cast(), _mm512_extracti32x4_epi32::<2>(a)),
-                (3, 1) => _mm_storeu_si128(to.cast(), _mm512_extracti32x4_epi32::<3>(a)),
-                (0, 2) => _mm256_storeu_si256(to.cast(), _mm512_castsi512_si256(a)),
-                (2, 2) => _mm256_storeu_si256(to.cast(), _mm512_extracti64x4_epi64::<1>(a)),
-                (0, 4) => _mm512_storeu_si512(to.cast(), a),
-                _ => unreachable!("activations are put in ones, twos or fours"),
+                (1, 2) => _mm_storeu_si128(to.cast(), _mm512_extracti32x4_epi32::<2>(a)),
+                (1, _) => _mm_storeu_si128(to.cast(), _mm512_extracti32x4_epi32::<3>(a)),
+                (2, 0) => _mm256_storeu_si256(to.cast(), _mm512_castsi512_si256(a)),
+                (2, _) => _mm256_storeu_si256(to.cast(), _mm512_extracti64x4_epi64::<1>(a)),
+                _ => _mm512_storeu_si512(dst[..4 * N].as_mut_ptr().cast(), a),
             }
         }
     }
