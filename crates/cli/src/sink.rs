@@ -135,13 +135,16 @@ fn open(path: &Path, replace: bool) -> Result<File> {
     }
 }
 
+/// Memory for a slot or a map, which goes to and fro between the two sides.
+type Memory = Box<[u8]>;
+
 /// The judging side of the link.
 pub struct SinkLink<'m> {
     kept: Giver<Kept<'m>>,
     /// The frame that was given up last, until the path asks.
     shed: Option<Record>,
     /// Memory for copies of kept frames that nobody uses, where they are copied.
-    free: Option<Receiver<Box<[u8]>>>,
+    free: Option<Receiver<Memory>>,
     broken: Arc<AtomicBool>,
     records: Option<Sender<Record>>,
     maps: Option<MapsOut>,
@@ -151,15 +154,15 @@ pub struct SinkLink<'m> {
 /// Where the judging side copies maps to.
 struct MapsOut {
     /// Buffers of one entry each that nobody uses.
-    free: Receiver<Box<[u8]>>,
-    full: Sender<Box<[u8]>>,
+    free: Receiver<Memory>,
+    full: Sender<Memory>,
 }
 
 /// The writing side.
 pub struct Sink<'m> {
     kept: Taker<Kept<'m>>,
     /// Where memory of copies goes back to.
-    free: Option<Sender<Box<[u8]>>>,
+    free: Option<Sender<Memory>>,
     /// Set once kept frames cannot be written any more.
     broken: Arc<AtomicBool>,
     records: Option<(Receiver<Record>, Records)>,
@@ -171,8 +174,8 @@ pub struct Sink<'m> {
 
 /// Where maps come from, where their buffers go back to, and the file.
 struct MapsIn {
-    full: Receiver<Box<[u8]>>,
-    free: Sender<Box<[u8]>>,
+    full: Receiver<Memory>,
+    free: Sender<Memory>,
     file: MapsWriter,
 }
 
@@ -185,7 +188,7 @@ struct Kept<'m> {
 /// The whole slot of a kept frame.
 enum Held<'m> {
     Lent(Lent<'m>),
-    Copied(Box<[u8]>),
+    Copied(Memory),
 }
 
 impl Held<'_> {
@@ -283,7 +286,7 @@ pub fn sink<'m>(
 }
 
 /// So many buffers of `len` bytes, and where they go back to.
-fn buffers(count: usize, len: usize) -> (Sender<Box<[u8]>>, Receiver<Box<[u8]>>) {
+fn buffers(count: usize, len: usize) -> (Sender<Memory>, Receiver<Memory>) {
     let (back, free) = bounded(count);
     for _ in 0..count {
         // Ones, not zeros: the pages are there before the first frame.
@@ -409,7 +412,7 @@ impl Sink<'_> {
 
 fn write_slots(
     mut kept: Taker<Kept<'_>>,
-    free: Option<Sender<Box<[u8]>>>,
+    free: Option<Sender<Memory>>,
     broken: &AtomicBool,
     mut slots: Option<SlotsWriter>,
     looks: Option<&Sender<Drawn>>,
