@@ -70,7 +70,7 @@ struct Narrow<'m, const N: usize> {
 
 impl<'m, const N: usize> Link<'m> for Narrow<'m, N> {
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused> {
-        let worth = |record: &Record| Worth::of(record.verdict());
+        let worth = |record: &Record| Worth::of(record.verdict(), record.reasons);
         if self.waiting.len() == N {
             let (least, _) = (self.waiting.iter().enumerate())
                 .min_by_key(|(_, (waiting, _))| worth(waiting))

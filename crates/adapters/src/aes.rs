@@ -201,8 +201,13 @@ impl Lane {
         } else {
             status::LENGTH
         };
+        let damage = buffered.status | wrong | other_length;
         FrameHeader {
-            frame_number: self.events.widen(timing.event_counter.into()),
+            // A counter that may be damaged is not followed: it would make others look lost.
+            frame_number: match damage {
+                0 => self.events.widen(timing.event_counter.into()),
+                _ => 0,
+            },
             pulse_key: timing.pulse_id(),
             pulse_kind: pulse_kind::LCLS,
             source_ticks: u64::from(timing.seconds) * 1_000_000_000 + u64::from(timing.nanoseconds),
@@ -211,7 +216,7 @@ impl Lane {
             readout_groups: timing.env & ENV_READOUT_GROUPS,
             source_aux: timing.pulse_and_control,
             flags: if forced { flags::KEEP_RAW } else { 0 },
-            status: buffered.status | wrong | other_length,
+            status: damage,
             ..buffered
         }
     }

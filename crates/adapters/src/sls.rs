@@ -448,12 +448,12 @@ impl Assembly {
     pub fn finish(&mut self, arrival_ns: u64) -> Option<Finished> {
         let open = self.open.take()?;
         let number = open.first.frame_number;
+        // A number that is not above the last is a detector's that has started again.
         let gap = match self.highest {
             Some(highest) => number.saturating_sub(highest).saturating_sub(1),
             None => 0,
         };
-        self.last = Some(number);
-        self.highest = self.highest.max(Some(number));
+        (self.last, self.highest) = (Some(number), Some(number));
         self.counts.lost += u64::from(self.module.detector.packets - open.received);
         Some(Finished {
             header: self.module.frame(&open.first, open.received, arrival_ns),

@@ -99,9 +99,11 @@ impl Stream {
         };
         let trailer = buffer[..written].get(self.shape.bytes()..);
         match (self.behind, trailer.and_then(|block| block.first_chunk())) {
-            (Behind::Trailer, Some(block)) => Some(self.with(header, &Trailer::from_bytes(block))),
-            // A frame without its metadata has no number of the source's.
-            (Behind::Trailer, None) => Some(FrameHeader {
+            (Behind::Trailer, Some(block)) if header.status == 0 => {
+                Some(self.with(header, &Trailer::from_bytes(block)))
+            }
+            // A frame without its metadata, or of which it may be no metadata, has no number of the source's.
+            (Behind::Trailer, _) => Some(FrameHeader {
                 frame_number: 0,
                 ..header
             }),

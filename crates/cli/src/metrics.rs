@@ -169,7 +169,7 @@ impl Sources<'_> {
     /// Of the records that are in the ring, so that it costs the judging thread nothing.
     fn latencies(&self, text: &mut Exposition, state: &RingState) -> Result<()> {
         let monitor = self.ring.monitor()?;
-        let end = state.books.received;
+        let end = state.done();
         let recent = u64::from(state.layout.records()).min(RECENT).min(end);
         let mut latencies: Histogram<u64> = tally::histogram();
         for position in end - recent..end {

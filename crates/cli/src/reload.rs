@@ -125,11 +125,14 @@ impl Reload<'_> {
         self.same_maps(&model::parse(&bytes, self.filter.model.as_deref())?)?;
         let bank = bank(&bytes, &description.modules, self.filter, self.rules)?;
         // All that can fail comes before the swap.
+        if let Some(keep) = self.keep
+            && description != self.description
+        {
+            let before = *self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+            sink::describe_anew(keep, &description, before.config)?;
+        }
         if let Some(looked) = &self.looked {
             looked.replace(&description.modules)?;
-        }
-        if let Some(keep) = self.keep {
-            sink::describe(keep, &description)?;
         }
         let (identity, threshold) = (bank.identity, bank.policy.threshold);
         self.hand.over(bank);

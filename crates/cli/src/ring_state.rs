@@ -80,7 +80,7 @@ impl RingState {
     }
 
     /// Frames that were received, or lapped.
-    const fn done(&self) -> u64 {
+    pub const fn done(&self) -> u64 {
         self.books.received.saturating_add(self.consumer.lapped)
     }
 

@@ -27,7 +27,7 @@ use hitgate_core::net::Input;
 use hitgate_formats::FormatError;
 use hitgate_ring::{Layout, Lent, RECORD_LEN};
 
-use crate::description::Description;
+use crate::description::{self, Description};
 use crate::maps_file::{self, MapsWriter};
 use crate::queue::{self, Giver, Room, Taker, queue};
 use crate::report;
@@ -116,6 +116,18 @@ pub fn describe(keep: &Path, description: &Description) -> Result<()> {
         true => description.write(keep),
         false => Ok(()),
     }
+}
+
+/// The same for slots that are kept from now on; the description of those before stays, with `config`, which their
+/// records name, behind its name.
+pub fn describe_anew(keep: &Path, description: &Description, config: u32) -> Result<()> {
+    if keep.is_file() {
+        let now = description::path(keep);
+        let before = now.with_extension(format!("{config:08x}.json"));
+        std::fs::rename(&now, &before)
+            .with_context(|| format!("cannot rename {} to {}", now.display(), before.display()))?;
+    }
+    describe(keep, description)
 }
 
 fn taken(path: &Path) -> anyhow::Error {
@@ -328,7 +340,7 @@ impl<'m> Link<'m> for SinkLink<'m> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(Refused);
         }
-        let worth = Worth::of(record.verdict());
+        let worth = Worth::of(record.verdict(), record.reasons);
         let shed = match self.kept.room(worth) {
             Room::Free => None,
             Room::InsteadOf(shed) => Some(shed),

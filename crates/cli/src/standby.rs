@@ -102,10 +102,61 @@ pub fn take_over<'r>(
     }
 }
 
-/// Whether the source ended, or died, and no frame is left to judge.
+/// Whether the source ended, or died, no frame is left to judge, and none that was kept is still in its slot.
 fn is_over(state: &RingState) -> bool {
     let source = state.source_end;
     let died = source.process.is_none()
         && (source.silent_ms).is_some_and(|ms| Duration::from_millis(ms.into()) > SILENCE);
-    state.to_judge() == 0 && (source.state == State::Closed || died)
+    state.to_judge() == 0 && state.slots_out() == 0 && (source.state == State::Closed || died)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::FilterMemory;
+    use crate::model;
+    use crate::tally::Watched;
+    use hitgate_core::frame::HEADER_LEN;
+    use hitgate_core::link::{Identity, LentQueue};
+    use hitgate_core::pipeline::Pipeline;
+    use hitgate_core::verdict::{Policy, Sampling};
+    use hitgate_kernels::Level;
+    use hitgate_ring::Layout;
+
+    #[test]
+    fn a_frame_that_was_judged_and_not_sent_is_still_to_be_passed_on() {
+        let layout = Layout::new(4, HEADER_LEN as u32, 4).unwrap();
+        let ring = Ring::anonymous(&layout, 1).unwrap();
+        let mut writer = ring.writer().unwrap();
+        // It holds no frame: a fault, kept.
+        writer.reserve().unwrap().unwrap().commit();
+        writer.close();
+
+        let model = model::parse(model::EMBEDDED, None).unwrap();
+        let mut memory = FilterMemory::new(&model, Level::detect(), &[]);
+        let cpu = memory.cpu(&model, Level::detect(), &[]).unwrap();
+        let sampling = Sampling { seed: 0, one_in: 0 };
+        let policy = Policy {
+            threshold: 1,
+            sampling,
+            deadline_ns: None,
+        };
+        let identity = Identity {
+            model: 0,
+            config: 0,
+        };
+        let link = LentQueue::<2>::new();
+        let mut pipeline = Pipeline::new(ring.reader().unwrap(), cpu, policy, link, identity);
+        let mut node = Watched::new(|_| {});
+        pipeline.step(&mut node).unwrap();
+        let state = RingState::of(&ring).unwrap();
+        assert_eq!((state.to_judge(), state.slots_out()), (0, 1));
+        assert!(!is_over(&state));
+
+        drop(pipeline.link.take());
+        let (mut reader, ..) = pipeline.into_parts();
+        reader.reclaim();
+        reader.close();
+        assert!(is_over(&RingState::of(&ring).unwrap()));
+    }
 }

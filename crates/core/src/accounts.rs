@@ -284,13 +284,14 @@ impl Accounts {
             add(&mut run.count, count);
             return;
         }
+        if count == 0 {
+            return;
+        }
         if self.unplaced.is_full() {
             self.unplaced.remove(0);
         }
-        if count > 0 {
-            // There is room now.
-            let _ = self.unplaced.push(Unplaced { after, count });
-        }
+        // There is room now.
+        let _ = self.unplaced.push(Unplaced { after, count });
     }
 
     /// Takes up to `gap` frames without a readable number that came after frame `since`; returns how many.

@@ -4,7 +4,7 @@ use hitgate_ring::{Lent, RECORD_LEN};
 
 use crate::accounts::Lapped;
 use crate::frame::{FrameHeader, wire_struct};
-use crate::verdict::{Class, Decision, Score, Verdict};
+use crate::verdict::{Class, Decision, Score, Verdict, reasons};
 
 /// Layout version of the record that this library writes.
 pub const RECORD_VERSION: u8 = 1;
@@ -232,9 +232,11 @@ impl Worth {
     /// Every worth, the lowest first.
     pub const ALL: [Worth; 3] = [Worth::Sample, Worth::Maybe, Worth::Most];
 
-    /// What a frame is worth that was kept with this verdict.
-    pub const fn of(verdict: Verdict) -> Self {
+    /// What a frame is worth that was kept with this verdict, for these reasons. One that is unlike the training was
+    /// not judged for sure.
+    pub const fn of(verdict: Verdict, reasons: u32) -> Self {
         match verdict {
+            _ if reasons & reasons::DOMAIN != 0 => Worth::Most,
             Verdict::KeepSample | Verdict::KeepShadow => Worth::Sample,
             Verdict::KeepMaybe => Worth::Maybe,
             _ => Worth::Most,
@@ -352,13 +354,14 @@ mod tests {
     #[test]
     fn samples_are_given_up_before_maybes_and_the_rest_last() {
         let mut kept: std::vec::Vec<_> = Verdict::ALL.into_iter().filter(|v| v.keeps()).collect();
-        kept.sort_by_key(|verdict| Worth::of(*verdict));
+        kept.sort_by_key(|verdict| Worth::of(*verdict, 0));
         let (samples, rest) = kept.split_at(2);
         assert_eq!(samples, [Verdict::KeepSample, Verdict::KeepShadow]);
         assert_eq!(rest[0], Verdict::KeepMaybe);
-        let unjudged = Worth::of(Verdict::KeepFault);
-        assert!(Worth::of(Verdict::KeepMaybe) < Worth::of(Verdict::KeepHit));
-        assert_eq!(unjudged, Worth::of(Verdict::KeepHit));
+        let unjudged = Worth::of(Verdict::KeepFault, 0);
+        assert!(Worth::of(Verdict::KeepMaybe, 0) < Worth::of(Verdict::KeepHit, 0));
+        assert_eq!(unjudged, Worth::of(Verdict::KeepHit, 0));
+        assert_eq!(unjudged, Worth::of(Verdict::KeepShadow, reasons::DOMAIN));
     }
 
     #[test]

@@ -152,8 +152,9 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
     /// The interlock begins anew, in shadow: what one model has shown is no proof of another. Whoever knows better
     /// keeps a copy of [`interlock`](Self::interlock) and puts it back.
     pub fn swap(&mut self, bank: Bank<B>) -> Bank<B> {
-        // There is a record for every frame before the next.
-        let next = Seq::from_position(self.accounts.received);
+        // There is a record for every frame before the next, or it was lapped.
+        let before = self.accounts.received + self.accounts.lost_lapped;
+        let next = Seq::from_position(before);
         self.interlock = self.interlock.anew(next);
         Bank {
             backend: replace(&mut self.backend, bank.backend),

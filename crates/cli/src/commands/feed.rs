@@ -285,11 +285,15 @@ fn fill_ring(
     });
     fed?;
 
-    // The reader still works on the last slots: the ring stays until they are judged.
+    // The reader still works on the last slots: the ring stays until they are judged, and what was kept of
+    // them is written.
     let mut backoff = Backoff::new();
     let left = || {
-        let taken = monitor.consumer().map_or(0, |consumer| consumer.taken);
-        writer.produced() - taken.min(writer.produced())
+        let done = monitor.consumer().map_or(0, |consumer| match policy {
+            Policy::Credit => consumer.returned,
+            Policy::FreeRunning => consumer.taken,
+        });
+        writer.produced() - done.min(writer.produced())
     };
     while left() > 0 && !stop.load(Ordering::Relaxed) {
         writer.heartbeat(MonotonicClock.now_ms());

@@ -161,6 +161,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
             reader
         }
     };
+    // Whoever stands by sees at once that the end has somebody.
+    reader.heartbeat(MonotonicClock.now_ms());
     if let Some(caches) = &caches {
         reader = reader.with_cache_hooks(caches);
     }
