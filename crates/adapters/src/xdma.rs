@@ -99,11 +99,9 @@ impl Stream {
         };
         let trailer = buffer[..written].get(self.shape.bytes()..);
         match (self.behind, trailer.and_then(|block| block.first_chunk())) {
-            (Behind::Trailer, Some(block)) if header.status == 0 => {
-                Some(self.with(header, &Trailer::from_bytes(block)))
-            }
-            // A frame without its metadata, or of which it may be no metadata, has no number of the source's.
-            (Behind::Trailer, _) => Some(FrameHeader {
+            (Behind::Trailer, Some(block)) => Some(self.with(header, &Trailer::from_bytes(block))),
+            // A frame without its metadata has no number of the source's.
+            (Behind::Trailer, None) => Some(FrameHeader {
                 frame_number: 0,
                 ..header
             }),
@@ -112,12 +110,16 @@ impl Stream {
     }
 
     fn with(&mut self, header: FrameHeader, trailer: &Trailer) -> FrameHeader {
-        let number = self.numbers.widen(trailer.frame_number.into());
-        let header = trailer.enter(header, number);
         let whole = trailer.bytes_written >= self.shape.bytes() as u64;
+        let status = header.status | if whole { 0 } else { status::TRUNCATED };
+        // A counter that may be damaged is not followed: it would make others look lost.
+        let number = match status {
+            0 => self.numbers.widen(trailer.frame_number.into()),
+            _ => 0,
+        };
         FrameHeader {
-            status: header.status | if whole { 0 } else { status::TRUNCATED },
-            ..header
+            status,
+            ..trailer.enter(header, number)
         }
     }
 }

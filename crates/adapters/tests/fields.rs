@@ -151,7 +151,7 @@ proptest! {
             | u64::from(short > 0) << 8;
         let keep = env >> 22 & 1 == 1 || control & 15 != 12;
         only(header, FrameHeader {
-            frame_number: little(&timing, 20, 3),
+            frame_number: if status == 0 { little(&timing, 20, 3) } else { 0 },
             pulse_key: pulse & 0x00FF_FFFF_FFFF_FFFF,
             pulse_kind: pulse_kind::LCLS,
             module_id: dest.min(0xFFFF) as u16,
@@ -229,7 +229,7 @@ proptest! {
         let cut = !end || big(&block, 24, 8) < PIXELS as u64;
         only(header, FrameHeader {
             flags: flags::METADATA_AFTER,
-            frame_number: big(&block, 34, 2),
+            frame_number: if cut { 0 } else { big(&block, 34, 2) },
             module_id: channel,
             lane: channel.into(),
             source_ticks: seconds.wrapping_mul(1_000_000_000).wrapping_add(big(&block, 20, 4)),

@@ -225,11 +225,13 @@ impl Accounts {
 
     /// Finds the frame's place among those of its module, and fills the gap before it.
     fn place(&mut self, record: &Record, received: u64) -> Place {
-        if is_unidentified(record) {
+        let number = record.frame_number;
+        // Where the module numbers its frames, one without a number has lost it.
+        let numberless = number == 0 && self.last.iter().any(|last| last.module == record.module);
+        if is_unidentified(record) || numberless {
             self.place_later(received.saturating_sub(1), 1);
             return Place::Unknown;
         }
-        let number = record.frame_number;
         match self.follow(record, received) {
             None => Place::Unknown,
             Some(last) if number <= last.number => Place::Repeated,
@@ -466,6 +468,19 @@ mod tests {
         assert_eq!(books.enter(&named(0, 3)).source, None);
         assert_eq!((books.received, books.expected), (3, 3));
         assert_eq!((books.lost_source, books.unidentified), (0, 1));
+        assert!(books.balance());
+    }
+
+    #[test]
+    fn so_does_a_frame_whose_number_alone_is_lost() {
+        let mut books = Accounts::default();
+        for frame in [named(0, 1), named(0, 0), named(0, 3)] {
+            assert_eq!(books.enter(&frame).source, None);
+        }
+        assert_eq!((books.expected, books.lost_source), (3, 0));
+        // A module that numbers nothing hides no gap of another.
+        books.enter(&named(1, 0));
+        assert_eq!(books.enter(&named(0, 5)).source, Some((4, 1)));
         assert!(books.balance());
     }
 
