@@ -26,7 +26,10 @@ fn attach(bytes: &[u8]) {
         found.replace_owner(End::Reader, 0, 1),
     );
     let writer = region().ok().and_then(|ring| ring.into_writer().ok());
-    let reader = region().ok().and_then(|ring| ring.into_reader().ok());
+    let mut copies = vec![0; found.layout().copy_bytes()];
+    let reader = region()
+        .ok()
+        .and_then(|ring| ring.into_reader_with(&mut copies).ok());
     use_both(writer, reader);
 }
 
@@ -53,7 +56,9 @@ fn use_both(mut writer: Option<Writer<'_>>, mut reader: Option<Reader<'_>>) {
     for round in 0..3 {
         if let Some(writer) = &mut writer {
             while let Ok(Some(mut slot)) = writer.reserve() {
-                slot.body().fill(1);
+                if let Some(body) = slot.body() {
+                    body.fill(1);
+                }
                 slot.write(0, &[2; 40]).expect("a slot has room");
                 slot.commit();
             }
