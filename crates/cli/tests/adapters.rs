@@ -1,22 +1,17 @@
 //! Vendors' interfaces, emulated: `hitgate feed --emulate` and `--sls-udp` with `hitgate run` behind them.
 
+mod common;
+
 use std::collections::HashMap;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output};
 
 use hitgate_adapters::sls::{BunchId, Detector, Module, PacketMask};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType, flags, pulse_kind};
 use serde_json::Value;
 
-fn spawn(args: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_hitgate"))
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program runs")
-}
+use common::spawn;
 
 fn finish(child: Child) -> String {
     let Output {

@@ -1,20 +1,15 @@
 //! `hitgate feed` and `hitgate run` as two processes on one ring.
 
+mod common;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 
 use hitgate_core::frame::{FrameHeader, HEADER_LEN};
 use serde_json::Value;
 
-fn spawn(args: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_hitgate"))
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program runs")
-}
+use common::spawn;
 
 fn finish(child: Child) -> Output {
     let output = child.wait_with_output().expect("the program ends");

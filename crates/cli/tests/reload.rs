@@ -1,25 +1,20 @@
 //! `hitgate run` and SIGHUP: another model, another mask, and no frame lost or judged by half of each.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use common::spawn;
+
 static MODEL: &[u8] = include_bytes!("../../../models/mobilenet-v1-025-224/model.hgm");
 /// Frames that the source has, in turn.
 const DISTINCT: u64 = 5;
-
-fn spawn(arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_hitgate"))
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program runs")
-}
 
 fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();

@@ -71,46 +71,7 @@ fn full_imgcif_axes_win_over_the_comment_lines() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("frame.cbf");
     write_cbf(&path, &counts(), &metadata()).unwrap();
-    let axes = "\
-_diffrn_radiation_wavelength.wavelength 0.6889
-loop_
-_diffrn_scan_frame_axis.frame_id
-_diffrn_scan_frame_axis.axis_id
-_diffrn_scan_frame_axis.angle
-_diffrn_scan_frame_axis.displacement
-FRAME1 ARM 30.0 0.0
-FRAME1 DISTANCE 0.0 160.0
-loop_
-_axis.id
-_axis.type
-_axis.equipment
-_axis.depends_on
-_axis.vector[1] _axis.vector[2] _axis.vector[3]
-_axis.offset[1] _axis.offset[2] _axis.offset[3]
-ARM rotation detector . 1 0 0 . . .
-DISTANCE translation detector ARM 0 0 -1 0 0 0
-FAST translation detector DISTANCE 0 1 0
--148.78 -125.56 0
-SLOW translation detector FAST 1 0 0 0 0 0
-loop_
-_array_structure_list.index
-_array_structure_list.precedence
-_array_structure_list.direction
-_array_structure_list.axis_set_id
-1 1 increasing FAST
-2 2 increasing SLOW
-loop_
-_array_structure_list_axis.axis_set_id
-_array_structure_list_axis.axis_id
-_array_structure_list_axis.displacement_increment
-FAST FAST 0.172
-SLOW SLOW 0.172
-loop_
-_array_intensities.array_id
-_array_intensities.gain
-_array_intensities.overload
-ARRAY1 1.0 388705
-";
+    let axes = include_str!("imgcif_axes.txt");
     let written = fs::read(&path).unwrap();
     let marker = b"_array_data.data";
     let at = written

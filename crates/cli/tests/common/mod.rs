@@ -1,6 +1,8 @@
 //! What tests of the program share.
+#![allow(dead_code, reason = "no test needs all of it")]
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -27,4 +29,14 @@ pub fn complaint(command: &mut Command) -> String {
     let text = String::from_utf8(output.stderr).expect("text");
     assert!(!text.contains("panicked"), "{text}");
     text
+}
+
+/// The program, begun, with what it says to be read.
+pub fn spawn(args: &[&str]) -> Child {
+    std::process::Command::new(env!("CARGO_BIN_EXE_hitgate"))
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs")
 }
