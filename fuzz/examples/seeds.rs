@@ -10,7 +10,7 @@ use hitgate_core::frame::{FrameHeader, PixelType, flags};
 use hitgate_formats::bitshuffle;
 use hitgate_formats::write::{write_cbf, write_npy};
 use hitgate_formats::{Image, Pixels};
-use hitgate_ring::{Layout, Region};
+use hitgate_ring::{Layout, Policy, Region};
 
 #[allow(dead_code, reason = "a part of what the tests make is wanted")]
 #[path = "../../crates/formats/tests/common/mod.rs"]
@@ -74,15 +74,28 @@ fn slot(pixel_type: PixelType, edit: impl FnOnce(&mut FrameHeader)) -> Vec<u8> {
     hitgate_fuzz::sealed_slot(&[header.to_bytes().to_vec(), pixels].concat())
 }
 
-/// Rings as they are left: new, and with frames in all states.
+/// Rings as they are left, of either policy: new, and with frames in all states.
 fn rings(slots: &[Vec<u8>]) {
     let layout = Layout::new(5, 64, 5).expect("a sound shape");
+    let (new, used) = ring(&layout, slots);
+    let (_, overrun) = ring(&layout.with_policy(Policy::FreeRunning), slots);
+    for target in ["ring", "capi"] {
+        put(target, "new.ring", &new);
+        put(target, "used.ring", &used);
+        put(target, "free-running.ring", &overrun);
+    }
+}
+
+/// The bytes of a new ring, and of the same in use.
+fn ring(layout: &Layout, slots: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
     let pages = hitgate_fuzz::Pages::filled(layout.bytes(), 0);
+    let mut copies = vec![0; layout.copy_bytes()];
     // SAFETY: the pages outlive the ring, and are read when both ends are gone.
     let bytes =
         || unsafe { std::slice::from_raw_parts(pages.start().as_ptr(), pages.len()) }.to_vec();
-    let region = unsafe { Region::create(pages.start(), pages.len(), &layout, 1) };
-    let (mut writer, mut reader) = region.and_then(Region::split).expect("a new ring");
+    let region = unsafe { Region::create(pages.start(), pages.len(), layout, 1) };
+    let ends = region.and_then(|region| region.split_with(&mut copies));
+    let (mut writer, mut reader) = ends.expect("a new ring");
     let new = bytes();
     for number in 0..7 {
         let mut slot = writer.reserve().expect("sound").expect("a free slot");
@@ -95,10 +108,7 @@ fn rings(slots: &[Vec<u8>]) {
     let lent = reader.read(1).expect("sound").settle(&[3; 64]);
     let used = bytes();
     drop(lent);
-    for target in ["ring", "capi"] {
-        put(target, "new.ring", &new);
-        put(target, "used.ring", &used);
-    }
+    (new, used)
 }
 
 fn images() {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use hitgate_fuzz::Pages;
-use hitgate_ring::{End, Layout, Reader, Region, Seq, Writer};
+use hitgate_ring::{End, Layout, Policy, Reader, Region, Seq, Writer};
 use libfuzzer_sys::fuzz_target;
 
 /// Room for a frame, and few enough slots that positions wrap.
@@ -11,7 +11,9 @@ const STRIDE: u32 = 64;
 
 fuzz_target!(|bytes: &[u8]| {
     attach(bytes);
-    damage(bytes);
+    for policy in [Policy::Credit, Policy::FreeRunning] {
+        damage(bytes, policy);
+    }
 });
 
 /// The bytes are the ring that somebody left, as long as they are.
@@ -34,12 +36,16 @@ fn attach(bytes: &[u8]) {
 }
 
 /// The bytes are put over a sound ring while both ends hold it.
-fn damage(bytes: &[u8]) {
-    let layout = Layout::new(SLOTS, STRIDE, SLOTS).expect("a sound shape");
+fn damage(bytes: &[u8], policy: Policy) {
+    let layout = Layout::new(SLOTS, STRIDE, SLOTS)
+        .expect("a sound shape")
+        .with_policy(policy);
+    let mut copies = vec![0; layout.copy_bytes()];
     let pages = Pages::filled(layout.bytes(), 0);
     // SAFETY: as above.
     let region = unsafe { Region::create(pages.start(), pages.len(), &layout, 1) };
-    let (mut writer, reader) = region.and_then(Region::split).expect("a new ring");
+    let ends = region.and_then(|region| region.split_with(&mut copies));
+    let (mut writer, reader) = ends.expect("a new ring");
     for _ in 0..3 {
         if let Ok(Some(slot)) = writer.reserve() {
             slot.commit();
@@ -55,7 +61,11 @@ fn use_both(mut writer: Option<Writer<'_>>, mut reader: Option<Reader<'_>>) {
     let (mut lent, mut sum) = (Vec::new(), 0);
     for round in 0..3 {
         if let Some(writer) = &mut writer {
-            while let Ok(Some(mut slot)) = writer.reserve() {
+            // More than once around: a free-running ring is never full.
+            for _ in 0..=writer.layout().slots() {
+                let Ok(Some(mut slot)) = writer.reserve() else {
+                    break;
+                };
                 if let Some(body) = slot.body() {
                     body.fill(1);
                 }
