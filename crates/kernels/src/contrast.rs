@@ -1,5 +1,6 @@
 //! Cells → levels: how far each stands out of its neighbourhood, in units of the noise there.
 
+use crate::simd::WIDEST;
 use crate::{ACTIVATION_MAX, Simd, UNIT, slide};
 
 /// A cell without a valid pixel.
@@ -24,7 +25,7 @@ const LEVEL_OF_BACKGROUND: i32 = 24;
 const LEVELS_PER_DEVIATION: i32 = 8;
 
 /// Cells that the loops take at a time: rows are padded to a multiple of it.
-const LANES: usize = slide::LANES;
+const LANES: usize = WIDEST;
 /// No root and no deviation.
 const NONE: i32 = i32::MIN;
 
@@ -84,6 +85,7 @@ pub fn contrast<S: Simd>(
             let (a, words) = words.split_at_mut(area.len());
             let (b, words) = words.split_at_mut(area.len());
             levels(
+                s,
                 pitch,
                 roots,
                 [a, b],
@@ -100,7 +102,8 @@ const fn line(pitch: usize) -> usize {
 }
 
 #[inline(always)]
-fn levels<'m>(
+fn levels<'m, S: Simd>(
+    s: S,
     pitch: usize,
     [first, second]: [&mut [i32]; CHANNELS],
     [a, b]: [&mut [i32]; CHANNELS],
@@ -114,7 +117,8 @@ fn levels<'m>(
     {
         let rows = first.chunks_exact(pitch).zip(second.chunks_exact(pitch));
         let mut rows = rows.zip(a.chunks_exact_mut(pitch).zip(b.chunks_exact_mut(pitch)));
-        neighbourhoods::<BACKGROUND, 3>(
+        neighbourhoods::<S, BACKGROUND, 3>(
+            s,
             pitch,
             [first, second],
             [i32::MAX; CHANNELS],
@@ -134,7 +138,8 @@ fn levels<'m>(
     let most = totals
         .map(|total| LARGEST_DEVIATIONS * (total.div_ceil(valid.max(1)) as i32).max(LEAST_UNIT));
     let mut rows = a.chunks_exact(pitch).zip(b.chunks_exact(pitch)).zip(map);
-    neighbourhoods::<NOISE, 4>(
+    neighbourhoods::<S, NOISE, 4>(
+        s,
         pitch,
         [a, b],
         most,
@@ -157,7 +162,8 @@ struct Near<'m> {
 /// Tells, row by row, the sums over the valid cells within `WINDOW`, of their sizes, or of the `most` that a
 /// size counts for. `PART` is a help in adding them up.
 #[inline(always)]
-fn neighbourhoods<const WINDOW: usize, const PART: usize>(
+fn neighbourhoods<S: Simd, const WINDOW: usize, const PART: usize>(
+    s: S,
     pitch: usize,
     maps: [&[i32]; CHANNELS],
     most: [i32; CHANNELS],
@@ -173,18 +179,14 @@ fn neighbourhoods<const WINDOW: usize, const PART: usize>(
     for y in 0..rows + reach {
         let of_row = |y: usize| maps.map(|map| &map[y * pitch..][..pitch]);
         if y < rows {
-            change(columns, line, reach, of_row(y), most, |sum, size| {
-                sum + size
-            });
+            change(s, columns, line, reach, of_row(y), most, S::add);
         }
         if let Some(y) = y.checked_sub(WINDOW) {
-            change(columns, line, reach, of_row(y), most, |sum, size| {
-                sum - size
-            });
+            change(s, columns, line, reach, of_row(y), most, S::sub);
         }
         if y >= reach {
             for (columns, near) in columns.chunks_exact(line).zip(near.chunks_exact_mut(pitch)) {
-                slide::sums::<WINDOW, PART>(columns, parts, near);
+                slide::sums::<S, WINDOW, PART>(s, columns, parts, near);
             }
             let (first, rest) = near.split_at(pitch);
             let (second, counts) = rest.split_at(pitch);
@@ -198,27 +200,33 @@ fn neighbourhoods<const WINDOW: usize, const PART: usize>(
 
 /// Changes the sums of the columns, and their numbers of valid cells, by a row of each map.
 #[inline(always)]
-fn change(
+fn change<S: Simd>(
+    s: S,
     columns: &mut [i32],
     line: usize,
     reach: usize,
     rows: [&[i32]; CHANNELS],
     most: [i32; CHANNELS],
-    by: impl Fn(i32, i32) -> i32,
+    by: impl Fn(S, S::I32, S::I32) -> S::I32,
 ) {
+    let all = |number: i32| s.bias(&[number; WIDEST]);
+    let (none, one) = (all(0), all(1));
     let mut lines = columns
         .chunks_exact_mut(line)
-        .map(|line| &mut line[reach..]);
+        .map(|line| line[reach..].chunks_exact_mut(S::N));
     for ((row, most), sums) in rows.iter().zip(most).zip(&mut lines) {
-        for (sum, &cell) in sums.iter_mut().zip(*row) {
+        let most = all(most);
+        for (sums, cells) in sums.zip(row.chunks_exact(S::N)) {
             // No cell is the least number, which has no size.
-            let size = cell.wrapping_abs().min(most).max(0);
-            *sum = by(*sum, size);
+            let size = s.max(s.min(s.abs(s.bias(cells)), most), none);
+            s.store(by(s, s.bias(sums), size), sums);
         }
     }
     for counts in lines {
-        for (count, &cell) in counts.iter_mut().zip(rows[0]) {
-            *count = by(*count, i32::from(cell != NONE));
+        for (counts, cells) in counts.zip(rows[0].chunks_exact(S::N)) {
+            // The least number is that much below zero that it stays there.
+            let valid = s.max(s.min(s.add(s.abs(s.bias(cells)), one), one), none);
+            s.store(by(s, s.bias(counts), valid), counts);
         }
     }
 }

@@ -126,10 +126,25 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         each(self, a, b, |a, b| a + b)
     }
+    /// `a[n] - b[n]`.
+    #[inline(always)]
+    fn sub(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        each(self, a, b, |a, b| a - b)
+    }
     /// The larger of `a[n]` and `b[n]`.
     #[inline(always)]
     fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         each(self, a, b, i32::max)
+    }
+    /// The smaller of `a[n]` and `b[n]`.
+    #[inline(always)]
+    fn min(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        each(self, a, b, i32::min)
+    }
+    /// `|a[n]|`; the least number remains what it is.
+    #[inline(always)]
+    fn abs(self, a: Self::I32) -> Self::I32 {
+        each(self, a, a, |a, _| a.wrapping_abs())
     }
     /// The first `2 N` counts of `src`: those of column `2 n` and `2 n + 1` in the halves of lane `n`.
     #[inline(always)]

@@ -3,7 +3,7 @@
 //! Loops run over whole chunks: lines are [`UNIT`] numbers longer than what is asked for, and what those
 //! hold matters to nobody.
 
-use crate::UNIT;
+use crate::{Simd, UNIT};
 
 /// Number `i` of `len` becomes the largest of `window` numbers from itself on, for as long as there are so
 /// many; a window of 0 is one of 1. Works in both lines and gives the one that has it, then the other.
@@ -48,53 +48,44 @@ pub(crate) fn any(bits: &mut [u64], window: usize) {
     }
 }
 
-/// Numbers that [`sums`] takes at a time.
-pub(crate) const LANES: usize = 16;
-
 /// `sums[i]` = the sum of `WINDOW` numbers of `line` from number `i` on, put together of whole sums of `PART`
-/// and one number more. `sums` are whole [`LANES`], `line` and `parts` a window and a [`UNIT`] longer.
+/// and one number more. `sums` are whole [`WIDEST`](crate::simd::WIDEST) numbers, `line` and `parts` a window and
+/// a [`UNIT`] longer.
 #[inline(always)]
-pub(crate) fn sums<const WINDOW: usize, const PART: usize>(
+pub(crate) fn sums<S: Simd, const WINDOW: usize, const PART: usize>(
+    s: S,
     line: &[i32],
     parts: &mut [i32],
     sums: &mut [i32],
 ) {
     const { assert!(WINDOW % PART == 1) };
-    let in_parts = (sums.len() + WINDOW - PART).next_multiple_of(LANES);
-    let chunks = parts[..in_parts].as_chunks_mut::<LANES>().0;
-    for (part, at) in chunks.iter_mut().zip((0..).step_by(LANES)) {
-        let line = &line[at..][..LANES + PART - 1];
-        let mut sum = [0; LANES];
-        for i in 0..PART {
-            sum = add(sum, &line[i..]);
+    // Loaded anew for each number of a window: the compiler would splice what it has of its neighbours.
+    let in_parts = (sums.len() + WINDOW - PART).next_multiple_of(S::N);
+    for (at, part) in (0..)
+        .step_by(S::N)
+        .zip(parts[..in_parts].chunks_exact_mut(S::N))
+    {
+        let line = &line[at..][..S::N + PART - 1];
+        let mut sum = s.bias(line);
+        for i in 1..PART {
+            sum = s.add(sum, s.bias(&line[i..]));
         }
-        *part = sum;
+        s.store(sum, part);
     }
-    let chunks = sums.as_chunks_mut::<LANES>().0;
-    for (sums, at) in chunks.iter_mut().zip((0..).step_by(LANES)) {
-        let (line, parts) = (
-            &line[at..][..LANES + WINDOW],
-            &parts[at..][..LANES + WINDOW],
-        );
-        let mut sum = [0; LANES];
+    for (at, sums) in (0..).step_by(S::N).zip(sums.chunks_exact_mut(S::N)) {
+        let (line, parts) = (&line[at..][..S::N + WINDOW], &parts[at..][..S::N + WINDOW]);
+        let mut sum = s.bias(&line[WINDOW - 1..]);
         for i in 0..WINDOW / PART {
-            sum = add(sum, &parts[i * PART..]);
+            sum = s.add(sum, s.bias(&parts[i * PART..]));
         }
-        *sums = add(sum, &line[WINDOW - 1..]);
+        s.store(sum, sums);
     }
-}
-
-#[inline(always)]
-fn add(mut sums: [i32; LANES], numbers: &[i32]) -> [i32; LANES] {
-    for (sum, number) in sums.iter_mut().zip(&numbers[..LANES]) {
-        *sum += number;
-    }
-    sums
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LANES, any, sums};
+    use super::{any, sums};
+    use crate::isa::Scalar;
 
     #[test]
     fn any_of_a_window() {
@@ -111,11 +102,11 @@ mod tests {
 
     #[test]
     fn sums_of_a_window() {
-        let mut line = [0; 4 * LANES + 17 + 64];
+        let mut line = [0; 4 * 16 + 17 + 64];
         for (i, number) in line.iter_mut().enumerate() {
             *number = (i * i % 101) as i32 - 50;
         }
-        let mut found = [7; 4 * LANES];
+        let mut found = [7; 4 * 16];
         let check = |window: usize, found: &[i32]| {
             for (i, sum) in found.iter().enumerate() {
                 assert_eq!(
@@ -125,9 +116,9 @@ mod tests {
                 );
             }
         };
-        sums::<7, 3>(&line, &mut [9; 200], &mut found);
+        sums::<_, 7, 3>(Scalar, &line, &mut [9; 200], &mut found);
         check(7, &found);
-        sums::<17, 4>(&line, &mut [9; 200], &mut found);
+        sums::<_, 17, 4>(Scalar, &line, &mut [9; 200], &mut found);
         check(17, &found);
     }
 }

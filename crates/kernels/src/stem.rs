@@ -47,11 +47,10 @@ fn layer<S: Simd, const C: usize>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mu
             let outputs = out.shape().channels;
             for (channel, registers) in panels(outputs, S::N) {
                 let panel = Panel::new::<S>(p, stem_inputs(C), outputs, (channel, registers));
-                match (registers, S::SUMS) {
-                    (PANEL, 28..) => rows::<S, PANEL, 14, C>(s, input, &panel, out),
-                    (PANEL, _) => rows::<S, PANEL, 4, C>(s, input, &panel, out),
-                    (_, 28..) => rows::<S, 1, 28, C>(s, input, &panel, out),
-                    (_, _) => rows::<S, 1, 8, C>(s, input, &panel, out),
+                // Few pixels, so that their sums and all weights of a window stay in registers.
+                match registers {
+                    PANEL => rows::<S, PANEL, 4, C>(s, input, &panel, out),
+                    _ => rows::<S, 1, 8, C>(s, input, &panel, out),
                 }
             }
         },
@@ -119,8 +118,10 @@ fn tile<S: Simd, const P: usize, const R: usize, const C: usize>(
                 *register = s.weights(&weights[r * 4 * S::N..]);
             }
             for (p, sums) in sums.iter_mut().enumerate() {
-                let at = 2 * C * p + 4 * quad;
-                let quad = s.quad([row[at], row[at + 1], row[at + 2], row[at + 3]]);
+                // One load: byte by byte the compiler makes shuffles of windows that overlap.
+                let mut taps = [0; 4];
+                taps.copy_from_slice(&row[2 * C * p + 4 * quad..][..4]);
+                let quad = s.quad(taps);
                 for (sum, weights) in sums.iter_mut().zip(registers) {
                     *sum = s.dot4(*sum, quad, weights);
                 }

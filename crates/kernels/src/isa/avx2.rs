@@ -228,9 +228,27 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn sub(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: *token*: `self` proves AVX2.
+        unsafe { _mm256_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
     fn max(self, a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: *token*: `self` proves AVX2.
         unsafe { _mm256_max_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: *token*: `self` proves AVX2.
+        unsafe { _mm256_min_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn abs(self, a: __m256i) -> __m256i {
+        // SAFETY: *token*: `self` proves AVX2.
+        unsafe { _mm256_abs_epi32(a) }
     }
 
     #[inline(always)]

@@ -215,9 +215,27 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn sub(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
+        unsafe { _mm512_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
     fn max(self, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
         unsafe { _mm512_max_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
+        unsafe { _mm512_min_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn abs(self, a: __m512i) -> __m512i {
+        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
+        unsafe { _mm512_abs_epi32(a) }
     }
 
     #[inline(always)]

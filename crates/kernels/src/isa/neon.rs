@@ -235,9 +235,27 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn sub(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: *token*: `self` proves NEON.
+        unsafe { [vsubq_s32(a[0], b[0]), vsubq_s32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
     fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         // SAFETY: *token*: `self` proves NEON.
         unsafe { [vmaxq_s32(a[0], b[0]), vmaxq_s32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn min(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: *token*: `self` proves NEON.
+        unsafe { [vminq_s32(a[0], b[0]), vminq_s32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn abs(self, a: Self::I32) -> Self::I32 {
+        // SAFETY: *token*: `self` proves NEON.
+        unsafe { [vabsq_s32(a[0]), vabsq_s32(a[1])] }
     }
 
     #[inline(always)]
