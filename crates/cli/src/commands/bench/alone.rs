@@ -9,6 +9,7 @@ use hitgate_formats::bitshuffle;
 use hitgate_host::MonotonicClock;
 
 use super::cache::Cache;
+use super::floor::Meter;
 use super::panel::{RawWords, View};
 use super::path::WARM_UP;
 use super::subject::{Network, Subject};
@@ -25,6 +26,8 @@ pub struct Times<'t> {
     pub start: &'t dyn Fn(),
     /// Told of every frame.
     pub progress: &'t Progress,
+    /// Looks between frames at what the core can do.
+    pub meter: &'t Meter,
 }
 
 impl Times<'_> {
@@ -41,6 +44,7 @@ impl Times<'_> {
                 latencies.saturating_record(taken_ns);
             }
             self.progress.advance();
+            self.meter.after(turn);
         }
         Ok(latencies)
     }

@@ -35,8 +35,9 @@ With --rate a second thread copies frames into the ring by the clock, as a DMA e
 memory. Latency counts from the time that a frame is due. An empty filter, which keeps every frame
 unseen, takes turns with the real one, a second each: it shows the machine's own noise.
 
-A JSON line has the percentiles in µs from min_us to max_us, floor_us, and mpx, the megapixels that
-the stage touches; alone is true for a stage by itself. bench/record.sh records a whole machine.")]
+A JSON line has the percentiles in µs from min_us to max_us; what the core could not beat, floor_us at
+its highest rates and floor_p50_us at its median ones; and mpx, the megapixels that the stage
+touches; alone is true for a stage by itself. bench/record.sh records a whole machine.")]
 pub struct BenchArgs {
     /// Detector whose frames are simulated: module, 4m, eiger16m, or a name that `hitgate simulate`
     /// has

@@ -1,18 +1,28 @@
 //! What this core cannot beat: its peak rate of multiply-adds, and its bandwidth from memory.
 
 use std::hint::black_box;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hitgate_kernels::pack::PANEL;
 use hitgate_kernels::{Level, Op, Simd};
 
-/// Both rates, measured.
+/// A rate that was measured often, a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// A neighbour on a shared machine slows it now and then, and nobody makes it too high.
+    pub highest: f64,
+    /// The clock wanders while frames are timed: what their median is compared with.
+    pub median: f64,
+}
+
+/// What this core reached at most, and mostly.
 #[derive(Clone, Copy, Debug)]
 pub struct Floors {
-    /// Multiply-adds of u7 by i8 a second, out of the first cache.
-    pub macs_per_s: f64,
-    /// Bytes a second that one core reads from memory.
-    pub bytes_per_s: f64,
+    /// Multiply-adds of u7 by i8, out of the first cache.
+    pub macs: Rate,
+    /// Bytes that one core reads from memory.
+    pub bytes: Rate,
 }
 
 /// What a stage has to do at least.
@@ -24,58 +34,120 @@ pub struct Work {
     pub bytes: u64,
 }
 
+/// How long work takes at least, in µs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Floor {
+    /// At the highest rates.
+    pub least: f64,
+    /// At the median rates.
+    pub median: f64,
+}
+
 impl Work {
-    /// The time that this takes at least, in µs; `None` where nothing is known that it has to do.
-    pub fn floor_us(self, floors: &Floors) -> Option<f64> {
-        let seconds = self.macs as f64 / floors.macs_per_s + self.bytes as f64 / floors.bytes_per_s;
-        (self != Work::default()).then_some(1e6 * seconds)
+    /// Its floor; `None` where nothing is known that it has to do.
+    pub fn floor(self, floors: &Floors) -> Option<Floor> {
+        let us = |macs_per_s: f64, bytes_per_s: f64| {
+            1e6 * (self.macs as f64 / macs_per_s + self.bytes as f64 / bytes_per_s)
+        };
+        (self != Work::default()).then(|| Floor {
+            least: us(floors.macs.highest, floors.bytes.highest),
+            median: us(floors.macs.median, floors.bytes.median),
+        })
     }
 }
 
-/// Repetitions, of which the fastest counts: a shared machine is slow now and then, never too fast.
-const REPETITIONS: usize = 24;
-/// Tiles in a repetition: about a millisecond on a fast core.
-const ROUNDS: u64 = 4_000;
+/// Tiles that are multiplied at a time: a third of a millisecond on a fast core.
+const TILES: u64 = 500;
+/// Frames between two looks at the rate of multiply-adds.
+const FRAMES_BETWEEN: u64 = 16;
+/// Looks before the frames and after them.
+const LOOKS: usize = 24;
+/// Passes over memory before the frames and after them.
+const PASSES: usize = 6;
 
-impl Floors {
-    /// Measures both on this core, reading `bytes` bytes, more than its caches hold.
-    pub fn measure(level: Level, bytes: usize) -> Self {
-        let multiply = || level.run(MultiplyAdds { rounds: ROUNDS });
+/// Measures what the core can do, before, between and after the frames that are timed.
+pub struct Meter {
+    level: Level,
+    /// More than the caches hold.
+    bytes: usize,
+    macs_per_s: Mutex<Vec<f64>>,
+    bytes_per_s: Mutex<Vec<f64>>,
+}
+
+impl Meter {
+    /// A meter for a level, on a machine whose caches hold less than `bytes` bytes.
+    pub fn new(level: Level, bytes: usize) -> Self {
+        Meter {
+            level,
+            bytes,
+            macs_per_s: Mutex::default(),
+            bytes_per_s: Mutex::default(),
+        }
+    }
+
+    /// Measures both rates, on this core.
+    pub fn measure(&self) {
+        for _ in 0..LOOKS {
+            self.multiply();
+        }
         // Pages that were never written are all the same one, which stays in the cache.
-        let numbers: Vec<u64> = (0..bytes as u64 / 8).collect();
-        let read = || level.run(Reading(black_box(&numbers)));
-        let bytes = size_of_val(numbers.as_slice()) as u64;
-        Floors {
-            macs_per_s: fastest(REPETITIONS, multiply),
-            bytes_per_s: fastest(REPETITIONS / 4, || {
-                black_box(read());
-                bytes
-            }),
+        let numbers: Vec<u64> = (0..self.bytes as u64 / 8).collect();
+        for _ in 0..PASSES {
+            note(&self.bytes_per_s, || {
+                black_box(self.level.run(Reading(black_box(&numbers))));
+                size_of_val(numbers.as_slice()) as u64
+            });
         }
     }
 
-    /// The better of two measurements.
-    pub fn best(self, other: Floors) -> Self {
-        Floors {
-            macs_per_s: self.macs_per_s.max(other.macs_per_s),
-            bytes_per_s: self.bytes_per_s.max(other.bytes_per_s),
+    /// Looks at the rate of multiply-adds after frame `number`, now and then.
+    pub fn after(&self, number: u64) {
+        if number % FRAMES_BETWEEN == 0 {
+            self.multiply();
         }
+    }
+
+    /// What was found so far, which is something.
+    pub fn floors(&self) -> Floors {
+        Floors {
+            macs: rate(&self.macs_per_s),
+            bytes: rate(&self.bytes_per_s),
+        }
+    }
+
+    fn multiply(&self) {
+        note(&self.macs_per_s, || {
+            self.level.run(MultiplyAdds { tiles: TILES })
+        });
     }
 }
 
-/// The highest rate at which `work` does what it says that it did.
-fn fastest(repetitions: usize, mut work: impl FnMut() -> u64) -> f64 {
-    let mut once = || {
-        let start = Instant::now();
-        let done = work();
-        done as f64 / start.elapsed().max(Duration::from_nanos(1)).as_secs_f64()
-    };
-    (0..repetitions).map(|_| once()).fold(0.0, f64::max)
+/// Notes the rate at which `work` does what it says that it did.
+fn note(rates: &Mutex<Vec<f64>>, work: impl FnOnce() -> u64) {
+    let start = Instant::now();
+    let done = work();
+    let seconds = start.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
+    let mut rates = rates
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    rates.push(done as f64 / seconds);
+}
+
+fn rate(rates: &Mutex<Vec<f64>>) -> Rate {
+    let mut rates = rates
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .clone();
+    rates.sort_by(f64::total_cmp);
+    Rate {
+        highest: rates.last().copied().unwrap_or(f64::NAN),
+        median: rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN),
+    }
 }
 
 /// Tiles of the pointwise convolution whose operands stay in the first cache; gives their multiply-adds.
 struct MultiplyAdds {
-    rounds: u64,
+    tiles: u64,
 }
 
 /// Quads of a pixel: so many that the ends of a tile cost next to nothing, so few that its weights stay in the
@@ -87,14 +159,14 @@ impl Op for MultiplyAdds {
 
     fn run<S: Simd>(self, s: S) -> u64 {
         match S::SUMS {
-            28.. => tiles::<S, 14>(s, self.rounds),
-            _ => tiles::<S, 4>(s, self.rounds),
+            28.. => tiles::<S, 14>(s, self.tiles),
+            _ => tiles::<S, 4>(s, self.tiles),
         }
     }
 }
 
-/// Tiles of `P` pixels by a panel of registers.
-fn tiles<S: Simd, const P: usize>(s: S, rounds: u64) -> u64 {
+/// `n` tiles of `P` pixels by a panel of registers.
+fn tiles<S: Simd, const P: usize>(s: S, n: u64) -> u64 {
     let pixels = vec![[[1; 4]; QUADS]; P];
     let weights = vec![1; PANEL * 4 * S::N * QUADS];
     let zeros = vec![0; S::N];
@@ -102,8 +174,8 @@ fn tiles<S: Simd, const P: usize>(s: S, rounds: u64) -> u64 {
     s.vectorize(
         #[inline(always)]
         || {
-            for _ in 0..rounds {
-                // Opaque in each round, or the products would be made once for all.
+            for _ in 0..n {
+                // Opaque for each tile, or the products would be made once for all.
                 let (pixels, weights) = black_box((&pixels, &weights));
                 let pixels: [&[[u8; 4]]; P] = std::array::from_fn(
                     #[inline(always)]
@@ -117,7 +189,7 @@ fn tiles<S: Simd, const P: usize>(s: S, rounds: u64) -> u64 {
             }
         },
     );
-    rounds * (P * PANEL * 4 * S::N * QUADS) as u64
+    n * (P * PANEL * 4 * S::N * QUADS) as u64
 }
 
 /// Reads all numbers, with loads as wide as the compiler makes them for the level; gives their parity.
@@ -142,7 +214,7 @@ mod tests {
     fn every_level_multiplies_and_reads() {
         let numbers: Vec<u64> = (0..1000).collect();
         for level in Level::all_available() {
-            let done = level.run(MultiplyAdds { rounds: 10 });
+            let done = level.run(MultiplyAdds { tiles: 10 });
             let macs = 10 * PANEL * 4 * level.lanes() * QUADS;
             assert!([4, 14].map(|pixels| pixels * macs as u64).contains(&done));
             let expected = numbers.iter().fold(0, |parity, number| parity ^ number);
@@ -152,13 +224,35 @@ mod tests {
 
     #[test]
     fn a_floor_is_work_over_rate() {
-        let floors = Floors {
-            macs_per_s: 2e9,
-            bytes_per_s: 1e9,
+        let rate = |highest| Rate {
+            highest,
+            median: highest / 2.0,
         };
-        let work = |macs, bytes| Work { macs, bytes }.floor_us(&floors);
+        let floors = Floors {
+            macs: rate(2e9),
+            bytes: rate(1e9),
+        };
+        let work = |macs, bytes| Work { macs, bytes }.floor(&floors);
+        let floor = |least| {
+            Some(Floor {
+                least,
+                median: 2.0 * least,
+            })
+        };
         assert_eq!(work(0, 0), None);
-        assert_eq!(work(2_000_000, 0), Some(1000.0));
-        assert_eq!(work(2_000_000, 1_000_000), Some(2000.0));
+        assert_eq!(work(2_000_000, 0), floor(1000.0));
+        assert_eq!(work(2_000_000, 1_000_000), floor(2000.0));
+    }
+
+    #[test]
+    fn a_meter_looks_between_frames() {
+        let meter = Meter::new(Level::all_available().next().unwrap(), 1 << 16);
+        (0..2 * FRAMES_BETWEEN).for_each(|frame| meter.after(frame));
+        assert_eq!(meter.macs_per_s.lock().unwrap().len(), 2);
+        meter.measure();
+        let floors = meter.floors();
+        for rate in [floors.macs, floors.bytes] {
+            assert!(0.0 < rate.median && rate.median <= rate.highest);
+        }
     }
 }

@@ -28,7 +28,7 @@ use alone::{Compressed, Times};
 use args::Stage;
 use cache::Cache;
 use engine::EngineArg;
-use floor::{Floors, Work};
+use floor::{Meter, Work};
 use panel::{Panel, RawWords, View};
 use rate::{Clock, Turn};
 use rows::Row;
@@ -49,19 +49,25 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         None => DISTINCT.min(args.frames),
     };
     let panel = Panel::simulate(args.detector, count)?;
+    let (subject, machine) = (Subject::new(args, network, panel)?, Machine::here());
+    let beyond_the_caches = match Cache::cold(machine.cache) {
+        Cache::Cold { bytes } => bytes,
+        Cache::Warm => 0,
+    };
     let bench = Bench {
         args,
-        subject: Subject::new(args, network, panel)?,
-        machine: Machine::here(),
+        meter: Meter::new(subject.level, beyond_the_caches),
+        subject,
+        machine,
         cores,
     };
-    let before = bench.floors()?;
+    bench.measure_floors()?;
     let rows = match args.rate {
         Some(hz) => bench.by_the_clock(hz)?,
         None => bench.back_to_back()?,
     };
-    // A neighbour may have slowed one of them.
-    let floors = before.best(bench.floors()?);
+    bench.measure_floors()?;
+    let floors = bench.meter.floors();
     if let Some(path) = &args.plot {
         plot::write(path, &bench.title(), &rows)?;
     }
@@ -78,6 +84,8 @@ struct Bench<'a> {
     machine: Machine,
     /// Where its workers run.
     cores: Vec<Option<usize>>,
+    /// What the first of them cannot beat.
+    meter: Meter,
 }
 
 impl Bench<'_> {
@@ -88,17 +96,13 @@ impl Bench<'_> {
         }
     }
 
-    /// Measured on the first of the cores.
-    fn floors(&self) -> Result<Floors> {
-        let beyond_the_caches = match Cache::cold(self.machine.cache) {
-            Cache::Cold { bytes } => bytes,
-            Cache::Warm => 0,
-        };
-        let level = self.subject.level;
-        let measured = workers::at_once(&self.cores[..1], |_| {
-            Ok(Floors::measure(level, beyond_the_caches))
+    /// On the first of the cores.
+    fn measure_floors(&self) -> Result<()> {
+        workers::at_once(&self.cores[..1], |_| {
+            self.meter.measure();
+            Ok(())
         })?;
-        Ok(measured[0])
+        Ok(())
     }
 
     /// Every stage, on one core, and on all of them where there are several.
@@ -175,7 +179,13 @@ impl Bench<'_> {
         let total = (path::WARM_UP + frames) * cores.len() as u64;
         let progress = Progress::start(&format!("timing the path, {}", view.name()), total);
         let timed = workers::at_once(cores, |start| {
-            path::time(&self.subject, view, self.cache(), frames, start, &progress)
+            let times = Times {
+                frames,
+                start,
+                progress: &progress,
+                meter: &self.meter,
+            };
+            path::time(&self.subject, view, self.cache(), &times)
         });
         progress.clear();
         let mut latencies = Latencies::default();
@@ -205,6 +215,7 @@ impl Bench<'_> {
                 frames,
                 start,
                 progress: &progress,
+                meter: &self.meter,
             })
         });
         progress.clear();

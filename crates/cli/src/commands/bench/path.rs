@@ -2,24 +2,18 @@
 
 use anyhow::{Result, bail};
 
+use super::alone::Times;
 use super::cache::Cache;
 use super::panel::View;
 use super::subject::Subject;
-use crate::progress::Progress;
 use crate::tally::{Latencies, Watched};
 
 /// Frames before the first that is timed.
 pub const WARM_UP: u64 = 20;
 
-/// Times `frames` frames. Calls `start` once everything is set up.
-pub fn time(
-    subject: &Subject,
-    view: View,
-    cache: Cache,
-    frames: u64,
-    start: &dyn Fn(),
-    progress: &Progress,
-) -> Result<Latencies> {
+/// Times all stages of the frames.
+pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> Result<Latencies> {
+    let frames = times.frames;
     let slots = cache.slots(subject.stride()?);
     subject.on_a_ring(slots, |mut writer, mut path| {
         let mut node = Watched::new(|_| {});
@@ -33,7 +27,7 @@ pub fn time(
                 }
             }
             if judged == 0 {
-                start();
+                (times.start)();
             }
             while judged < written.min(WARM_UP + frames) {
                 if judged == WARM_UP {
@@ -44,7 +38,8 @@ pub fn time(
                 }
                 drop(path.link.take());
                 judged += 1;
-                progress.advance();
+                times.progress.advance();
+                times.meter.after(judged);
             }
         }
         Ok(node.latencies)

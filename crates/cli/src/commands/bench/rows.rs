@@ -100,7 +100,9 @@ impl Row {
         for (name, quantile) in QUANTILES {
             line[name] = self.us(quantile).into();
         }
-        line["floor_us"] = self.work.floor_us(floors).map(to_ns).into();
+        let floor = self.work.floor(floors);
+        line["floor_us"] = floor.map(|floor| to_ns(floor.least)).into();
+        line["floor_p50_us"] = floor.map(|floor| to_ns(floor.median)).into();
         line["mpx"] = self.mpx.into();
         match (self.rate, one_core) {
             (Some(rate), _) => {

@@ -15,7 +15,7 @@ const NUMBER: usize = 11;
 pub fn of(heading: &str, rows: &[&Row], floors: &Floors) -> String {
     let mut text = head(
         heading,
-        &[&PERCENTILES[..], &["floor", "p50/floor"]].concat(),
+        &[&PERCENTILES[..], &["floor", "min/floor", "p50/floor"]].concat(),
     );
     grouped(
         &mut text,
@@ -23,9 +23,15 @@ pub fn of(heading: &str, rows: &[&Row], floors: &Floors) -> String {
         |row| *row,
         |text, row| {
             percentiles(text, row);
-            let _ = match row.work.floor_us(floors) {
-                Some(floor) => write!(text, "{floor:>NUMBER$.1}{:>NUMBER$.2}", row.us(0.5) / floor),
-                None => write!(text, "{:>NUMBER$}{:>NUMBER$}", "–", "–"),
+            let _ = match row.work.floor(floors) {
+                Some(floor) => write!(
+                    text,
+                    "{:>NUMBER$.1}{:>NUMBER$.2}{:>NUMBER$.2}",
+                    floor.least,
+                    row.us(0.0) / floor.least,
+                    row.us(0.5) / floor.median
+                ),
+                None => write!(text, "{0:>NUMBER$}{0:>NUMBER$}{0:>NUMBER$}", "–"),
             };
         },
     );
