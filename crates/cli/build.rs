@@ -1,5 +1,5 @@
-//! Leaves the commit that the program is built from in `HITGATE_COMMIT`, `unknown` outside of a
-//! repository or without git.
+//! Leaves the commit that the program is built from in `HITGATE_COMMIT`, with a `+` where sources were changed since;
+//! `unknown` outside of a repository or without git.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,8 @@ fn git(args: &[&str]) -> Option<String> {
 }
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    // The crates' own sources: whether they are those of the commit is told.
+    println!("cargo::rerun-if-changed=..");
     // A commit moves the head, or writes to its log.
     for name in ["HEAD", "logs/HEAD"] {
         let path = git(&["rev-parse", "--git-path", name]);
@@ -20,5 +21,10 @@ fn main() {
         }
     }
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or("unknown".into());
-    println!("cargo::rustc-env=HITGATE_COMMIT={commit}");
+    let changes = git(&["status", "--porcelain", "--untracked-files=no", "--", ".."]);
+    let changed = changes.is_some_and(|files| !files.is_empty());
+    println!(
+        "cargo::rustc-env=HITGATE_COMMIT={commit}{}",
+        if changed { "+" } else { "" }
+    );
 }

@@ -267,6 +267,7 @@ fn several_cores_are_compared_with_one() {
         .collect();
     assert_eq!(cores, [1, 2]);
     assert_eq!(number(&rows[1], "frames"), 2.0 * number(&rows[0], "frames"));
+    assert!(number(&rows[1], "shared_read_gb_s") > 0.0);
     let scaling = number(&rows[1], "frames_per_s") / number(&rows[0], "frames_per_s");
     assert!((number(&rows[1], "scaling") - scaling).abs() < 1e-6);
 }

@@ -4,6 +4,7 @@ use hitgate_core::net::{Arena, InferError, Model, Plan, PlanError};
 use hitgate_import::model::{Conv, Network};
 use hitgate_import::random;
 use hitgate_kernels::Level;
+use hitgate_testkit::expected_levels;
 use hitgate_testkit::oracle::{self, Tensor};
 
 /// The network run layer by layer in plain loops: its logits, and the features before the head.
@@ -103,18 +104,37 @@ fn every_level_equals_the_oracle() {
         }
         assert_eq!(model.score(golden.logits), golden.score);
     }
-    levels.sort_unstable();
-    levels.dedup();
-    let expected = std::env::var("EXPECT_LEVELS").unwrap_or_default();
-    for name in expected
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
+    for name in expected_levels() {
         assert!(
-            levels.contains(&name),
+            levels.contains(&name.as_str()),
             "EXPECT_LEVELS names {name}, which did not run"
         );
+    }
+}
+
+/// Widths and inputs as they are used: too large for the oracle, which the level that is compared with equals on smaller ones.
+#[test]
+fn every_level_equals_the_scalar_one_on_the_sizes_in_use() {
+    for width in [0.25, 0.5, 0.75, 1.0] {
+        for input in [128, 160, 192, 224, 320] {
+            let channels = if input == 224 { 2 } else { 1 };
+            let file = random::file(width, input, channels, 7).expect("a sound network");
+            let model = Model::parse(&file).expect("a sound file");
+            let map = random::map(input, channels, 8);
+            let mut levels = Level::all_available();
+            let scalar = levels.next().expect("every CPU is scalar");
+            assert_eq!(scalar.name(), "scalar");
+            let logits = infer(&model, scalar, &map);
+            for level in levels {
+                let found = infer(&model, level, &map);
+                assert_eq!(
+                    found,
+                    logits,
+                    "{} at {width}/{input}/{channels}",
+                    level.name()
+                );
+            }
+        }
     }
 }
 

@@ -211,23 +211,22 @@ fn change<S: Simd>(
 ) {
     let all = |number: i32| s.bias(&[number; WIDEST]);
     let (none, one) = (all(0), all(1));
-    let mut lines = columns
-        .chunks_exact_mut(line)
-        .map(|line| line[reach..].chunks_exact_mut(S::N));
-    for ((row, most), sums) in rows.iter().zip(most).zip(&mut lines) {
+    let (sums, counts) = columns.split_at_mut(CHANNELS * line);
+    let sums = sums.chunks_exact_mut(line);
+    for ((row, most), sums) in rows.iter().zip(most).zip(sums) {
         let most = all(most);
+        let sums = sums[reach..].chunks_exact_mut(S::N);
         for (sums, cells) in sums.zip(row.chunks_exact(S::N)) {
             // No cell is the least number, which has no size.
             let size = s.max(s.min(s.abs(s.bias(cells)), most), none);
             s.store(by(s, s.bias(sums), size), sums);
         }
     }
-    for counts in lines {
-        for (counts, cells) in counts.zip(rows[0].chunks_exact(S::N)) {
-            // The least number is that much below zero that it stays there.
-            let valid = s.max(s.min(s.add(s.abs(s.bias(cells)), one), one), none);
-            s.store(by(s, s.bias(counts), valid), counts);
-        }
+    let counts = counts[reach..].chunks_exact_mut(S::N);
+    for (counts, cells) in counts.zip(rows[0].chunks_exact(S::N)) {
+        // One for a size and for none at all 0: one more than the least number is below 0 too.
+        let valid = s.max(s.min(s.add(s.abs(s.bias(cells)), one), one), none);
+        s.store(by(s, s.bias(counts), valid), counts);
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a CPU level must be able to do: eight operations of the network and as many of the
-//! preparation, on registers of [`Simd::N`] channels, and what follows from them.
+//! What a CPU level must be able to do, on registers of [`Simd::N`] channels: few operations of the network, and
+//! those of the preparation, which have a slow default.
 
 use core::ops::Range;
 
@@ -103,7 +103,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Writes the `N` numbers to the start of `dst`.
     fn store(self, a: Self::I32, dst: &mut [i32]);
 
-    // What follows has a slow default, for a level to begin with.
+    // The preparation's: each has a slow default, for a level to begin with.
 
     /// Asks for the cache line of the first of `bytes`, for a while later.
     #[inline(always)]

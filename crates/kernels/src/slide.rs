@@ -1,4 +1,4 @@
-//! The largest, any, or the sum of so many neighbours along a line, in steps that double.
+//! The largest or any of so many neighbours along a line, in steps that double, and their sum.
 //!
 //! Loops run over whole chunks: lines are [`UNIT`] numbers longer than what is asked for, and what those
 //! hold matters to nobody.

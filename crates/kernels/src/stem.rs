@@ -110,6 +110,7 @@ fn tile<S: Simd, const P: usize, const R: usize, const C: usize>(
     for row in window {
         let row = &row[2 * C * x..][..2 * C * (P - 1) + 4 * row_quads(C)];
         for quad in 0..row_quads(C) {
+            // The panel has some for every quad.
             let Some(weights) = weights.next() else {
                 return;
             };

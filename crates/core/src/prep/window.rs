@@ -72,6 +72,15 @@ impl Window {
         blocks.map(|(v, ys)| ys.len() as u64 * seen(v)).sum()
     }
 
+    /// Pixels of such a panel that a preparation reads: those of the whole square.
+    pub fn pixels_read(&self, columns: u32, rows: u32) -> u64 {
+        let [across, down] = [
+            self.on_panel(self.left, columns),
+            self.on_panel(self.top, rows),
+        ];
+        across.len() as u64 * down.len() as u64
+    }
+
     /// Whether the block in column `u` and row `v` of the window is near enough to its centre.
     pub(super) fn sees(&self, u: usize, v: usize) -> bool {
         // In half pixels from the window's centre.
@@ -175,6 +184,8 @@ mod tests {
         // Rows of 0, 4, 6, 6, 6, 6, 4 and 0 blocks; of a panel that ends in the middle, half of them.
         assert_eq!(disc.pixels(200, 200), 32 * 36);
         assert_eq!(disc.pixels(100, 200), 16 * 36);
+        assert_eq!(disc.pixels_read(200, 200), 48 * 48);
+        assert_eq!(disc.pixels_read(100, 200), 24 * 48);
         let whole = Window::whole(48, 48, 8);
         assert!(whole.sees(0, 0) && whole.sees(7, 7));
         assert_eq!(Window::whole(1030, 514, 224).pixels(1030, 514), 1030 * 514);

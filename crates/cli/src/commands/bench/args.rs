@@ -71,7 +71,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", conflicts_with = "rate", value_parser = clap::value_parser!(u16).range(1..))]
     pub cores: Option<u16>,
     /// Frames come at this rate, in place of back to back
-    #[arg(long, value_name = "HZ", conflicts_with_all = ["frames", "stage", "warm"])]
+    #[arg(long, value_name = "HZ", conflicts_with_all = ["frames", "warm"])]
     pub rate: Option<f64>,
     /// How long frames come at that rate, to each window and to the empty filter [default: 10]
     #[arg(long, value_name = "S", requires = "rate", value_parser = seconds)]
@@ -164,6 +164,14 @@ impl BenchArgs {
             if hz > HIGHEST_RATE {
                 bail!("{hz} frames a second: {HIGHEST_RATE} are the most that can be timed");
             }
+        }
+        if let (Some(_), Some(stage)) =
+            (self.rate, self.stage.filter(|&stage| stage != Stage::Path))
+        {
+            bail!(
+                "--rate times the whole path from the time that a frame is due, not {}: leave --stage out",
+                stage.name()
+            );
         }
         self.filter.level()?;
         if self.engine == EngineArg::None && matches!(self.stage, Some(Stage::Prep | Stage::Net)) {

@@ -85,13 +85,14 @@ impl Meter {
         }
     }
 
-    /// Measures both rates, on this core.
-    pub fn measure(&self) {
+    /// Measures both rates, on this core; calls `start` before it reads from memory.
+    pub fn measure(&self, start: &dyn Fn()) {
         for _ in 0..LOOKS {
             self.multiply();
         }
         // Pages that were never written are all the same one, which stays in the cache.
         let numbers: Vec<u64> = (0..self.bytes as u64 / 8).collect();
+        start();
         for _ in 0..PASSES {
             note(&self.bytes_per_s, || {
                 black_box(self.level.run(Reading(black_box(&numbers))));
@@ -249,7 +250,7 @@ mod tests {
         let meter = Meter::new(Level::all_available().next().unwrap(), 1 << 16);
         (0..2 * FRAMES_BETWEEN).for_each(|frame| meter.after(frame));
         assert_eq!(meter.macs_per_s.lock().unwrap().len(), 2);
-        meter.measure();
+        meter.measure(&|| ());
         let floors = meter.floors();
         for rate in [floors.macs, floors.bytes] {
             assert!(0.0 < rate.median && rate.median <= rate.highest);

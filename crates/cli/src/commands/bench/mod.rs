@@ -57,6 +57,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let bench = Bench {
         args,
         meter: Meter::new(subject.level, beyond_the_caches),
+        together: Meter::new(subject.level, beyond_the_caches),
         subject,
         machine,
         cores,
@@ -86,6 +87,8 @@ struct Bench<'a> {
     cores: Vec<Option<usize>>,
     /// What the first of them cannot beat.
     meter: Meter,
+    /// The same of all of them at once, which share the memory.
+    together: Meter,
 }
 
 impl Bench<'_> {
@@ -96,13 +99,25 @@ impl Bench<'_> {
         }
     }
 
-    /// On the first of the cores.
+    /// On the first of the cores, and on all of them at once where there are several.
     fn measure_floors(&self) -> Result<()> {
-        workers::at_once(&self.cores[..1], |_| {
-            self.meter.measure();
-            Ok(())
-        })?;
+        let on = |cores: &[Option<usize>], meter: &Meter| {
+            workers::at_once(cores, |start| {
+                meter.measure(start);
+                Ok(())
+            })
+        };
+        on(&self.cores[..1], &self.meter)?;
+        if self.cores.len() > 1 {
+            on(&self.cores, &self.together)?;
+        }
         Ok(())
+    }
+
+    /// Bytes a second that all of several cores together read from memory.
+    fn shared_bytes_per_s(&self) -> Option<f64> {
+        let cores = self.cores.len();
+        (cores > 1).then(|| cores as f64 * self.together.floors().bytes.median)
     }
 
     /// Every stage, on one core, and on all of them where there are several.
@@ -275,13 +290,14 @@ impl Bench<'_> {
         cores: usize,
         latencies: Histogram<u64>,
     ) -> Result<Row> {
-        let pixels = view.map(|view| self.subject.pixels(view));
+        let pixels = view.map_or(0, |view| self.subject.pixels(view));
+        let read = view.map(|view| self.subject.pixels_read(view));
         let macs = self.subject.network.multiply_adds()?;
         let net = Work {
             macs: macs.unwrap_or(0),
             bytes: 0,
         };
-        let prep = self.reading(pixels.unwrap_or(0) * 2);
+        let prep = self.reading(pixels * 2);
         // An empty filter looks at nothing.
         let empty = self.args.engine == EngineArg::None || (stage == "path" && view.is_none());
         let work = match stage {
@@ -307,7 +323,7 @@ impl Bench<'_> {
                 self.cache()
             },
             cores,
-            mpx: pixels.filter(|_| looks).map(|pixels| pixels as f64 / 1e6),
+            mpx: read.filter(|_| looks).map(|pixels| pixels as f64 / 1e6),
             work,
             latencies,
             rate: None,

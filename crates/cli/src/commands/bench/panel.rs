@@ -120,7 +120,7 @@ pub struct RawWords {
 }
 
 impl RawWords {
-    /// Bytes that one pixel needs: its word, and pedestal and gain of its stage.
+    /// Bytes that one pixel needs: its word, and pedestal and gain of its stage. Those of the other stages are read too.
     pub const BYTES: usize = 6;
 
     /// What makes them photons.

@@ -55,6 +55,7 @@ impl Bench<'_> {
             "median_gmacs": floors.macs.median / 1e9,
             "read_gb_s": floors.bytes.highest / 1e9,
             "median_read_gb_s": floors.bytes.median / 1e9,
+            "shared_read_gb_s": self.shared_bytes_per_s().map(|rate| rate / 1e9),
         });
         for row in rows {
             let one_core = rows.iter().find(|one| one.is_like(row) && one.cores == 1);
@@ -95,6 +96,13 @@ impl Bench<'_> {
             floors.bytes.highest / 1e9,
             floors.bytes.median / 1e9
         );
+        if let Some(rate) = self.shared_bytes_per_s() {
+            say!(
+                "{:<2} cores   read {:.1} GB/s from memory, all at once",
+                self.cores.len(),
+                rate / 1e9
+            );
+        }
         say!("");
         match self.args.rate {
             Some(hz) => self.print_rates(hz, rows),

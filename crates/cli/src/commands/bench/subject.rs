@@ -158,10 +158,16 @@ impl Subject {
         self.prepared.iter().map(Prepared::preparation).collect()
     }
 
-    /// Pixels that the filter looks at in this view.
+    /// Pixels that count in this view.
     pub fn pixels(&self, view: View) -> u64 {
         let window = self.prepared[view as usize].preparation().window;
         window.pixels(self.panel.columns, self.panel.rows)
+    }
+
+    /// Pixels that the filter reads in this view.
+    pub fn pixels_read(&self, view: View) -> u64 {
+        let window = self.prepared[view as usize].preparation().window;
+        window.pixels_read(self.panel.columns, self.panel.rows)
     }
 
     /// Gives `work` both ends of a ring of `slots` slots, the reading one with the path on it.
