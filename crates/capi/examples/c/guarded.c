@@ -12,8 +12,8 @@
 #define SPOT 100
 #define HIT 4
 
-/* Frames while the other engine is made. */
-#define MAKING 100
+/* Frames that are judged before another engine is made, and meanwhile. */
+#define SOME 100
 
 /* At most a tenth of the hits may be lost, of the last 10,000 frames. `hitgate run` asks for more than an example that
  * sees a thousand. */
@@ -31,7 +31,8 @@ static uint32_t is_hit(const hitgate_judged *judged) {
     return spots >= HIT;
 }
 
-/* Judges the next frame, and takes it for a hit or not where it was drawn. */
+/* Judges the next frame, takes it for a hit or not where it was drawn, and arms the path where that is enough: it disarms
+ * itself whenever it is not. A node tries a few times a second. */
 static hitgate_status judge(hitgate_path *path) {
     hitgate_judged judged;
     hitgate_status status;
@@ -50,7 +51,10 @@ static hitgate_status judge(hitgate_path *path) {
             status = hitgate_path_return(path, judged.record.seq);
         }
     }
-    return status;
+    if (status == HITGATE_STATUS_OK) {
+        status = hitgate_path_arm(path);
+    }
+    return status == HITGATE_STATUS_NOT_ARMED ? HITGATE_STATUS_OK : status;
 }
 
 static int judge_some(hitgate_path *path, unsigned frames) {
@@ -61,19 +65,14 @@ static int judge_some(hitgate_path *path, unsigned frames) {
     return failed("judge", status);
 }
 
-/* In shadow, which keeps every frame, until second looks have shown enough. A node tries a few times a second. */
+/* In shadow, which keeps every frame, until second looks have shown enough. */
 static int judge_until_armed(hitgate_path *path) {
     hitgate_interlock seen;
-    hitgate_status status;
     do {
-        if (judge_some(path, 1)) {
+        if (judge_some(path, 1) || failed("interlock", hitgate_path_interlock(path, &seen))) {
             return 1;
         }
-        status = hitgate_path_arm(path);
-    } while (status == HITGATE_STATUS_NOT_ARMED);
-    if (failed("arm", status) || failed("interlock", hitgate_path_interlock(path, &seen))) {
-        return 1;
-    }
+    } while (seen.state != HITGATE_INTERLOCK_ARMED);
     printf("armed after %llu frames: %.1f %% of the hits may be lost\n",
            (unsigned long long)(seen.kept.frames + seen.missed.frames), seen.loss_bound / 655.36);
     return 0;
@@ -102,10 +101,10 @@ static int filter(const char *model, hitgate_path *path, uint8_t **memory) {
     const hitgate_engine *judging = NULL;
     pthread_t maker;
     if (failed("guard", hitgate_path_guard(path, &rules)) || judge_until_armed(path) ||
-        pthread_create(&maker, NULL, succeed, &next) != 0) {
+        judge_some(path, SOME) || pthread_create(&maker, NULL, succeed, &next) != 0) {
         return 1;
     }
-    int wrong = judge_some(path, MAKING);
+    int wrong = judge_some(path, SOME);
     /* An example waits, so that it ends the same way each time. A node judges on, and asks what follows now and then. */
     wrong |= pthread_join(maker, NULL) != 0 || next.wrong;
     while (!wrong && judging != next.engine) {
