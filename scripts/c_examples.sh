@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 frames=40
+guarded=1000
 slots=8
 
 case ${1-} in
@@ -68,6 +69,16 @@ printed() {
     awk '$1 == "frame" { print $4, $6, $8, $10, $12, $14 }' "$1"
 }
 
+# Has `hitgate feed` fill the ring with $1 frames, the four of the examples in turn, until its process $feed ends.
+feed() {
+    "$target/hitgate" feed "${npy[@]}" "${geometry[@]}" --frames "$@" --slots $slots --ring "$ring" >"$work/feed.txt" &
+    feed=$!
+    while [ ! -e "$ring.json" ]; do
+        kill -0 $feed || fail "hitgate feed did not make its ring"
+        sleep 0.05
+    done
+}
+
 # $1 times over the lines of file $2, in turn.
 repeated() {
     awk -v n="$1" '{ line[NR] = $0 } END { for (i = 0; i < n; i++) print line[i % NR + 1] }' "$2"
@@ -82,6 +93,7 @@ for pair in "${pairs[@]}"; do
     source=crates/capi/examples/c
     "${c[@]}" "${options[@]}" $source/score.c -o "$work/score" "${libraries[@]}"
     "${c[@]}" "${options[@]}" $source/run.c -o "$work/run" "${libraries[@]}"
+    "${c[@]}" "${options[@]}" $source/guarded.c -o "$work/guarded" "${libraries[@]}"
     "${c[@]}" "${options[@]}" $source/memory.c -o "$work/memory" "${libraries[@]}"
     "${cpp[@]}" "${options[@]}" $source/device.cpp -o "$work/device" "${libraries[@]}"
 
@@ -97,16 +109,37 @@ for pair in "${pairs[@]}"; do
     [ "$(sort -u "$work/screen" | wc -l)" = 4 ] || fail "the four frames are judged alike: nothing is shown"
 
     # A ring that hitgate feed fills.
-    "$target/hitgate" feed "${npy[@]}" "${geometry[@]}" --frames $frames --slots $slots --ring "$ring" >"$work/feed.txt" &
-    feed=$!
-    while [ ! -e "$ring.json" ]; do
-        kill -0 $feed || fail "hitgate feed did not make its ring"
+    feed $frames
+    "$work/run" $model "$ring" >"$work/run.txt"
+    wait $feed
+    diff <(repeated $frames "$work/screen") <(printed "$work/run.txt") || fail "run decides otherwise than hitgate screen"
+    grep -qx "received $frames expected $frames lost 0 lapped 0" "$work/run.txt" || fail "the books of run do not balance"
+
+    # One that it goes around, until nothing is left but half the slots behind the newest frame.
+    feed $frames --free-running --rate 10000
+    until "$target/hitgate" inspect "$ring" | grep -q "^source .* $frames frames, "; do
+        kill -0 $feed || fail "hitgate feed did not fill its ring"
         sleep 0.05
     done
     "$work/run" $model "$ring" >"$work/run.txt"
     wait $feed
-    diff <(repeated $frames "$work/screen") <(printed "$work/run.txt") || fail "run decides otherwise than hitgate screen"
-    grep -qx "received $frames expected $frames lost 0" "$work/run.txt" || fail "the books of run do not balance"
+    left=$((slots / 2))
+    diff <(repeated $frames "$work/screen" | tail -n $left) <(printed "$work/run.txt") ||
+        fail "run decides otherwise of copies than hitgate screen"
+    grep -qx "received $left expected $frames lost 0 lapped $((frames - left))" "$work/run.txt" ||
+        fail "run does not say how many frames were lapped"
+
+    # A guarded path: shadow, armed, another engine, shadow, armed.
+    feed $guarded
+    "$work/guarded" $model "$ring" >"$work/guarded.txt" || fail "guarded does not end well"
+    wait $feed
+    awk '
+        $1 == "armed" { may = 1; armed++ }
+        $1 == "swapped" { may = 0; swapped++ }
+        $1 == "frame" && $8 == "shadow" { shadow[swapped + 0]++ }
+        $1 == "frame" && $6 == "false" { dropped[swapped + 0]++; if (!may || $4 != "miss") wrong = 1 }
+        END { exit wrong || armed != 2 || swapped != 1 || !shadow[0] || !shadow[1] || !dropped[0] || !dropped[1] }
+    ' "$work/guarded.txt" || fail "guarded drops what was not shown, or nothing"
 
     # A ring that the example fills.
     "$target/hitgate" run --ring "$ring" --records "$work/records.jsonl" --replace >"$work/filter.txt" &
@@ -119,5 +152,15 @@ for pair in "${pairs[@]}"; do
     diff "$work/screen" <(head -n 4 "$work/records") || fail "hitgate run decides otherwise of the device's frames"
     [ "$(wc -l <"$work/records")" = $frames ] || fail "hitgate run did not judge every frame of the device"
     grep -q "^produced $frames taken $frames " "$work/device.txt" || fail "the device's frames were not all taken"
-    echo "c_examples: ${pair% *}: score, run and device decide what hitgate screen decides"
+
+    # One that the example goes around, at its own pace.
+    "$target/hitgate" run --ring "$ring" --records "$work/records.jsonl" --replace >"$work/filter.txt" &
+    filter=$!
+    timeout 60 "$work/device" "$ring" $frames free-running >"$work/device.txt" || fail "the free-running device ends badly"
+    wait $filter
+    read -r _ produced _ taken _ stalls _ lapped <"$work/device.txt"
+    judged=$(grep -c '"class":' "$work/records.jsonl")
+    [ "$produced $taken $stalls $((judged + lapped))" = "$frames $frames 0 $frames" ] ||
+        fail "of the free-running device's frames some are neither judged nor lapped"
+    echo "c_examples: ${pair% *}: score, run, guarded and device decide what hitgate screen decides"
 done

@@ -29,6 +29,11 @@ CALLS = [
     "hitgate_path_step",
     "hitgate_path_return",
     "hitgate_path_heartbeat",
+    "hitgate_path_looked",
+    "hitgate_engine_looked",
+    "hitgate_writer_reserve",
+    "hitgate_writer_write",
+    "hitgate_writer_commit",
 ]
 # What the compiler calls to panic, by a part of the symbol.
 KINDS = {

@@ -17,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 
 #[path = "../../crates/capi/tests/common/mod.rs"]
 mod common;
-use common::{STILL, config, judged, module};
+use common::{STILL, config, judged, module, no_slot};
 
 fuzz_target!(|bytes: &[u8]| {
     for model in [bytes, &sealed_model(bytes)] {
@@ -97,11 +97,13 @@ fn as_handle(bytes: &[u8]) {
             hitgate_path_step(path, &mut judged()),
             hitgate_path_return(path, 1),
             hitgate_path_close(path),
+            hitgate_engine_arm(engine),
+            hitgate_writer_write(writer, 0, start, 64),
             hitgate_writer_lose(writer, 1),
             hitgate_writer_close(writer),
         ]
     };
-    assert_eq!(answers, [Status::Handle; 6]);
+    assert_eq!(answers, [Status::Handle; 8]);
 }
 
 fn as_mapping(bytes: &[u8]) {
@@ -134,14 +136,11 @@ fn as_mapping(bytes: &[u8]) {
     let memory = Pages::filled(asked.bytes, 0xA5);
     let (at, mut writer) = (memory.start().as_ptr(), null_mut());
     if unsafe { hitgate_writer_init(start, len, at, asked.bytes, &mut writer) } == Status::Ok {
-        let mut slot = Slot {
-            payload: null_mut(),
-            payload_room: 0,
-            seq: 0,
-        };
+        let (mut slot, pixels) = (no_slot(), [0x5A; 100]);
         for _ in 0..3 {
             unsafe {
                 hitgate_writer_reserve(writer, &mut slot);
+                hitgate_writer_write(writer, 3, pixels.as_ptr(), pixels.len());
                 hitgate_writer_commit(writer, &FrameHeader::default());
             }
         }

@@ -308,12 +308,12 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 
 
 /**
- * `state` of an interlock: nobody asks for it, and the path drops.
+ * `state` of an interlock: nobody asks for it, and misses are dropped.
  */
 #define HITGATE_INTERLOCK_NONE 0
 
 /**
- * `state`: the path drops.
+ * `state`: misses are dropped.
  */
 #define HITGATE_INTERLOCK_ARMED 1
 
@@ -335,7 +335,7 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 /**
  * The interface's version: a program built with the header of another version must not go on.
  */
-#define HITGATE_ABI_VERSION 1
+#define HITGATE_ABI_VERSION 2
 
 /**
  * `threshold` of an engine that takes the model's.
@@ -367,6 +367,16 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
  * `end`: the one that takes them.
  */
 #define HITGATE_RING_READER 1
+
+/**
+ * `policy`: a full ring stalls the writer, and nothing is lost.
+ */
+#define HITGATE_RING_CREDIT 0
+
+/**
+ * `policy`: the writer waits for nobody, and overwrites the oldest frames, read or not.
+ */
+#define HITGATE_RING_FREE_RUNNING 1
 
 /**
  * What a call answers. A number keeps its meaning for ever, and none is given out twice.
@@ -461,7 +471,7 @@ enum hitgate_status
    */
   HITGATE_STATUS_NOT_ARMED = 20,
   /**
-   * The ring is free-running, which neither end of this interface is yet; `hitgate run` reads it.
+   * The ring is free-running: version 1 of the interface answered so. No call does any more.
    */
   HITGATE_STATUS_POLICY = 21,
 };
@@ -677,9 +687,10 @@ typedef struct {
    */
   uint16_t p_miss;
   /**
-   * Zero.
+   * 1 where the frame is unlike those of the model's training, else 0. Of a prepared map it is not known which of
+   * its cells hold valid pixels, and not asked.
    */
-  uint16_t reserved;
+  uint16_t stray;
   /**
    * 0, or one of HITGATE_FAULT_*: the frame has no score, and is to be kept.
    */
@@ -687,7 +698,7 @@ typedef struct {
 } hitgate_score;
 
 /**
- * The books, in frames. `expected + repeated = received + lost_source`, and `received` is the sum of
+ * The books, in frames. `expected + repeated = received + lost_source + lost_lapped`, and `received` is the sum of
  * `verdicts` and `kept_shadow`.
  */
 typedef struct {
@@ -728,9 +739,13 @@ typedef struct {
    */
   uint64_t kept_shadow;
   /**
+   * Frames that the device of a free-running ring overwrote before they were read.
+   */
+  uint64_t lost_lapped;
+  /**
    * Zero.
    */
-  uint64_t reserved[2];
+  uint64_t reserved;
 } hitgate_counters;
 
 /**
@@ -774,6 +789,14 @@ typedef struct {
    */
   uint32_t reader_heartbeat_ms;
   /**
+   * HITGATE_RING_CREDIT or HITGATE_RING_FREE_RUNNING.
+   */
+  uint32_t policy;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
    * Frames committed.
    */
   uint64_t produced;
@@ -786,7 +809,7 @@ typedef struct {
    */
   uint64_t lost_at_source;
   /**
-   * Frames with a record.
+   * Frames with a record, and those that were lapped.
    */
   uint64_t taken;
   /**
@@ -794,9 +817,13 @@ typedef struct {
    */
   uint64_t returned;
   /**
-   * Times that frames waited because half the slots were out.
+   * Times that frames waited because half the slots, or all copies, were out.
    */
   uint64_t waits;
+  /**
+   * Frames that the device of a free-running ring overwrote before they were read.
+   */
+  uint64_t lapped;
 } hitgate_ring_state;
 
 /**
@@ -804,7 +831,8 @@ typedef struct {
  */
 typedef struct {
   /**
-   * Where the payload goes: byte 128 of the slot.
+   * Where the payload goes: byte 128 of the slot. In a free-running ring for a DMA engine alone: the reader may
+   * be looking there, so a program copies with `hitgate_writer_write`.
    */
   uint8_t *payload;
   /**
@@ -819,7 +847,7 @@ typedef struct {
 
 /**
  * What the readout node tells the path. Every function may be null, is called on the thread that steps
- * (`after_cpu_read` on the one that returns), and must not throw, jump out, or call the path.
+ * (`after_cpu_read` under credit on the one that returns), and must not throw, jump out, or call the path.
  */
 typedef struct {
   /**
@@ -867,7 +895,12 @@ typedef struct {
    */
   hitgate_record lost;
   /**
-   * The slot of a kept frame, header first, until it is returned by `record.seq`; null if dropped.
+   * Frames that the device of a free-running ring overwrote before it, of cause HITGATE_LOST_LAPPED; else as above.
+   */
+  hitgate_record lapped;
+  /**
+   * The slot of a kept frame, or in a free-running ring its copy in the path's memory, header first, until it is
+   * returned by `record.seq`; null if dropped.
    */
   const uint8_t *slot;
   /**
@@ -877,7 +910,7 @@ typedef struct {
 } hitgate_judged;
 
 /**
- * When a path may drop. Zeros are refused: what may be lost is the caller's to say.
+ * When a path or an engine may drop. Zeros are refused: what may be lost is the caller's to say.
  */
 typedef struct {
   /**
@@ -918,7 +951,7 @@ typedef struct {
 } hitgate_looked;
 
 /**
- * Whether a path may drop, and what was seen.
+ * Whether a path or an engine may drop, and what was seen.
  */
 typedef struct {
   /**
@@ -1034,7 +1067,8 @@ hitgate_status hitgate_engine_score_prepared(const hitgate_engine *engine,
 
 /**
  * Decides by a score: the frame's record, which is entered in the engine's books. `elapsed_ns` is the time
- * since the frame was taken; `external` one of HITGATE_EXTERNAL_*.
+ * since the frame was taken; `external` one of HITGATE_EXTERNAL_*. An engine drops from its first frame on, unless
+ * it is guarded (`hitgate_engine_guard`).
  *
  * The caller's part:
  * `engine` is from `hitgate_engine_init`; `header` and `score` may be read, `record` written.
@@ -1049,8 +1083,9 @@ hitgate_status hitgate_engine_decide(const hitgate_engine *engine,
 /**
  * `next` goes on for `engine`, with its books, which begin anew there: for another model, calibration or policy,
  * packed and proved by `hitgate_engine_init` on any thread. Score and decide by `next` from now on; a frame that
- * `engine` has scored `engine` decides, before this call. The way back is the same call the other way
- * round. HITGATE_STATUS_MODULE where their modules are not for the same frames.
+ * `engine` has scored `engine` decides, before this call. Where `engine` is guarded `next` is, by the same rules,
+ * in shadow. The way back is the same call the other way round. HITGATE_STATUS_MODULE where their modules are not
+ * for the same frames.
  *
  * The caller's part:
  * Both are from `hitgate_engine_init`.
@@ -1076,8 +1111,8 @@ hitgate_status hitgate_engine_counters(const hitgate_engine *engine, hitgate_cou
 hitgate_status hitgate_ring_bytes(uint32_t slots, uint32_t slot_bytes, uint32_t records, size_t *bytes);
 
 /**
- * Makes an empty ring in `mapping`, which starts at a multiple of 4096, whatever it held. `session` is a
- * number that no earlier run had.
+ * Makes an empty ring in `mapping`, which starts at a multiple of 4096, whatever it held. `policy` is
+ * HITGATE_RING_CREDIT or HITGATE_RING_FREE_RUNNING, `session` a number that no earlier run had.
  *
  * The caller's part:
  * `mapping` may be read and written for `mapping_len` bytes, and nobody uses a ring there.
@@ -1087,6 +1122,7 @@ hitgate_status hitgate_ring_create(uint8_t *mapping,
                                    uint32_t slots,
                                    uint32_t slot_bytes,
                                    uint32_t records,
+                                   uint32_t policy,
                                    uint64_t session);
 
 /**
@@ -1134,12 +1170,25 @@ hitgate_status hitgate_writer_init(uint8_t *mapping,
 
 /**
  * The next free slot, to be filled and committed; the same one until then. HITGATE_STATUS_FULL where there
- * is none, which is counted as a stall, once a frame.
+ * is none, which is counted as a stall, once a frame; a free-running ring is never full.
  *
  * The caller's part:
  * `writer` is from `hitgate_writer_init`; `slot` may be written.
  */
 hitgate_status hitgate_writer_reserve(const hitgate_writer *writer, hitgate_slot *slot);
+
+/**
+ * Copies `len` bytes to the payload of the reserved slot, from its byte `offset` on: how a program fills a slot of a
+ * free-running ring, where the reader may be looking at any time. Under credit `slot->payload` may be
+ * filled as well.
+ *
+ * The caller's part:
+ * `writer` is from `hitgate_writer_init`; `bytes` may be read for `len` bytes, and are no part of the ring.
+ */
+hitgate_status hitgate_writer_write(const hitgate_writer *writer,
+                                    size_t offset,
+                                    const uint8_t *bytes,
+                                    size_t len);
 
 /**
  * Hands the reserved slot to the reader, under `header`, which is sealed on the way.
@@ -1174,12 +1223,15 @@ hitgate_status hitgate_writer_heartbeat(const hitgate_writer *writer, uint32_t n
 hitgate_status hitgate_writer_close(const hitgate_writer *writer);
 
 /**
- * The memory that a path over the ring in `mapping` needs.
+ * The memory that a path over the ring in `mapping` needs: of a free-running ring it holds copies of frames, half as
+ * many as there are slots.
  *
  * The caller's part:
  * `mapping` may be read for `mapping_len` bytes, `memory` written.
  */
-hitgate_status hitgate_path_memory(uint8_t *mapping, size_t mapping_len, hitgate_memory *memory);
+hitgate_status hitgate_path_memory(uint8_t *mapping,
+                                   size_t mapping_len,
+                                   hitgate_memory *memory);
 
 /**
  * Becomes the reading end of the ring in `mapping`, judging by `engine`, and goes on where an earlier reader
@@ -1202,7 +1254,8 @@ hitgate_status hitgate_path_init(uint8_t *mapping,
 /**
  * Judges one frame and commits its record to the ring. A kept frame's slot is the caller's until
  * `hitgate_path_return`; a dropped one went back. HITGATE_STATUS_EMPTY where no frame is there, or half the slots
- * are out; HITGATE_STATUS_END where none will come.
+ * are out; HITGATE_STATUS_END where none will come. Of a free-running ring copies are judged, kept and out, and
+ * while all are out frames are lapped, which the device does to a slow path anyway: `judged->lapped` tells of them.
  *
  * The caller's part:
  * `path` is from `hitgate_path_init`; `judged` may be written.
@@ -1261,7 +1314,7 @@ hitgate_status hitgate_path_counters(const hitgate_path *path, hitgate_counters 
 
 /**
  * Stops in good order. The path is no handle any more; slots that are still out are read again by the
- * next reader.
+ * next reader. Of a free-running ring no frame is read twice: copies that are out are the only ones.
  *
  * The caller's part:
  * `path` is from `hitgate_path_init`, and no call with it is at work.
@@ -1306,6 +1359,42 @@ hitgate_status hitgate_path_arm(const hitgate_path *path);
  * `path` is from `hitgate_path_init`; `interlock` may be written.
  */
 hitgate_status hitgate_path_interlock(const hitgate_path *path, hitgate_interlock *interlock);
+
+/**
+ * As `hitgate_path_guard`, for `hitgate_engine_decide`: from now on it drops only while few hits can be lost, in shadow
+ * until `hitgate_engine_arm`. A path that judges by the engine has an interlock of its own.
+ *
+ * The caller's part:
+ * `engine` is from `hitgate_engine_init`; `rules` may be read.
+ */
+hitgate_status hitgate_engine_guard(const hitgate_engine *engine,
+                                    const hitgate_interlock_rules *rules);
+
+/**
+ * As `hitgate_path_looked`, to the engine that decided: by `model` and `config` the record says which that was.
+ *
+ * The caller's part:
+ * `engine` is from `hitgate_engine_init`; `record` may be read.
+ */
+hitgate_status hitgate_engine_looked(const hitgate_engine *engine,
+                                     const hitgate_record *record,
+                                     uint32_t hit);
+
+/**
+ * As `hitgate_path_arm`.
+ *
+ * The caller's part:
+ * `engine` is from `hitgate_engine_init`.
+ */
+hitgate_status hitgate_engine_arm(const hitgate_engine *engine);
+
+/**
+ * As `hitgate_path_interlock`.
+ *
+ * The caller's part:
+ * `engine` is from `hitgate_engine_init`; `interlock` may be written.
+ */
+hitgate_status hitgate_engine_interlock(const hitgate_engine *engine, hitgate_interlock *interlock);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -3,11 +3,14 @@
 use hitgate_core::accounts::Accounts;
 use hitgate_core::cpu::Cpu;
 use hitgate_core::frame::{Fault, Frame, FrameHeader};
+use hitgate_core::interlock::Interlock;
 use hitgate_core::link::{Identity, Record};
 use hitgate_core::net::Model;
 use hitgate_core::pipeline::{Backend, Scored};
 use hitgate_core::verdict::{External, Policy, Score};
+use hitgate_ring::Seq;
 
+use crate::interlock::Guarded;
 use crate::status::Status;
 use crate::types;
 
@@ -20,6 +23,7 @@ pub struct Engine {
     /// What stands in records.
     pub identity: Identity,
     accounts: Accounts,
+    interlock: Interlock,
 }
 
 impl Engine {
@@ -40,22 +44,30 @@ impl Engine {
             policy,
             identity,
             accounts: Accounts::default(),
+            interlock: Interlock::none(),
         })
     }
 
     /// The score of a frame as it lies in a slot, or why there is none.
-    pub fn score(&mut self, slot: &[u8]) -> Result<Score, Fault> {
-        let frame = Frame::parse(slot).map_err(|(fault, _)| fault)?;
-        let mut scored = self.score_frames(&[frame], &|| 0);
-        scored.pop().map_or(Err(Fault::Backend), |one| one.score)
+    pub fn score(&mut self, slot: &[u8]) -> Scored {
+        match Frame::parse(slot) {
+            Ok(frame) => {
+                let scored = self.score_frames(&[frame], &|| 0).pop();
+                scored.unwrap_or(Scored::fault(Fault::Backend))
+            }
+            Err((fault, _)) => Scored::fault(fault),
+        }
     }
 
     /// The score of a map that is prepared already.
-    pub fn score_prepared(&mut self, map: &[u8]) -> Result<Score, Status> {
+    pub fn score_prepared(&mut self, map: &[u8]) -> Result<Scored, Status> {
         if map.len() != self.map_bytes {
             return Err(Status::Argument);
         }
-        self.cpu.score_prepared(map).map_err(|_| Status::Argument)
+        Ok(scored(
+            self.cpu.score_prepared(map),
+            self.cpu.knows_the_like_of(map),
+        ))
     }
 
     /// Scores a batch, as the path asks for it.
@@ -72,10 +84,13 @@ impl Engine {
     pub fn decide(
         &mut self,
         header: &FrameHeader,
-        score: Result<Score, Fault>,
+        scored: &Scored,
         external: Option<External>,
         elapsed_ns: u64,
     ) -> Record {
+        let Scored {
+            score, in_domain, ..
+        } = *scored;
         let named = score.err().is_none_or(Fault::identifies);
         let unread = FrameHeader {
             seq: header.seq,
@@ -83,16 +98,23 @@ impl Engine {
         };
         let header = if named { header } else { &unread };
         let external = external.filter(|_| named);
-        // Nobody asked for an interlock: it has no objections.
-        let decision = (self.policy).decide(header, score, external, elapsed_ns, 0);
+        let objections = self.interlock.objections(in_domain);
+        let decision = (self.policy).decide(header, score, external, elapsed_ns, objections);
+        if score.is_ok() {
+            self.interlock.judged(&decision, in_domain);
+        }
         let record = Record::new(header, score.ok(), &decision, self.identity, elapsed_ns);
         self.accounts.enter(&record);
         record
     }
 
-    /// Goes on for `before`, with its books, which begin anew there.
+    /// Goes on for `before`, with its books, which begin anew there, and under its rules, with nothing seen: what one
+    /// engine has shown is no proof of another.
     pub fn succeed(&mut self, before: &mut Engine) {
         self.accounts = core::mem::take(&mut before.accounts);
+        if let Some(rules) = before.interlock.rules() {
+            self.interlock = Interlock::new(rules);
+        }
     }
 
     /// The books of [`Engine::decide`].
@@ -101,16 +123,48 @@ impl Engine {
     }
 }
 
+impl Guarded for Engine {
+    fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn interlock(&mut self) -> &mut Interlock {
+        &mut self.interlock
+    }
+
+    /// No ring numbers the frames: a record says by its identity that it is of this engine.
+    fn looked(&mut self, record: &Record, hit: bool) {
+        let Identity { model, config } = self.identity;
+        if (record.model, record.config) == (model, config) {
+            let seq = Seq::FIRST.get();
+            self.interlock.looked(&Record { seq, ..*record }, hit);
+        }
+    }
+}
+
+/// A score that nobody timed.
+const fn scored(score: Result<Score, Fault>, in_domain: bool) -> Scored {
+    Scored {
+        score,
+        in_domain,
+        prep_ns: 0,
+        net_ns: 0,
+    }
+}
+
 /// The score as C has it.
-pub fn score_out(score: Result<Score, Fault>) -> types::Score {
-    match score {
+pub fn score_out(scored: &Scored) -> types::Score {
+    let stray = u16::from(!scored.in_domain);
+    match scored.score {
         Ok(score) => types::Score {
             p_hit: score.hit,
             p_maybe: score.maybe,
             p_miss: score.miss,
-            ..types::Score::default()
+            stray,
+            fault: 0,
         },
         Err(fault) => types::Score {
+            stray,
             fault: fault.reason_bit(),
             ..types::Score::default()
         },
@@ -118,18 +172,25 @@ pub fn score_out(score: Result<Score, Fault>) -> types::Score {
 }
 
 /// The score that C hands back.
-pub fn score_in(score: &types::Score) -> Result<Result<Score, Fault>, Status> {
-    if score.fault == 0 {
-        return Ok(Ok(Score {
-            hit: score.p_hit,
-            maybe: score.p_maybe,
-            miss: score.p_miss,
-        }));
-    }
-    let fault = Fault::ALL
-        .into_iter()
-        .find(|fault| fault.reason_bit() == score.fault);
-    fault.map(Err).ok_or(Status::Argument)
+pub fn score_in(score: &types::Score) -> Result<Scored, Status> {
+    let in_domain = match score.stray {
+        0 => true,
+        1 => false,
+        _ => return Err(Status::Argument),
+    };
+    let said = Score {
+        hit: score.p_hit,
+        maybe: score.p_maybe,
+        miss: score.p_miss,
+    };
+    let mut faults = Fault::ALL.into_iter();
+    let score = match score.fault {
+        0 => Ok(said),
+        bit => Err(faults
+            .find(|fault| fault.reason_bit() == bit)
+            .ok_or(Status::Argument)?),
+    };
+    Ok(scored(score, in_domain))
 }
 
 /// The decision from outside that a number stands for.
@@ -155,7 +216,8 @@ pub fn counters(accounts: &Accounts) -> types::Counters {
         verdicts: core::array::from_fn(|i| words[11 + i]),
         unidentified: words[20],
         kept_shadow: words[21],
-        reserved: [0; 2],
+        lost_lapped: words[22],
+        reserved: 0,
     }
 }
 

@@ -4,14 +4,15 @@
 //!
 //! * [`types`] are the structs, [`status`] the answers.
 //! * [`engine`] scores and decides, frame by frame; [`path`] is the loop over a ring, [`writer`] the
-//!   ring's other end. They are safe code over the caller's memory.
+//!   ring's other end. They are safe code over the caller's memory. [`interlock`] says when engine and path may drop.
 //! * [`abi`] has the exported functions. All unsafe code is there: it makes references of the caller's
-//!   pointers, once, and calls the three above.
+//!   pointers, once, and calls those above.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 
 pub mod abi;
 pub mod engine;
+pub mod interlock;
 mod module;
 pub mod path;
 pub mod status;

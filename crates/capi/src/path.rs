@@ -3,43 +3,49 @@
 use core::ptr;
 
 use hitgate_core::frame::{Fault, Frame};
-use hitgate_core::interlock::{Disarmed, Interlock, Rules};
-use hitgate_core::link::{Link, Record, Refused};
+use hitgate_core::interlock::Interlock;
+use hitgate_core::link::{Link, Record, Refused, lost_cause};
 use hitgate_core::pipeline::{Backend, Bank, MAX_BATCH, Pipeline, Scored};
-use hitgate_core::verdict::Verdict;
+use hitgate_core::verdict::{Policy, Verdict};
 use hitgate_ring::{Layout, Lent, Reader, Seq};
 use spin::Mutex;
 
 use crate::abi::{Callbacks, Handle};
 use crate::engine::{self, Engine};
+use crate::interlock::Guarded;
 use crate::module::same_frames;
 use crate::status::Status;
-use crate::types::{self, Counters, Judged};
+use crate::types::{Counters, Judged};
 use crate::writer::damaged;
 
-/// A place for each slot, in the order of the ring: what is lent lies in the place of its slot.
+/// A place for each slot, in the order of the ring: what is lent lies in the place of its slot. In a free-running
+/// ring a copy of an earlier lap may still lie there: then in the next place that is free. At most half of them are
+/// taken.
 pub type Lendings = [Mutex<Option<Lent<'static>>>];
 
-/// The place of frame `seq` among `lendings`.
-pub fn place(lendings: &Lendings, seq: Seq) -> Option<&Mutex<Option<Lent<'static>>>> {
-    let slots = lendings.len() as u64;
-    let place = seq.position().checked_rem(slots)?;
-    lendings.get(place as usize)
+/// All places, from that of the slot of frame `seq` on.
+fn places_of(lendings: &Lendings, seq: Seq) -> impl Iterator<Item = &Mutex<Option<Lent<'static>>>> {
+    let first = seq.position().checked_rem(lendings.len() as u64);
+    let halves = first.and_then(|first| lendings.split_at_checked(first as usize));
+    let (before, from) = halves.unwrap_or_default();
+    from.iter().chain(before)
 }
 
 /// Gives a kept frame's slot back to the ring.
 pub fn give_back(lendings: &Lendings, seq: u64) -> Result<(), Status> {
     let seq = Seq::new(seq).ok_or(Status::NoSlot)?;
-    // Held only while a frame goes in or out: nobody waits for long.
-    let mut place = place(lendings, seq).ok_or(Status::NoSlot)?.lock();
-    if place.as_ref().is_none_or(|lent| lent.seq() != seq) {
-        return Err(Status::NoSlot);
+    for place in places_of(lendings, seq) {
+        // Held only while a frame goes in or out: nobody waits for long.
+        let mut place = place.lock();
+        if place.as_ref().is_some_and(|lent| lent.seq() == seq) {
+            // The place is free before the slot is: the ring may fill it, and the path lend it, at once.
+            let lent = place.take();
+            drop(place);
+            drop(lent);
+            return Ok(());
+        }
     }
-    // The place is free before the slot is: the ring may fill it, and the path lend it, at once.
-    let lent = place.take();
-    drop(place);
-    drop(lent);
-    Ok(())
+    Err(Status::NoSlot)
 }
 
 /// What calls may use while another is in a path.
@@ -115,6 +121,7 @@ impl Path {
             lendings,
             record: None,
             lost: None,
+            lapped: None,
             slot: None,
         };
         Ok(Path {
@@ -154,46 +161,6 @@ impl Path {
         self.pipeline.reader().heartbeat(now_ms);
     }
 
-    /// Drops only by these rules, from nothing seen on.
-    pub fn guard(&mut self, rules: Rules) -> Result<(), Status> {
-        if self.pipeline.policy.sampling.one_in == 0 {
-            return Err(Status::Argument);
-        }
-        self.pipeline.interlock = Interlock::new(rules);
-        Ok(())
-    }
-
-    /// Takes the answer of a second look at the frame of `record`.
-    pub fn looked(&mut self, record: &Record, hit: bool) -> Result<(), Status> {
-        let record = Record::parse(&record.to_bytes()).ok_or(Status::Argument)?;
-        self.pipeline.interlock.looked(&record, hit);
-        Ok(())
-    }
-
-    /// Lets the path drop, where the evidence is enough.
-    pub fn arm(&mut self) -> Result<(), Status> {
-        (self.pipeline.interlock.arm()).map_err(|_| Status::NotArmed)
-    }
-
-    /// Whether the path may drop, and what was seen.
-    pub fn interlock(&self) -> types::Interlock {
-        let interlock = &self.pipeline.interlock;
-        let total = interlock.total();
-        types::Interlock {
-            state: match (interlock.rules(), interlock.state()) {
-                (None, _) => INTERLOCK_NONE,
-                (_, Ok(())) => INTERLOCK_ARMED,
-                (_, Err(Disarmed::Never)) => INTERLOCK_NEVER_ARMED,
-                (_, Err(Disarmed::Loss { .. })) => INTERLOCK_LOSS,
-                (_, Err(Disarmed::Domain { .. })) => INTERLOCK_DOMAIN,
-            },
-            loss_bound: interlock.loss_bound(),
-            kept: looked(total.kept),
-            missed: looked(total.missed),
-            reserved: [0; 2],
-        }
-    }
-
     /// The books.
     pub fn counters(&self) -> Counters {
         engine::counters(self.pipeline.accounts())
@@ -207,22 +174,13 @@ impl Path {
     }
 }
 
-/// `state` of an interlock: nobody asks for it, and the path drops.
-pub const INTERLOCK_NONE: u32 = 0;
-/// `state`: the path drops.
-pub const INTERLOCK_ARMED: u32 = 1;
-/// `state`: nobody has armed it since it began: nothing is dropped.
-pub const INTERLOCK_NEVER_ARMED: u32 = 2;
-/// `state`: one more lost hit, and more than `max_loss` may be lost: nothing is dropped.
-pub const INTERLOCK_LOSS: u32 = 3;
-/// `state`: too many frames are unlike those of the model's training: nothing is dropped.
-pub const INTERLOCK_DOMAIN: u32 = 4;
+impl Guarded for Path {
+    fn policy(&self) -> &Policy {
+        &self.pipeline.policy
+    }
 
-fn looked(seen: hitgate_core::interlock::Looked) -> types::Looked {
-    types::Looked {
-        frames: seen.frames,
-        looks: seen.looks,
-        hits: seen.hits,
+    fn interlock(&mut self) -> &mut Interlock {
+        &mut self.pipeline.interlock
     }
 }
 
@@ -253,16 +211,19 @@ struct Kept {
     lendings: &'static Lendings,
     record: Option<Record>,
     lost: Option<Record>,
+    lapped: Option<Record>,
     slot: Option<(*const u8, usize)>,
 }
 
 impl Kept {
     fn take(&mut self) -> Option<Judged> {
         let lost = self.lost.take().unwrap_or_default();
+        let lapped = self.lapped.take().unwrap_or_default();
         let (slot, slot_len) = self.slot.take().unwrap_or((core::ptr::null(), 0));
         self.record.take().map(|record| Judged {
             record,
             lost,
+            lapped,
             slot,
             slot_len,
         })
@@ -271,18 +232,21 @@ impl Kept {
 
 impl Link<'static> for Kept {
     fn keep(&mut self, record: &Record, frame: Lent<'static>) -> Result<(), Refused> {
-        let mut place = place(self.lendings, frame.seq()).ok_or(Refused)?.lock();
-        if place.is_some() {
-            return Err(Refused);
+        for place in places_of(self.lendings, frame.seq()) {
+            let mut place = place.lock();
+            if place.is_none() {
+                self.record = Some(*record);
+                self.slot = Some((frame.bytes().as_ptr(), frame.bytes().len()));
+                *place = Some(frame);
+                return Ok(());
+            }
         }
-        self.record = Some(*record);
-        self.slot = Some((frame.bytes().as_ptr(), frame.bytes().len()));
-        *place = Some(frame);
-        Ok(())
+        Err(Refused)
     }
 
     fn record(&mut self, record: &Record) {
         match record.verdict() {
+            Verdict::Lost if record.spots == lost_cause::LAPPED => self.lapped = Some(*record),
             Verdict::Lost => self.lost = Some(*record),
             _ => self.record = Some(*record),
         }

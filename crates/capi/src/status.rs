@@ -48,7 +48,7 @@ pub enum Status {
     Panic = 19,
     /// Too many hits may be lost, as far as is known: the path stays in shadow.
     NotArmed = 20,
-    /// The ring is free-running, which neither end of this interface is yet; `hitgate run` reads it.
+    /// The ring is free-running: version 1 of the interface answered so. No call does any more.
     Policy = 21,
 }
 
@@ -118,7 +118,7 @@ impl Status {
                 c"too many hits may be lost, as far as is known: hitgate_path_interlock says what was seen"
             }
             Status::Policy => {
-                c"the ring is free-running: this interface fills and reads rings with credit alone, `hitgate run` reads both"
+                c"the ring is free-running, which version 1 of this interface refused: use one version on both sides"
             }
         }
     }

@@ -118,13 +118,14 @@ pub struct Score {
     pub p_maybe: u16,
     /// Of a miss.
     pub p_miss: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// 1 where the frame is unlike those of the model's training, else 0. Of a prepared map it is not known which of
+    /// its cells hold valid pixels, and not asked.
+    pub stray: u16,
     /// 0, or one of HITGATE_FAULT_*: the frame has no score, and is to be kept.
     pub fault: u32,
 }
 
-/// The books, in frames. `expected + repeated = received + lost_source`, and `received` is the sum of
+/// The books, in frames. `expected + repeated = received + lost_source + lost_lapped`, and `received` is the sum of
 /// `verdicts` and `kept_shadow`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -147,11 +148,13 @@ pub struct Counters {
     pub unidentified: u64,
     /// Frames of HITGATE_VERDICT_KEEP_SHADOW.
     pub kept_shadow: u64,
+    /// Frames that the device of a free-running ring overwrote before they were read.
+    pub lost_lapped: u64,
     /// Zero.
-    pub reserved: [u64; 2],
+    pub reserved: u64,
 }
 
-/// When a path may drop. Zeros are refused: what may be lost is the caller's to say.
+/// When a path or an engine may drop. Zeros are refused: what may be lost is the caller's to say.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct InterlockRules {
@@ -178,7 +181,7 @@ pub struct Looked {
     pub hits: u64,
 }
 
-/// Whether a path may drop, and what was seen.
+/// Whether a path or an engine may drop, and what was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Interlock {
@@ -216,25 +219,32 @@ pub struct RingState {
     pub writer_heartbeat_ms: u32,
     /// Last sign of life of the reading end.
     pub reader_heartbeat_ms: u32,
+    /// HITGATE_RING_CREDIT or HITGATE_RING_FREE_RUNNING.
+    pub policy: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Frames committed.
     pub produced: u64,
     /// Frames that found the ring full.
     pub stalls: u64,
     /// Frames that the source gave up.
     pub lost_at_source: u64,
-    /// Frames with a record.
+    /// Frames with a record, and those that were lapped.
     pub taken: u64,
     /// Frames whose slots, and all slots before them, came back.
     pub returned: u64,
-    /// Times that frames waited because half the slots were out.
+    /// Times that frames waited because half the slots, or all copies, were out.
     pub waits: u64,
+    /// Frames that the device of a free-running ring overwrote before they were read.
+    pub lapped: u64,
 }
 
 /// A free slot, for whoever plays the device.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Slot {
-    /// Where the payload goes: byte 128 of the slot.
+    /// Where the payload goes: byte 128 of the slot. In a free-running ring for a DMA engine alone: the reader may
+    /// be looking there, so a program copies with `hitgate_writer_write`.
     pub payload: *mut u8,
     /// Bytes from there to the slot's end.
     pub payload_room: usize,
@@ -243,7 +253,7 @@ pub struct Slot {
 }
 
 /// What the readout node tells the path. Every function may be null, is called on the thread that steps
-/// (`after_cpu_read` on the one that returns), and must not throw, jump out, or call the path.
+/// (`after_cpu_read` under credit on the one that returns), and must not throw, jump out, or call the path.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Node {
@@ -276,7 +286,10 @@ pub struct Judged {
     /// Frames that are missing before it, as a record of verdict HITGATE_VERDICT_LOST; `verdict` is 0
     /// where none is.
     pub lost: Record,
-    /// The slot of a kept frame, header first, until it is returned by `record.seq`; null if dropped.
+    /// Frames that the device of a free-running ring overwrote before it, of cause HITGATE_LOST_LAPPED; else as above.
+    pub lapped: Record,
+    /// The slot of a kept frame, or in a free-running ring its copy in the path's memory, header first, until it is
+    /// returned by `record.seq`; null if dropped.
     pub slot: *const u8,
     /// Its bytes, up to the slot's end.
     pub slot_len: usize,

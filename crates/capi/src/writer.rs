@@ -1,7 +1,7 @@
 //! The ring's writing end, for whoever plays the device.
 
 use hitgate_core::frame::{FrameHeader, HEADER_LEN};
-use hitgate_ring::{RingError, SLOT_BODY_OFFSET, Writer as RingWriter};
+use hitgate_ring::{RingError, Slot as RingSlot, Writer as RingWriter};
 
 use crate::status::Status;
 use crate::types::Slot;
@@ -25,32 +25,41 @@ impl Writer {
     pub fn reserve(&mut self) -> Result<Slot, Status> {
         let slot = self.ring.reserve().map_err(damaged)?;
         let mut slot = slot.ok_or(Status::Full)?;
-        let seq = slot.seq().get();
-        let body = slot.body().ok_or(Status::Policy)?;
-        let payload = body.get_mut(HEADER_LEN - SLOT_BODY_OFFSET..);
-        let payload = payload.ok_or(Status::TooLarge)?;
+        let payload = slot.address(HEADER_LEN).ok_or(Status::TooLarge)?;
         let slot = Slot {
-            payload: payload.as_mut_ptr(),
-            payload_room: payload.len(),
-            seq,
+            payload: payload.as_ptr(),
+            payload_room: slot.stride() - HEADER_LEN,
+            seq: slot.seq().get(),
         };
         self.reserved = true;
         Ok(slot)
     }
 
+    /// Copies `bytes` to the payload of the reserved slot, from its byte `offset` on.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Status> {
+        let at = HEADER_LEN.checked_add(offset).ok_or(Status::TooLarge)?;
+        self.reserved_slot()?.write(at, bytes).map_err(damaged)
+    }
+
     /// Hands the reserved slot to the reader, under this header, which is sealed on the way.
     pub fn commit(&mut self, header: &FrameHeader) -> Result<u64, Status> {
+        let mut slot = self.reserved_slot()?;
+        if header.slot_len() > slot.stride() {
+            return Err(Status::TooLarge);
+        }
+        slot.write(0, &header.seal()).map_err(damaged)?;
+        let seq = slot.commit().get();
+        self.reserved = false;
+        Ok(seq)
+    }
+
+    /// The slot that was reserved, where one is.
+    fn reserved_slot(&mut self) -> Result<RingSlot<'_, 'static>, Status> {
         if !self.reserved {
             return Err(Status::NoSlot);
         }
-        if header.slot_len() > self.ring.layout().stride() as usize {
-            return Err(Status::TooLarge);
-        }
         let slot = self.ring.reserve().map_err(damaged)?;
-        let mut slot = slot.ok_or(Status::Full)?;
-        slot.write(0, &header.seal()).map_err(damaged)?;
-        self.reserved = false;
-        Ok(slot.commit().get())
+        slot.ok_or(Status::Full)
     }
 
     /// Counts frames that the source gave up.

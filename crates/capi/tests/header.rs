@@ -15,10 +15,11 @@ use hitgate_core::link::{
 };
 use hitgate_core::verdict::{Class, Verdict, reasons};
 
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "status.rs",
     "types.rs",
     "engine.rs",
+    "interlock.rs",
     "path.rs",
     "writer.rs",
     "abi/info.rs",
@@ -53,12 +54,14 @@ const TYPES: [(&str, &str); 20] = [
     ("Record", "record"),
 ];
 
-const CONSTANTS: [&str; 12] = [
+const CONSTANTS: [&str; 14] = [
     "ABI_VERSION",
     "THRESHOLD_OF_MODEL",
     "EXTERNAL_NONE",
     "EXTERNAL_KEEP",
     "EXTERNAL_VETO",
+    "RING_CREDIT",
+    "RING_FREE_RUNNING",
     "RING_WRITER",
     "RING_READER",
     "INTERLOCK_NONE",

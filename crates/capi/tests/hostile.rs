@@ -23,39 +23,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 #[test]
-fn a_free_running_ring_is_seen_and_neither_end_is_given() {
-    let modules = [module()];
-    let config = config(&modules);
-    let engine = engine(&config).unwrap();
-    let (mapping, bytes) = ring(4);
-    // The word of the policy.
-    unsafe { mapping.add(28).cast::<u32>().write(1) };
-    let mut memory = Aligned::new(1 << 20);
-    let memory = memory.start();
-    let (mut writer, mut path) = (null_mut(), null_mut());
-    let answers = unsafe {
-        [
-            hitgate_writer_init(mapping, bytes, memory, 1 << 20, &mut writer),
-            hitgate_path_memory(mapping, bytes, &mut Memory::default()),
-            hitgate_path_init(mapping, bytes, engine, &STILL, memory, 1 << 20, &mut path),
-        ]
-    };
-    assert_eq!(answers, [Status::Policy; 3]);
-    assert!(writer.is_null() && path.is_null());
-    let mut state = RingState::default();
-    let seen = unsafe { hitgate_ring_inspect(mapping, bytes, &mut state) };
-    assert_eq!((seen, state.slots), (Status::Ok, 4));
-    assert_eq!((state.writer_state, state.reader_state), (0, 0));
-}
-
-#[test]
 fn null_is_named_wherever_it_comes() {
-    let modules = [module()];
-    let config = config(&modules);
+    let config = plain();
     let engine = engine(&config).unwrap();
-    let (mapping, bytes) = ring(4);
-    let writer = writer(mapping, bytes);
-    let path = path(mapping, bytes, engine, &STILL);
+    let ring @ Ring { mapping, bytes } = ring(4);
+    let (writer, path) = ring.ends(engine);
     let frame = frame(1);
     let (at, len) = (frame.as_ptr(), frame.len());
     let mut header = FrameHeader::default();
@@ -86,7 +58,7 @@ fn null_is_named_wherever_it_comes() {
             hitgate_engine_swap(null(), engine),
             hitgate_engine_swap(engine, null()),
             hitgate_ring_bytes(2, 128, 2, null_mut()),
-            hitgate_ring_create(null_mut(), 1 << 20, 2, 128, 2, 1),
+            hitgate_ring_create(null_mut(), 1 << 20, 2, 128, 2, RING_CREDIT, 1),
             hitgate_ring_inspect(null_mut(), bytes, &mut RingState::default()),
             hitgate_ring_inspect(mapping, bytes, null_mut()),
             hitgate_ring_claim(null_mut(), bytes, 0, 0, 1),
@@ -96,6 +68,8 @@ fn null_is_named_wherever_it_comes() {
             hitgate_writer_init(mapping, bytes, memory, 4096, null_mut()),
             hitgate_writer_reserve(null(), null_mut()),
             hitgate_writer_reserve(writer, null_mut()),
+            hitgate_writer_write(null(), 0, at, len),
+            hitgate_writer_write(writer, 0, null(), len),
             hitgate_writer_commit(writer, null()),
             hitgate_path_memory(mapping, bytes, null_mut()),
             hitgate_path_init(
@@ -137,6 +111,10 @@ fn null_is_named_wherever_it_comes() {
             hitgate_path_looked(path, null(), 1),
             hitgate_path_arm(null()),
             hitgate_path_interlock(path, null_mut()),
+            hitgate_engine_guard(engine, null()),
+            hitgate_engine_looked(engine, null(), 1),
+            hitgate_engine_arm(null()),
+            hitgate_engine_interlock(engine, null_mut()),
             hitgate_path_close(null()),
         ]
     };
@@ -151,14 +129,13 @@ fn null_is_named_wherever_it_comes() {
 
 #[test]
 fn a_misaligned_pointer_is_named() {
-    let modules = [module()];
-    let config = config(&modules);
+    let config = plain();
     let engine = engine(&config).unwrap();
-    let (mapping, bytes) = ring(4);
+    let Ring { mapping, bytes } = ring(4);
     let needed = memory_of(&config).unwrap().bytes;
-    let mut memory = Aligned::new(needed + 4096);
-    let odd = unsafe { memory.start().add(1) };
-    let at_8 = unsafe { memory.start().add(8) };
+    let memory = Aligned::leaked(needed + 4096);
+    let odd = memory.wrapping_add(1);
+    let at_8 = memory.wrapping_add(8);
     let answers = unsafe {
         [
             hitgate_engine_memory(odd.cast(), &mut Memory::default()),
@@ -168,10 +145,12 @@ fn a_misaligned_pointer_is_named() {
             hitgate_engine_score(odd.cast(), null(), 0, &mut Score::default()),
             hitgate_engine_score(engine, null(), 0, odd.cast()),
             hitgate_header_seal(odd.cast(), odd.cast()),
-            hitgate_ring_create(odd, 1 << 20, 2, 128, 2, 1),
+            hitgate_ring_create(odd, 1 << 20, 2, 128, 2, RING_CREDIT, 1),
             hitgate_ring_inspect(mapping.add(64), bytes, &mut RingState::default()),
             hitgate_path_step(odd.cast(), &mut judged()),
             hitgate_path_swap(odd.cast(), engine),
+            hitgate_engine_guard(engine, odd.cast()),
+            hitgate_writer_write(odd.cast(), 0, null(), 0),
             hitgate_writer_close(odd.cast()),
         ]
     };
@@ -182,8 +161,7 @@ fn a_misaligned_pointer_is_named() {
 
 #[test]
 fn memory_that_is_a_byte_too_short_is_refused_and_left_alone() {
-    let modules = [module()];
-    let config = config(&modules);
+    let config = plain();
     let needed = memory_of(&config).unwrap().bytes;
     let mut memory = Aligned::filled(needed, 0x5A);
     for bytes in [0, 1, 64, needed / 2, needed - 1] {
@@ -199,40 +177,26 @@ fn memory_that_is_a_byte_too_short_is_refused_and_left_alone() {
     assert_eq!(made, Status::Ok);
     assert_eq!(unsafe { *memory.start().add(needed) }, 0x5A);
 
-    let (mapping, bytes) = ring(4);
-    let mut asked = Memory::default();
-    assert_eq!(
-        unsafe { hitgate_path_memory(mapping, bytes, &mut asked) },
-        Status::Ok
-    );
-    for (mapped, given, expected) in [
-        (bytes, asked.bytes - 1, Status::Memory),
-        (bytes - 1, asked.bytes, Status::Memory),
-        (100, asked.bytes, Status::Memory),
-    ] {
-        let mut given_to = Aligned::new(asked.bytes);
-        let made = unsafe {
-            let start = given_to.start();
-            hitgate_path_init(
-                mapping,
-                mapped,
-                engine,
-                &STILL,
-                start,
-                given,
-                &mut null_mut(),
-            )
-        };
-        assert_eq!(made, expected);
+    for policy in [RING_CREDIT, RING_FREE_RUNNING] {
+        let ring = Ring::under(policy, 4);
+        let (mapped, asked) = (ring.bytes, ring.path_memory().bytes);
+        for (mapped, given) in [(mapped, asked - 1), (mapped - 1, asked), (100, asked)] {
+            let memory = Memory {
+                bytes: given,
+                align: 64,
+            };
+            let path = common::made(memory, |memory, bytes, path| unsafe {
+                hitgate_path_init(ring.mapping, mapped, engine, &STILL, memory, bytes, path)
+            });
+            assert_eq!(path, Err(Status::Memory));
+        }
     }
 }
 
 #[test]
 fn zeros_another_kind_and_a_copy_are_no_handles() {
-    let modules = [module()];
-    let config = config(&modules);
-    let engine = engine(&config).unwrap();
-    let (mapping, bytes) = ring(4);
+    let engine = engine(&plain()).unwrap();
+    let ring = ring(4);
     let mut score = Score::default();
     let mut answers = Vec::new();
     let mut copy = Aligned::new(4096);
@@ -251,11 +215,12 @@ fn zeros_another_kind_and_a_copy_are_no_handles() {
         ));
         answers.push(hitgate_path_close(engine.cast()));
         answers.push(hitgate_engine_swap(engine, aligned.cast()));
-        let path = path(mapping, bytes, engine, &STILL);
+        let path = ring.path(engine, &STILL);
         answers.push(hitgate_path_swap(path, path.cast()));
+        answers.push(hitgate_engine_arm(path.cast()));
         answers.push(hitgate_path_swap(engine.cast(), engine));
         answers.push(hitgate_engine_score(
-            writer(mapping, bytes).cast(),
+            ring.writer().cast(),
             null(),
             0,
             &mut score,
@@ -275,8 +240,7 @@ fn zeros_another_kind_and_a_copy_are_no_handles() {
 
 #[test]
 fn structs_of_another_size_are_refused() {
-    let modules = [module()];
-    let config = config(&modules);
+    let config = plain();
     for struct_size in [
         0,
         4,
@@ -396,39 +360,38 @@ fn impossible_modules_are_refused() {
 
 #[test]
 fn impossible_policies_and_reserved_words_are_refused() {
-    let modules = [module()];
-    let (mapping, bytes) = ring(4);
+    let (ring, judging) = (ring(4), engine(&plain()).unwrap());
     let node = Node {
         reserved: 1,
         ..STILL
     };
-    let mut memory = Aligned::new(1 << 16);
-    let made = unsafe {
-        let judging = engine(&config(&modules)).unwrap();
-        let start = memory.start();
+    let path = made(ring.path_memory(), |memory, bytes, path| unsafe {
         hitgate_path_init(
-            mapping,
-            bytes,
+            ring.mapping,
+            ring.bytes,
             judging,
             &node,
-            start,
-            1 << 16,
-            &mut null_mut(),
+            memory,
+            bytes,
+            path,
         )
-    };
-    assert_eq!(made, Status::Argument);
+    });
+    assert_eq!(path, Err(Status::Argument));
+    let create =
+        |policy| unsafe { hitgate_ring_create(ring.mapping, ring.bytes, 2, 128, 2, policy, 1) };
+    assert_eq!([create(2), create(u32::MAX)], [Status::Argument; 2]);
     for config in [
         EngineConfig {
             threshold: 65_536,
-            ..config(&modules)
+            ..plain()
         },
         EngineConfig {
             sample_one_in: 65_536,
-            ..config(&modules)
+            ..plain()
         },
         EngineConfig {
             reserved: 1,
-            ..config(&modules)
+            ..plain()
         },
     ] {
         assert_eq!(engine(&config), Err(Status::Argument));
@@ -437,12 +400,11 @@ fn impossible_policies_and_reserved_words_are_refused() {
 
 #[test]
 fn truncated_models_are_refused_at_every_length() {
-    let modules = [module()];
     let lengths = (0..2048).chain((2048..MODEL.len()).step_by(997));
     for model_len in lengths {
         let config = EngineConfig {
             model_len,
-            ..config(&modules)
+            ..plain()
         };
         assert_eq!(memory_of(&config), Err(Status::Model), "{model_len} bytes");
     }
@@ -456,35 +418,27 @@ fn a_model_with_another_golden_answer_is_refused() {
     model[bias] ^= 1;
     let crc = crc32fast::hash(&model[16..]);
     model[12..16].copy_from_slice(&crc.to_le_bytes());
-    let modules = [module()];
     let config = EngineConfig {
         model: model.as_ptr(),
         model_len: model.len(),
-        ..config(&modules)
+        ..plain()
     };
     assert_eq!(engine(&config), Err(Status::Golden));
 }
 
 #[test]
 fn a_slot_that_is_not_out_does_not_come_back() {
-    let modules = [module()];
-    let engine = engine(&config(&modules)).unwrap();
-    let (mapping, bytes) = ring(4);
-    let path = path(mapping, bytes, engine, &STILL);
-    let writer = writer(mapping, bytes);
+    let engine = engine(&plain()).unwrap();
+    let (writer, path) = ring(4).ends(engine);
     for seq in [0, 1, 2, 1 << 32, u64::MAX] {
         assert_eq!(unsafe { hitgate_path_return(path, seq) }, Status::NoSlot);
     }
-    let header = FrameHeader::from_bytes(frame(1).first_chunk().unwrap());
+    let header = header_of(&frame(1));
     assert_eq!(
         unsafe { hitgate_writer_commit(writer, &header) },
         Status::NoSlot
     );
-    let mut slot = Slot {
-        payload: null_mut(),
-        payload_room: 0,
-        seq: 0,
-    };
+    let mut slot = no_slot();
     assert_eq!(
         unsafe { hitgate_writer_reserve(writer, &mut slot) },
         Status::Ok
@@ -502,7 +456,7 @@ fn a_slot_that_is_not_out_does_not_come_back() {
 /// An engine for all cases of a property: each runs on a thread of its own.
 fn own_engine() -> *mut Engine {
     thread_local! {
-        static ENGINE: *mut Engine = engine(&config(&[module()])).unwrap();
+        static ENGINE: *mut Engine = engine(&plain()).unwrap();
     }
     ENGINE.with(|engine| *engine)
 }
@@ -549,29 +503,23 @@ proptest! {
             let mut engine = null_mut();
             let made = unsafe { hitgate_engine_init(&config, memory.start(), asked.bytes, &mut engine) };
             if made == Status::Ok {
-                let frame = frame(3);
-                let mut score = Score::default();
-                let scored = unsafe { hitgate_engine_score(engine, frame.as_ptr(), frame.len(), &mut score) };
-                prop_assert_eq!(scored, Status::Ok);
+                score(engine, &frame(3));
             }
         }
     }
 
     #[test]
-    fn random_frames(mut frame in vec(any::<u8>(), 0..20_000), sealed in any::<bool>(), shaped in any::<bool>()) {
-        if sealed && frame.len() >= HEADER_LEN {
-            let mut header = FrameHeader::from_bytes(frame.first_chunk().unwrap());
-            if shaped {
-                let number = header.frame_number;
-                header = FrameHeader::from_bytes(common::frame(number).first_chunk().unwrap());
-            }
-            header.magic = hitgate_core::frame::MAGIC;
-            frame[..HEADER_LEN].copy_from_slice(&header.seal());
-        }
-        let engine = own_engine();
-        let mut score = Score::default();
-        let scored = unsafe { hitgate_engine_score(engine, frame.as_ptr(), frame.len(), &mut score) };
-        prop_assert_eq!(scored, Status::Ok);
+    fn random_frames(frame in vec(any::<u8>(), 0..20_000), sealed in any::<bool>(), shaped in any::<bool>()) {
+        let frame = match sealed && frame.len() >= HEADER_LEN {
+            true => under(frame, |header| {
+                if shaped {
+                    *header = header_of(&common::frame(header.frame_number));
+                }
+                header.magic = hitgate_core::frame::MAGIC;
+            }),
+            false => frame,
+        };
+        let score = score(own_engine(), &frame);
         let whole = frame.len() >= HEADER_LEN + (COLUMNS * ROWS * 2) as usize;
         prop_assert_eq!(score.fault == 0, sealed && shaped && whole);
     }
@@ -592,18 +540,19 @@ proptest! {
     fn random_headers_and_scores(
         header in any::<[[u8; 32]; 4]>(),
         score in any::<(u16, u16, u16)>(),
+        stray in 0_u16..3,
         fault in prop_oneof![Just(0), any::<u32>(), (0_u32..32).prop_map(|bit| 1 << bit)],
         external in 0_u32..5,
         elapsed_ns in any::<u64>(),
     ) {
         let header = FrameHeader::from_bytes(header.as_flattened().first_chunk().unwrap());
         let (p_hit, p_maybe, p_miss) = score;
-        let score = Score { p_hit, p_maybe, p_miss, reserved: 0, fault };
+        let score = Score { p_hit, p_maybe, p_miss, stray, fault };
         let mut record = Record::default();
         let decided = unsafe {
             hitgate_engine_decide(own_engine(), &header, &score, external, elapsed_ns, &mut record)
         };
-        let known = external <= 2 && (fault == 0 || fault.is_power_of_two() && fault >= 1 << 16);
+        let known = external <= 2 && stray <= 1 && (fault == 0 || fault.is_power_of_two() && fault >= 1 << 16);
         prop_assert_eq!(decided, if known { Status::Ok } else { Status::Argument });
         prop_assert_eq!(Record::parse(&record.to_bytes()).is_some(), known);
     }
@@ -627,22 +576,25 @@ proptest! {
                 hitgate_path_engine(path, &mut null()),
                 hitgate_path_arm(path),
                 hitgate_path_close(path),
+                hitgate_engine_arm(engine),
+                hitgate_writer_write(writer, 0, bytes.as_ptr(), 4096),
                 hitgate_writer_commit(writer, &FrameHeader::default()),
                 hitgate_writer_lose(writer, 1),
                 hitgate_writer_heartbeat(writer, 1),
                 hitgate_writer_close(writer),
             ]
         };
-        prop_assert_eq!(answers, [Status::Handle; 14]);
+        prop_assert_eq!(answers, [Status::Handle; 16]);
     }
 
     #[test]
     fn random_mappings(
         changes in vec((0_usize..1280, any::<u8>()), 1..40),
         from_nothing in any::<bool>(),
+        policy in RING_CREDIT..=RING_FREE_RUNNING,
         len in 0_usize..100_000,
     ) {
-        let (mapping, bytes) = ring(4);
+        let Ring { mapping, bytes } = Ring::under(policy, 4);
         let copy = &mut Aligned::new(bytes);
         let start = copy.start();
         unsafe {
@@ -695,7 +647,7 @@ proptest! {
         let asked = unsafe { hitgate_ring_bytes(slots, slot_bytes, records, &mut bytes) };
         prop_assert!(matches!(asked, Status::Ok | Status::Argument));
         let mut mapping = Aligned::new(8192);
-        let made = unsafe { hitgate_ring_create(mapping.start(), 8192, slots, slot_bytes, records, 1) };
+        let made = unsafe { hitgate_ring_create(mapping.start(), 8192, slots, slot_bytes, records, RING_CREDIT, 1) };
         prop_assert!(matches!(made, Status::Argument | Status::Memory) || bytes <= 8192);
     }
 
@@ -725,8 +677,6 @@ proptest! {
         };
         let mut frame = FrameHeader::new(rows as u16, columns as u16, pixel_type).seal().to_vec();
         frame.resize(HEADER_LEN + (rows * columns) as usize * pixel_type.size(), 3);
-        let mut score = Score::default();
-        let scored = unsafe { hitgate_engine_score(engine, frame.as_ptr(), frame.len(), &mut score) };
-        prop_assert_eq!((scored, score.fault), (Status::Ok, 0));
+        prop_assert_eq!(score(engine, &frame).fault, 0);
     }
 }

@@ -14,27 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hitgate::abi::*;
 use hitgate::status::Status;
 use hitgate::types::*;
-use hitgate_core::frame::{Fault, FrameHeader, PixelType, flags};
+use hitgate_core::frame::{Fault, FrameHeader, HEADER_LEN, PixelType, flags};
 use hitgate_core::link::{LentQueue, Record};
 use hitgate_core::net::Model;
 use hitgate_core::verdict::{Policy, Verdict};
 use hitgate_kernels::Level;
 use hitgate_tests::{Collector, MODEL, POLICY, pipeline, preparation};
-
-/// The record of a frame by way of the engine.
-fn judge(engine: *const hitgate::engine::Engine, frame: &[u8], external: u32) -> Record {
-    let mut score = Score::default();
-    let scored = unsafe { hitgate_engine_score(engine, frame.as_ptr(), frame.len(), &mut score) };
-    assert_eq!(scored, Status::Ok);
-    let header = frame
-        .first_chunk()
-        .map_or(FrameHeader::default(), FrameHeader::from_bytes);
-    let mut record = Record::default();
-    let decided =
-        unsafe { hitgate_engine_decide(engine, &header, &score, external, 0, &mut record) };
-    assert_eq!(decided, Status::Ok);
-    record
-}
 
 #[test]
 fn engine_and_path_say_what_core_says() {
@@ -50,23 +35,19 @@ fn engine_and_path_say_what_core_says() {
         LentQueue::<1>::new(),
     );
 
-    let modules = [module()];
     let config = EngineConfig {
         threshold: u32::from(POLICY.threshold),
-        ..config(&modules)
+        ..plain()
     };
     let engine = engine(&config).unwrap();
-    let (mapping, bytes) = ring(4);
-    let writer = writer(mapping, bytes);
-    let path = path(mapping, bytes, engine, &STILL);
+    let (writer, path) = ring(4).ends(engine);
     let mut node = Collector::default();
     for number in 1..=20 {
-        let mut frame = frame(number);
-        // Some damaged, some forced, some with a header that cannot be believed.
-        let mut header = FrameHeader::from_bytes(frame.first_chunk().unwrap());
-        header.status = u32::from(number % 5 == 0);
-        header.flags = if number % 3 == 0 { flags::KEEP_RAW } else { 0 };
-        frame[..128].copy_from_slice(&header.seal());
+        // Some damaged, some forced.
+        let frame = under(frame(number), |header| {
+            header.status = u32::from(number % 5 == 0);
+            header.flags = if number % 3 == 0 { flags::KEEP_RAW } else { 0 };
+        });
         let sealed: &[u8; 128] = frame.first_chunk().unwrap();
         assert!(hitgate_tests::put(&mut core_writer, sealed, &frame[128..]));
         core.step(&mut node).unwrap();
@@ -74,8 +55,7 @@ fn engine_and_path_say_what_core_says() {
         let expected = *node.records.last().unwrap();
 
         assert_eq!(put(writer, &frame), Status::Ok);
-        let mut judged = judged();
-        assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Ok);
+        let judged = step(path).unwrap();
         let alike = |record: Record| Record {
             seq: 0,
             model: 0,
@@ -86,16 +66,9 @@ fn engine_and_path_say_what_core_says() {
         assert_eq!(alike(judged.record), alike(expected), "frame {number}");
         assert_eq!(judged.slot.is_null(), !expected.verdict().keeps());
         if !judged.slot.is_null() {
-            let slot = unsafe { std::slice::from_raw_parts(judged.slot, judged.slot_len) };
-            assert_eq!(slot[128..frame.len()], frame[128..]);
-            assert_eq!(
-                unsafe { hitgate_path_return(path, judged.record.seq) },
-                Status::Ok
-            );
-            assert_eq!(
-                unsafe { hitgate_path_return(path, judged.record.seq) },
-                Status::NoSlot
-            );
+            assert_eq!(slot_of(&judged)[128..frame.len()], frame[128..]);
+            assert_eq!(give_back(path, &judged), Status::Ok);
+            assert_eq!(give_back(path, &judged), Status::NoSlot);
         }
         assert_eq!(
             alike(judge(engine, &frame, 0)),
@@ -104,15 +77,8 @@ fn engine_and_path_say_what_core_says() {
         );
     }
 
-    let (mut of_path, mut of_engine) = (Counters::default(), Counters::default());
-    assert_eq!(
-        unsafe { hitgate_path_counters(path, &mut of_path) },
-        Status::Ok
-    );
-    assert_eq!(
-        unsafe { hitgate_engine_counters(engine, &mut of_engine) },
-        Status::Ok
-    );
+    let of_path = counters_of(path);
+    let of_engine = told(|counters| unsafe { hitgate_engine_counters(engine, counters) });
     assert_eq!(of_path, of_engine);
     assert_eq!((of_path.received, of_path.expected), (20, 20));
     assert_eq!(of_path.verdicts.iter().sum::<u64>(), 20);
@@ -124,25 +90,22 @@ fn a_prepared_map_has_the_golden_score() {
     let model = Model::parse(MODEL).unwrap();
     let engine = engine(&config(&[])).unwrap();
     let golden = model.golden();
-    let mut score = Score::default();
-    let map = golden.map;
-    let scored =
-        unsafe { hitgate_engine_score_prepared(engine, map.as_ptr(), map.len(), &mut score) };
-    assert_eq!(scored, Status::Ok);
+    let (map, len) = (golden.map.as_ptr(), golden.map.len());
+    let score: Score =
+        told(|score| unsafe { hitgate_engine_score_prepared(engine, map, len, score) });
     let found = (score.p_hit, score.p_maybe, score.p_miss, score.fault);
     let expected = golden.score;
     assert_eq!(found, (expected.hit, expected.maybe, expected.miss, 0));
-    let short =
-        unsafe { hitgate_engine_score_prepared(engine, map.as_ptr(), map.len() - 1, &mut score) };
-    assert_eq!(short, Status::Argument);
+    let short: Result<Score, _> =
+        asked(|score| unsafe { hitgate_engine_score_prepared(engine, map, len - 1, score) });
+    assert_eq!(short, Err(Status::Argument));
 }
 
 #[test]
 fn a_model_file_says_what_the_model_says() {
     let model = Model::parse(MODEL).unwrap();
-    let mut info = ModelInfo::default();
-    let told = unsafe { hitgate_model_inspect(MODEL.as_ptr(), MODEL.len(), &mut info) };
-    assert_eq!(told, Status::Ok);
+    let info: ModelInfo =
+        told(|info| unsafe { hitgate_model_inspect(MODEL.as_ptr(), MODEL.len(), info) });
     assert_eq!(
         (info.input_size, info.channels, info.threshold),
         (
@@ -169,8 +132,7 @@ fn a_sealed_header_is_believed() {
 
 #[test]
 fn a_veto_drops_and_a_veto_of_an_unreadable_frame_does_not() {
-    let modules = [module()];
-    let engine = engine(&config(&modules)).unwrap();
+    let engine = engine(&plain()).unwrap();
     let good = frame(1);
     assert_eq!(
         judge(engine, &good, EXTERNAL_VETO).verdict(),
@@ -203,14 +165,13 @@ extern "C" fn nonsense(_: *mut c_void, header: *const FrameHeader) -> u32 {
 
 #[test]
 fn the_nodes_functions_are_asked_and_nonsense_keeps() {
-    let modules = [module()];
     let config = EngineConfig {
         deadline_ns: 1,
-        ..config(&modules)
+        ..plain()
     };
     let engine = engine(&config).unwrap();
-    let (mapping, bytes) = ring(4);
-    let writer = writer(mapping, bytes);
+    let ring = ring(4);
+    let writer = ring.writer();
     let mut now = 0_u64;
     let node = Node {
         context: (&raw mut now).cast(),
@@ -218,12 +179,11 @@ fn the_nodes_functions_are_asked_and_nonsense_keeps() {
         external: Some(nonsense),
         ..STILL
     };
-    let path = path(mapping, bytes, engine, &node);
+    let path = ring.path(engine, &node);
     let mut verdicts = Vec::new();
     for number in [1, 2, 5] {
         assert_eq!(put(writer, &frame(number)), Status::Ok);
-        let mut judged = judged();
-        assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Ok);
+        let judged = step(path).unwrap();
         assert!(judged.record.latency_ns >= 1000);
         verdicts.push((judged.record.verdict(), judged.lost.pulse_key));
         // 3 and 4 are missing.
@@ -235,59 +195,34 @@ fn the_nodes_functions_are_asked_and_nonsense_keeps() {
 
 #[test]
 fn half_the_slots_may_be_out_and_come_back_from_another_thread() {
-    let modules = [module()];
-    let config = EngineConfig {
-        threshold: 0,
-        ..config(&modules)
-    };
-    let engine = engine(&config).unwrap();
-    let (mapping, bytes) = ring(4);
-    let writer = writer(mapping, bytes);
-    let path = path(mapping, bytes, engine, &STILL);
+    let engine = engine(&keeping()).unwrap();
+    let ring = ring(4);
+    let (writer, path) = ring.ends(engine);
     for number in 1..=4 {
         assert_eq!(put(writer, &frame(number)), Status::Ok);
     }
     assert_eq!(put(writer, &frame(5)), Status::Full);
-    let mut seqs = Vec::new();
-    let mut step = || {
-        let mut judged = judged();
-        let status = unsafe { hitgate_path_step(path, &mut judged) };
-        if status == Status::Ok {
-            seqs.push(judged.record.seq);
-        }
-        status
-    };
-    assert_eq!(
-        [step(), step(), step()],
-        [Status::Ok, Status::Ok, Status::Empty]
-    );
+    let out = [step(path).unwrap(), step(path).unwrap()];
+    assert_eq!(step(path).err(), Some(Status::Empty));
     let at = path as usize;
-    for seq in [seqs[1], seqs[0]] {
+    for seq in [out[1].record.seq, out[0].record.seq] {
         let back = std::thread::spawn(move || unsafe {
             hitgate_path_return(at as *const hitgate::path::Path, seq)
         });
         assert_eq!(back.join().unwrap(), Status::Ok);
     }
-    let mut judged = judged();
     for _ in 0..2 {
-        assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Ok);
+        assert!(step(path).is_ok());
     }
-    assert_eq!(
-        unsafe { hitgate_path_step(path, &mut judged) },
-        Status::Empty
-    );
+    assert_eq!(step(path).err(), Some(Status::Empty));
     assert_eq!(unsafe { hitgate_writer_lose(writer, 3) }, Status::Ok);
     assert_eq!(unsafe { hitgate_writer_heartbeat(writer, 11) }, Status::Ok);
     assert_eq!(unsafe { hitgate_path_heartbeat(path, 12) }, Status::Ok);
     assert_eq!(unsafe { hitgate_writer_close(writer) }, Status::Ok);
-    assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::End);
+    assert_eq!(step(path).err(), Some(Status::End));
     assert_eq!(unsafe { hitgate_path_close(path) }, Status::Ok);
 
-    let mut state = RingState::default();
-    assert_eq!(
-        unsafe { hitgate_ring_inspect(mapping, bytes, &mut state) },
-        Status::Ok
-    );
+    let state = ring.state();
     let heartbeats = (state.writer_heartbeat_ms, state.reader_heartbeat_ms);
     let counts = (
         state.produced,
@@ -300,32 +235,57 @@ fn half_the_slots_may_be_out_and_come_back_from_another_thread() {
         (2, 2, (11, 12))
     );
     assert_eq!((counts, state.session), ((4, 4, 2, 3), 7));
+    assert_eq!((state.policy, state.lapped), (RING_CREDIT, 0));
     // Neither is a handle any more.
-    assert_eq!(
-        unsafe { hitgate_path_step(path, &mut judged) },
-        Status::Handle
-    );
+    assert_eq!(step(path).err(), Some(Status::Handle));
     assert_eq!(unsafe { hitgate_writer_close(writer) }, Status::Handle);
 }
 
 #[test]
-fn an_end_has_one_owner() {
-    let (mapping, bytes) = ring(2);
-    let claim = |expected, owner| unsafe {
-        hitgate_ring_claim(mapping, bytes, RING_READER, expected, owner)
+fn a_slot_is_filled_in_place_or_by_copies() {
+    let engine = engine(&keeping()).unwrap();
+    let (writer, path) = ring(4).ends(engine);
+    let frame = frame(1);
+    let (header, payload) = (header_of(&frame), &frame[HEADER_LEN..]);
+    let (start, len) = (payload.as_ptr(), payload.len());
+    let write = |offset: usize, len| unsafe {
+        hitgate_writer_write(writer, offset, start.wrapping_add(offset), len)
     };
+    for in_place in [true, false] {
+        let mut slot = no_slot();
+        let reserved = unsafe { hitgate_writer_reserve(writer, &mut slot) };
+        assert_eq!(reserved, Status::Ok);
+        if in_place {
+            assert!(slot.payload_room >= len);
+            unsafe { slot.payload.copy_from_nonoverlapping(start, len) };
+        } else {
+            // In two parts, the second one first, which meet at no multiple of anything.
+            assert_eq!([write(1001, len - 1001), write(0, 1001)], [Status::Ok; 2]);
+            let beyond = [write(slot.payload_room, 1), write(usize::MAX, 0)];
+            assert_eq!(beyond, [Status::TooLarge; 2]);
+        }
+        let committed = unsafe { hitgate_writer_commit(writer, &header) };
+        assert_eq!(committed, Status::Ok);
+        let judged = step(path).unwrap();
+        assert_eq!(slot_of(&judged)[HEADER_LEN..frame.len()], *payload);
+    }
+    assert_eq!(write(0, 1), Status::NoSlot, "none is reserved");
+}
+
+#[test]
+fn an_end_has_one_owner() {
+    let ring = ring(2);
+    let claim = |end, expected, owner| unsafe {
+        hitgate_ring_claim(ring.mapping, ring.bytes, end, expected, owner)
+    };
+    let reader = |expected, owner| claim(RING_READER, expected, owner);
     assert_eq!(
-        [claim(0, 12), claim(0, 13), claim(12, 13)],
+        [reader(0, 12), reader(0, 13), reader(12, 13)],
         [Status::Ok, Status::InUse, Status::Ok]
     );
-    let mut state = RingState::default();
-    assert_eq!(
-        unsafe { hitgate_ring_inspect(mapping, bytes, &mut state) },
-        Status::Ok
-    );
+    let state = ring.state();
     assert_eq!((state.writer_owner, state.reader_owner), (0, 13));
-    let neither = unsafe { hitgate_ring_claim(mapping, bytes, 2, 0, 1) };
-    assert_eq!(neither, Status::Argument);
+    assert_eq!(claim(2, 0, 1), Status::Argument);
 }
 
 #[test]
@@ -380,18 +340,10 @@ fn raw_words_are_corrected_by_storage_cell() {
     let modules = [module(), raw];
     let engine = engine(&config(&modules)).unwrap();
     let fault = |module_id, cell_id| {
-        let mut frame = frame(1);
-        let header = FrameHeader {
-            module_id,
-            cell_id,
-            ..FrameHeader::from_bytes(frame.first_chunk().unwrap())
-        };
-        frame[..128].copy_from_slice(&header.seal());
-        let mut score = Score::default();
-        let at = frame.as_ptr();
-        let scored = unsafe { hitgate_engine_score(engine, at, frame.len(), &mut score) };
-        assert_eq!(scored, Status::Ok);
-        score.fault
+        let frame = under(frame(1), |header| {
+            (header.module_id, header.cell_id) = (module_id, cell_id);
+        });
+        score(engine, &frame).fault
     };
     assert_eq!([fault(0, 7), fault(1, 0), fault(1, 1)], [0; 3]);
     assert_eq!(fault(1, 2), Fault::UnknownCell.reason_bit());
@@ -400,12 +352,7 @@ fn raw_words_are_corrected_by_storage_cell() {
 
 #[test]
 fn a_zeroed_configuration_keeps_every_frame() {
-    let modules = [module()];
-    let config = EngineConfig {
-        threshold: 0,
-        ..config(&modules)
-    };
-    let engine = engine(&config).unwrap();
+    let engine = engine(&keeping()).unwrap();
     for number in 1..6 {
         assert!(judge(engine, &frame(number), 0).verdict().keeps());
     }
@@ -429,10 +376,9 @@ extern "C" fn reenters(context: *mut c_void, _: *const FrameHeader) -> u32 {
 
 #[test]
 fn a_handle_lets_one_call_in_at_a_time() {
-    let modules = [module()];
-    let engine = engine(&config(&modules)).unwrap();
-    let (mapping, bytes) = ring(4);
-    let writer = writer(mapping, bytes);
+    let engine = engine(&plain()).unwrap();
+    let ring = ring(4);
+    let writer = ring.writer();
     let mut answer = Status::Ok;
     let mut asked = (null_mut::<hitgate::path::Path>(), &raw mut answer);
     let context = &raw mut asked;
@@ -441,57 +387,54 @@ fn a_handle_lets_one_call_in_at_a_time() {
         external: Some(reenters),
         ..STILL
     };
-    let path = path(mapping, bytes, engine, &node);
+    let path = ring.path(engine, &node);
     unsafe { (*context).0 = path };
     assert_eq!(put(writer, &frame(1)), Status::Ok);
-    let mut judged = judged();
-    assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Ok);
+    assert!(step(path).is_ok());
     assert_eq!(answer, Status::Busy);
-    let after = unsafe { hitgate_path_counters(path, &mut Counters::default()) };
-    assert_eq!(after, Status::Ok);
+    assert_eq!(counters_of(path).received, 1);
 }
 
-static READS: AtomicUsize = AtomicUsize::new(0);
-static RELEASES: AtomicUsize = AtomicUsize::new(0);
+/// Slots that were read, and given back, as the context of the hooks below.
+type Hooked = [AtomicUsize; 2];
 
-extern "C" fn before(_: *mut c_void, _: usize, len: usize) {
-    READS.fetch_add(usize::from(len > 128), Ordering::Relaxed);
+extern "C" fn before(context: *mut c_void, _: usize, len: usize) {
+    let [reads, _] = unsafe { &*context.cast::<Hooked>() };
+    reads.fetch_add(usize::from(len > 128), Ordering::Relaxed);
 }
 
-extern "C" fn after(_: *mut c_void, _: usize, len: usize) {
-    RELEASES.fetch_add(usize::from(len > 128), Ordering::Relaxed);
+extern "C" fn after(context: *mut c_void, _: usize, len: usize) {
+    let [_, releases] = unsafe { &*context.cast::<Hooked>() };
+    releases.fetch_add(usize::from(len > 128), Ordering::Relaxed);
 }
 
 #[test]
 fn cache_hooks_are_called_for_each_slot_that_is_read_and_given_back() {
-    let modules = [module()];
-    let config = EngineConfig {
-        threshold: 0,
-        ..config(&modules)
-    };
-    let engine = engine(&config).unwrap();
-    let (mapping, bytes) = ring(4);
-    let writer = writer(mapping, bytes);
-    let node = Node {
-        before_cpu_read: Some(before),
-        after_cpu_read: Some(after),
-        ..STILL
-    };
-    let path = path(mapping, bytes, engine, &node);
-    assert_eq!(put(writer, &frame(1)), Status::Ok);
-    let mut judged = judged();
-    assert_eq!(unsafe { hitgate_path_step(path, &mut judged) }, Status::Ok);
-    let counted = || [&READS, &RELEASES].map(|count| count.load(Ordering::Relaxed));
-    assert_eq!(counted(), [1, 0]);
-    let back = unsafe { hitgate_path_return(path, judged.record.seq) };
-    assert_eq!((back, counted()), (Status::Ok, [1, 1]));
+    let engine = engine(&keeping()).unwrap();
+    // A copy gives the slot of a free-running ring back before anybody judges it.
+    for (policy, out) in [(RING_CREDIT, [1, 0]), (RING_FREE_RUNNING, [1, 1])] {
+        let hooked = Hooked::default();
+        let node = Node {
+            context: (&raw const hooked).cast_mut().cast(),
+            before_cpu_read: Some(before),
+            after_cpu_read: Some(after),
+            ..STILL
+        };
+        let ring = Ring::under(policy, 4);
+        let (writer, path) = (ring.writer(), ring.path(engine, &node));
+        assert_eq!(put(writer, &frame(1)), Status::Ok);
+        let judged = step(path).unwrap();
+        let counted = || hooked.each_ref().map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counted(), out);
+        assert_eq!(give_back(path, &judged), Status::Ok);
+        assert_eq!(counted(), [1, 1]);
+    }
 }
 
 #[test]
 fn the_models_threshold_is_taken_where_it_is_asked_for() {
     let model = Model::parse(MODEL).unwrap();
-    let modules = [module()];
-    let engine = engine(&config(&modules)).unwrap();
+    let engine = engine(&plain()).unwrap();
     let policy = Policy {
         threshold: model.threshold(),
         ..POLICY

@@ -12,7 +12,6 @@ use std::ptr::null_mut;
 use hitgate::abi::*;
 use hitgate::status::Status;
 use hitgate::types::*;
-use hitgate_core::frame::FrameHeader;
 use hitgate_core::link::Record;
 use hitgate_testkit::alloc::{Counting, Counts, count, prove_installed};
 
@@ -21,8 +20,14 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_thousand_frames_and_all_that_comes_before_allocate_nothing() {
-    let modules = [module()];
-    let config = config(&modules);
+    for policy in [RING_CREDIT, RING_FREE_RUNNING] {
+        allocates_nothing(policy);
+    }
+}
+
+/// On a ring of this policy.
+fn allocates_nothing(policy: u32) {
+    let config = plain();
     let needed = memory_of(&config).unwrap().bytes;
     let mut memory = Aligned::new(needed);
     let start = memory.start();
@@ -38,12 +43,8 @@ fn a_thousand_frames_and_all_that_comes_before_allocate_nothing() {
         window: 1000,
         strays: 16,
     };
-    let (mapping, bytes) = ring(4);
-    let mut asked = Memory::default();
-    assert_eq!(
-        unsafe { hitgate_path_memory(mapping, bytes, &mut asked) },
-        Status::Ok
-    );
+    let Ring { mapping, bytes } = Ring::under(policy, 4);
+    let asked = Ring { mapping, bytes }.path_memory();
     let mut path_memory = Aligned::new(asked.bytes);
     let path_start = path_memory.start();
     let mut writer_memory = Aligned::new(4096);
@@ -79,21 +80,32 @@ fn a_thousand_frames_and_all_that_comes_before_allocate_nothing() {
                 hitgate_path_swap(path, next),
                 hitgate_path_step(path, &mut judged()),
                 hitgate_path_guard(path, &rules),
+                hitgate_engine_guard(next, &rules),
             ]
         };
-        if made != [Status::Ok, Status::Ok, Status::Empty, Status::Ok] {
+        if made
+            != [
+                Status::Ok,
+                Status::Ok,
+                Status::Empty,
+                Status::Ok,
+                Status::Ok,
+            ]
+        {
             return 0;
         }
         let mut judged_frames = 0;
         for frame in frames.iter().cycle().take(1000) {
             core::mem::swap(&mut engine, &mut next);
-            let header = FrameHeader::from_bytes(frame.first_chunk().unwrap());
+            let header = header_of(frame);
             let (mut score, mut record, mut judged) =
                 (Score::default(), Record::default(), judged());
             let answers = unsafe {
                 [
                     hitgate_engine_score(engine, frame.as_ptr(), frame.len(), &mut score),
                     hitgate_engine_decide(engine, &header, &score, 0, 0, &mut record),
+                    hitgate_engine_looked(engine, &record, 1),
+                    hitgate_engine_interlock(engine, &mut Interlock::default()),
                     hitgate_engine_counters(engine, &mut Counters::default()),
                     put(writer, frame),
                     hitgate_path_swap(path, engine),
@@ -106,7 +118,7 @@ fn a_thousand_frames_and_all_that_comes_before_allocate_nothing() {
             if !judged.slot.is_null() {
                 unsafe { hitgate_path_return(path, judged.record.seq) };
             }
-            judged_frames += u32::from(answers == [Status::Ok; 9]);
+            judged_frames += u32::from(answers == [Status::Ok; 11]);
         }
         unsafe { hitgate_path_close(path) };
         judged_frames

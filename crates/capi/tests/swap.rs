@@ -17,7 +17,6 @@ use hitgate::path::Path;
 use hitgate::status::Status;
 use hitgate::types::*;
 use hitgate::writer::Writer;
-use hitgate_core::frame::FrameHeader;
 use hitgate_core::link::Record;
 use hitgate_core::verdict::Verdict;
 use hitgate_tests::other_model;
@@ -41,31 +40,6 @@ fn judging(path: *const Path) -> *const Engine {
     engine
 }
 
-fn step(path: *const Path) -> Result<Judged, Status> {
-    let mut judged = judged();
-    match unsafe { hitgate_path_step(path, &mut judged) } {
-        Status::Ok => {
-            if !judged.slot.is_null() {
-                let back = unsafe { hitgate_path_return(path, judged.record.seq) };
-                assert_eq!(back, Status::Ok);
-            }
-            Ok(judged)
-        }
-        status => Err(status),
-    }
-}
-
-fn judge(engine: *const Engine, frame: &[u8]) -> Record {
-    let mut score = Score::default();
-    let scored = unsafe { hitgate_engine_score(engine, frame.as_ptr(), frame.len(), &mut score) };
-    assert_eq!(scored, Status::Ok);
-    let header = FrameHeader::from_bytes(frame.first_chunk().unwrap());
-    let mut record = Record::default();
-    let decided = unsafe { hitgate_engine_decide(engine, &header, &score, 0, 0, &mut record) };
-    assert_eq!(decided, Status::Ok);
-    record
-}
-
 /// What a record says of its frame, and by which bank.
 fn said(record: &Record) -> (u32, u32, [u16; 3], u8) {
     let p = [record.p_hit, record.p_maybe, record.p_miss];
@@ -76,17 +50,13 @@ fn said(record: &Record) -> (u32, u32, [u16; 3], u8) {
 fn memory_is_free_once_another_engine_judges_and_no_record_is_of_two() {
     const SWAPS: usize = 200;
     let (other, mask) = (other_model(), [0x0F_u8; (COLUMNS * ROWS / 8) as usize]);
-    let plain = [module()];
     let masked = [Module {
         mask: mask.as_ptr(),
         mask_len: mask.len(),
         ..module()
     }];
     let configs = [
-        EngineConfig {
-            threshold: 0,
-            ..config(&plain)
-        },
+        keeping(),
         EngineConfig {
             model: other.as_ptr(),
             model_len: other.len(),
@@ -97,13 +67,15 @@ fn memory_is_free_once_another_engine_judges_and_no_record_is_of_two() {
     let frames: Vec<_> = (1..=7).map(frame).collect();
     let expected = configs.map(|config| {
         let engine = engine(&config).unwrap();
-        let said = frames.iter().map(|frame| said(&judge(engine, frame)));
+        let said = frames
+            .iter()
+            .map(|frame| said(&judge(engine, frame, EXTERNAL_NONE)));
         said.collect::<Vec<_>>()
     });
     assert!((0..frames.len()).all(|frame| expected[0][frame].2 != expected[1][frame].2));
 
-    let (mapping, bytes) = ring(8);
-    let writer = Anywhere(writer(mapping, bytes));
+    let ring = ring(8);
+    let writer = Anywhere(ring.writer());
     let needed = memory_of(&configs[0]).unwrap().bytes;
     assert_eq!(memory_of(&configs[1]).unwrap().bytes, needed);
     let mut memories = [(); 2].map(|()| Aligned::new(needed));
@@ -117,7 +89,7 @@ fn memory_is_free_once_another_engine_judges_and_no_record_is_of_two() {
         assert_eq!(made, Status::Ok);
         engine
     };
-    let path = Anywhere(path(mapping, bytes, make(0), &STILL));
+    let path = Anywhere(ring.path(make(0), &STILL));
     let done = AtomicBool::new(false);
     let (frames, done, expected) = (&frames, &done, &expected);
     let (path, writer) = (&path, &writer);
@@ -127,13 +99,8 @@ fn memory_is_free_once_another_engine_judges_and_no_record_is_of_two() {
             let mut number = 0;
             while !done.load(Ordering::Relaxed) {
                 let at = number as usize % frames.len();
-                let mut next = frames[at].clone();
                 number += 1;
-                let header = FrameHeader {
-                    frame_number: number,
-                    ..FrameHeader::from_bytes(next.first_chunk().unwrap())
-                };
-                next[..128].copy_from_slice(&header.seal());
+                let next = under(frames[at].clone(), |header| header.frame_number = number);
                 while put(writer, &next) == Status::Full {
                     yield_now();
                 }
@@ -144,7 +111,7 @@ fn memory_is_free_once_another_engine_judges_and_no_record_is_of_two() {
         let stepping = scope.spawn(move || {
             let mut records = Vec::new();
             loop {
-                match step(path.get()) {
+                match pass(path.get()) {
                     Ok(judged) => records.push(judged.record),
                     Err(Status::Empty) => yield_now(),
                     Err(status) => {
@@ -175,28 +142,17 @@ fn memory_is_free_once_another_engine_judges_and_no_record_is_of_two() {
         by[bank.unwrap_or_else(|| panic!("{record:?} is of neither"))] += 1;
     }
     assert!(by.iter().all(|frames| *frames > 0), "{by:?}");
-    let mut counters = Counters::default();
-    let told = unsafe { hitgate_path_counters(path.get(), &mut counters) };
-    assert_eq!(
-        (told, counters.received),
-        (Status::Ok, records.len() as u64)
-    );
+    let counters = counters_of(path.get());
+    assert_eq!(counters.received, records.len() as u64);
     assert_eq!(counters.expected, counters.received);
     assert_eq!(counters.verdicts[Verdict::DropMiss as usize - 1], by[1]);
 }
 
 #[test]
 fn a_swap_that_is_refused_changes_nothing_and_the_last_that_is_asked_for_counts() {
-    let modules = [module()];
-    let one = engine(&config(&modules)).unwrap();
-    let other = engine(&EngineConfig {
-        threshold: 0,
-        ..config(&modules)
-    })
-    .unwrap();
-    let (mapping, bytes) = ring(4);
-    let writer = writer(mapping, bytes);
-    let path = path(mapping, bytes, one, &STILL);
+    let one = engine(&plain()).unwrap();
+    let other = engine(&keeping()).unwrap();
+    let (writer, path) = ring(4).ends(one);
     let swap = |engine: *const Engine| unsafe { hitgate_path_swap(path, engine) };
     for modules in [
         vec![],
@@ -217,9 +173,9 @@ fn a_swap_that_is_refused_changes_nothing_and_the_last_that_is_asked_for_counts(
     let mut config_of_next = || {
         number += 1;
         assert_eq!(put(writer, &frame(number)), Status::Ok);
-        step(path).unwrap().record.config
+        pass(path).unwrap().record.config
     };
-    let of = |engine| judge(engine, &frame(1)).config;
+    let of = |engine| judge(engine, &frame(1), EXTERNAL_NONE).config;
     assert_eq!(config_of_next(), of(one));
     assert_eq!(judging(path), one.cast_const());
 
@@ -235,26 +191,22 @@ fn a_swap_that_is_refused_changes_nothing_and_the_last_that_is_asked_for_counts(
 
 #[test]
 fn an_engine_goes_on_with_the_books_of_another() {
-    let modules = [module()];
     let [one, other] = [0, 65_535].map(|threshold| {
         let config = EngineConfig {
             threshold,
-            ..config(&modules)
+            ..plain()
         };
         engine(&config).unwrap()
     });
-    let counters = |engine| {
-        let mut counters = Counters::default();
-        let told = unsafe { hitgate_engine_counters(engine, &mut counters) };
-        assert_eq!(told, Status::Ok);
-        counters
+    let counters = |engine| -> Counters {
+        told(|counters| unsafe { hitgate_engine_counters(engine, counters) })
     };
     for number in 1..=3 {
-        judge(one, &frame(number));
+        judge(one, &frame(number), EXTERNAL_NONE);
     }
     assert_eq!(unsafe { hitgate_engine_swap(one, other) }, Status::Ok);
     // 4 is missing.
-    judge(other, &frame(5));
+    judge(other, &frame(5), EXTERNAL_NONE);
     let Counters {
         received,
         expected,

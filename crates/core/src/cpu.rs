@@ -151,6 +151,12 @@ impl<'m> Cpu<'m> {
         Ok(Score::from_logits(self.logits(map)?, self.scale))
     }
 
+    /// Whether such a map is like those of the model's training. Which of its cells hold valid pixels a map does
+    /// not tell: of a frame the path asks that too.
+    pub fn knows_the_like_of(&self, map: &[u8]) -> bool {
+        self.statistics.contain_levels(self.level, map)
+    }
+
     fn score_one(&mut self, frame: &Frame<'_>, now_ns: &impl Fn() -> u64) -> Scored {
         let started = now_ns();
         let module = usize::from(frame.header.module_id);

@@ -281,7 +281,7 @@ impl Interlock {
 
     /// What speaks against dropping this frame: bits of [`reasons`], none while armed. A frame that is
     /// unlike those of the training is not dropped by a model that never learned such frames.
-    pub(crate) const fn objections(&self, in_domain: bool) -> u32 {
+    pub const fn objections(&self, in_domain: bool) -> u32 {
         if self.rules.is_none() {
             return 0;
         }
@@ -294,7 +294,7 @@ impl Interlock {
     }
 
     /// Takes note of a decision. Only those count that the score made, or would have made.
-    pub(crate) fn judged(&mut self, decision: &Decision, in_domain: bool) {
+    pub fn judged(&mut self, decision: &Decision, in_domain: bool) {
         let Some(rules) = self.rules else { return };
         self.inputs = self.inputs << 1 | u64::from(!in_domain);
         let one = Looked {

@@ -7,6 +7,7 @@ use crate::monitor::{Monitor, State};
 use crate::region::{PRODUCER, Region};
 use crate::seq::Seq;
 use crate::sync::{Ordering, fence};
+use core::ptr::NonNull;
 
 /// The end that fills slots: a program, or the model of a device.
 ///
@@ -216,6 +217,14 @@ impl Slot<'_, '_> {
             region.store(tail, in_body.start, for_body);
         }
         Ok(())
+    }
+
+    /// Where byte `offset` of the slot lies, for a device that is told an address; `None` beyond the slot's end.
+    /// Under credit it is the writer's until [`Slot::commit`]. Of a free-running ring the reader may be looking: a
+    /// program stores nothing there but by [`Slot::write`].
+    pub fn address(&mut self, offset: usize) -> Option<NonNull<u8>> {
+        let (region, tail) = (&self.writer.region, self.writer.tail);
+        (offset <= self.stride()).then(|| region.slot_for_writing(tail, offset))
     }
 
     /// The slot's bytes from 16 ([`SLOT_BODY_OFFSET`]) to its end; `None` in a free-running ring.

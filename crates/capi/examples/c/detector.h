@@ -1,4 +1,4 @@
-/* A detector that does not exist: 512 x 512 pixels of 16 bits. Its frames are made by formula, so that the three
+/* A detector that does not exist: 512 x 512 pixels of 16 bits. Its frames are made by formula, so that the
  * examples and `hitgate screen` can judge the same ones. */
 #ifndef DETECTOR_H
 #define DETECTOR_H

@@ -1,6 +1,8 @@
 // Plays a DMA engine: makes a ring in shared memory, fills it, and waits until all of it is judged.
 //
-//   device /dev/shm/RING FRAMES
+//   device /dev/shm/RING FRAMES [free-running]
+//
+// A free-running device has its own rate, waits for nobody, and overwrites what was not read in time.
 //
 // `hitgate run --ring /dev/shm/RING` judges them; RING.json tells it of the module.
 #include "detector.h"
@@ -20,6 +22,8 @@
 namespace {
 
 constexpr std::uint32_t slots = 8;
+// Of a free-running device.
+constexpr timespec period{0, 2000000};
 
 std::uint64_t now_ns() {
     timespec now{};
@@ -77,8 +81,9 @@ bool describe(const std::string &ring, std::uint64_t session) {
     return std::rename(draft.c_str(), (ring + ".json").c_str()) == 0;
 }
 
-// Fills one slot; a full ring stalls the device.
-bool put(hitgate_writer *writer, std::uint64_t number, const std::vector<std::uint16_t> &pixels) {
+// Fills one slot. A full ring stalls the device; a free-running one is never full, and its reader may be looking at the
+// slot: hardware writes there all the same, a program has the library copy.
+bool put(hitgate_writer *writer, std::uint32_t policy, std::uint64_t number, const std::vector<std::uint16_t> &pixels) {
     hitgate_slot slot;
     hitgate_status status = hitgate_writer_reserve(writer, &slot);
     while (status == HITGATE_STATUS_FULL) {
@@ -89,7 +94,12 @@ bool put(hitgate_writer *writer, std::uint64_t number, const std::vector<std::ui
     if (failed("reserve", status) || slot.payload_room < PAYLOAD_BYTES) {
         return false;
     }
-    std::memcpy(slot.payload, pixels.data(), PAYLOAD_BYTES);
+    if (policy == HITGATE_RING_CREDIT) {
+        std::memcpy(slot.payload, pixels.data(), PAYLOAD_BYTES);
+    } else if (failed("write", hitgate_writer_write(writer, 0, reinterpret_cast<const std::uint8_t *>(pixels.data()),
+                                                    PAYLOAD_BYTES))) {
+        return false;
+    }
     hitgate_header header;
     if (failed("header", hitgate_header_init(&header, ROWS, COLUMNS, HITGATE_PIXEL_U16))) {
         return false;
@@ -103,10 +113,12 @@ bool put(hitgate_writer *writer, std::uint64_t number, const std::vector<std::ui
 } // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 3 || hitgate_abi_version() != HITGATE_ABI_VERSION) {
-        std::fprintf(stderr, "usage: device RING FRAMES\n");
+    const bool runs_free = argc == 4 && std::strcmp(argv[3], "free-running") == 0;
+    if ((argc != 3 && !runs_free) || hitgate_abi_version() != HITGATE_ABI_VERSION) {
+        std::fprintf(stderr, "usage: device RING FRAMES [free-running]\n");
         return 2;
     }
+    const std::uint32_t policy = runs_free ? HITGATE_RING_FREE_RUNNING : HITGATE_RING_CREDIT;
     const std::string path = argv[1];
     const std::uint64_t frames = std::strtoull(argv[2], nullptr, 10);
     const std::uint64_t session = now_ns();
@@ -123,7 +135,7 @@ int main(int argc, char **argv) {
     hitgate_memory needed;
     hitgate_writer *writer = nullptr;
     if (failed("ring", hitgate_ring_create(mapping.start(), bytes, slots, static_cast<std::uint32_t>(SLOT_BYTES), slots,
-                                           session)) ||
+                                           policy, session)) ||
         failed("claim", hitgate_ring_claim(mapping.start(), bytes, HITGATE_RING_WRITER, 0,
                                            static_cast<std::uint32_t>(getpid()))) ||
         failed("writer memory", hitgate_writer_memory(&needed))) {
@@ -143,8 +155,11 @@ int main(int argc, char **argv) {
     std::vector<std::uint16_t> pixels(static_cast<std::size_t>(COLUMNS) * ROWS);
     for (std::uint64_t number = 1; number <= frames; number++) {
         detector_frame(number, pixels.data());
-        if (!put(writer, number, pixels)) {
+        if (!put(writer, policy, number, pixels)) {
             return 1;
+        }
+        if (runs_free) {
+            nanosleep(&period, nullptr);
         }
     }
     hitgate_ring_state state;
@@ -155,7 +170,9 @@ int main(int argc, char **argv) {
             return 1;
         }
     } while (state.taken < frames);
-    std::printf("produced %llu taken %llu stalls %llu\n", static_cast<unsigned long long>(state.produced),
-                static_cast<unsigned long long>(state.taken), static_cast<unsigned long long>(state.stalls));
+    // Those that were lapped are taken, too.
+    std::printf("produced %llu taken %llu stalls %llu lapped %llu\n", static_cast<unsigned long long>(state.produced),
+                static_cast<unsigned long long>(state.taken), static_cast<unsigned long long>(state.stalls),
+                static_cast<unsigned long long>(state.lapped));
     return failed("close", hitgate_writer_close(writer));
 }

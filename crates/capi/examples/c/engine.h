@@ -1,4 +1,4 @@
-/* An engine for the detector: what both programs that judge have in common. */
+/* An engine for the detector: what all programs that judge have in common. */
 #ifndef ENGINE_H
 #define ENGINE_H
 
@@ -34,8 +34,9 @@ static inline uint8_t *memory_for(const hitgate_memory *memory) {
     return (uint8_t *)aligned_alloc(memory->align, rounded);
 }
 
-/* The engine in `*memory`, which is to be freed after the last call with it; null where there is none. */
-static inline hitgate_engine *engine_for(const char *model_path, uint8_t **memory) {
+/* The engine in `*memory`, which is to be freed after the last call with it; null where there is none. Of so many frames
+ * one is drawn as a sample. */
+static inline hitgate_engine *engine_for(const char *model_path, uint32_t sample_one_in, uint8_t **memory) {
     hitgate_engine *engine = NULL;
     size_t model_len;
     uint8_t *model = read_file(model_path, &model_len);
@@ -55,6 +56,7 @@ static inline hitgate_engine *engine_for(const char *model_path, uint8_t **memor
         config.model = model;
         config.model_len = model_len;
         config.threshold = HITGATE_THRESHOLD_OF_MODEL;
+        config.sample_one_in = sample_one_in;
         hitgate_memory needed;
         if (!failed("engine memory", hitgate_engine_memory(&config, &needed))) {
             *memory = memory_for(&needed);

@@ -110,7 +110,7 @@ int main(int argc, char **argv) {
     engine_memory = memory_for(&engine_needs);
     writer_memory = memory_for(&writer_needs);
     if (!mapping || !stack || !engine_memory || !writer_memory ||
-        failed("ring", hitgate_ring_create(mapping, mapping_bytes, SLOTS, slot_bytes, SLOTS, 1)) ||
+        failed("ring", hitgate_ring_create(mapping, mapping_bytes, SLOTS, slot_bytes, SLOTS, HITGATE_RING_CREDIT, 1)) ||
         failed("path memory", hitgate_path_memory(mapping, mapping_bytes, &path_needs))) {
         return 1;
     }

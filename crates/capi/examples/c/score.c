@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     if (right_version()) {
-        engine = engine_for(argv[1], &memory);
+        engine = engine_for(argv[1], 0, &memory);
     }
     for (uint64_t number = 1; engine && number <= FRAMES; number++) {
         uint8_t *payload = slot.bytes + HITGATE_HEADER_LEN;

@@ -114,7 +114,7 @@ pub unsafe extern "C" fn hitgate_engine_score(
         let frame = unsafe { slice(frame, frame_len) }?;
         // SAFETY: *writable*.
         let score = unsafe { Out::new(score) }?;
-        score.set(score_out(engine.enter()?.score(frame)));
+        score.set(score_out(&engine.enter()?.score(frame)));
         Ok(())
     })
 }
@@ -138,13 +138,14 @@ pub unsafe extern "C" fn hitgate_engine_score_prepared(
         let map = unsafe { slice(map, map_len) }?;
         // SAFETY: *writable*.
         let score = unsafe { Out::new(score) }?;
-        score.set(score_out(Ok(engine.enter()?.score_prepared(map)?)));
+        score.set(score_out(&engine.enter()?.score_prepared(map)?));
         Ok(())
     })
 }
 
 /// Decides by a score: the frame's record, which is entered in the engine's books. `elapsed_ns` is the time
-/// since the frame was taken; `external` one of HITGATE_EXTERNAL_*.
+/// since the frame was taken; `external` one of HITGATE_EXTERNAL_*. An engine drops from its first frame on, unless
+/// it is guarded (`hitgate_engine_guard`).
 ///
 /// # Safety
 /// `engine` is from `hitgate_engine_init`; `header` and `score` may be read, `record` written.
@@ -166,8 +167,9 @@ pub unsafe extern "C" fn hitgate_engine_decide(
         let score = unsafe { reference(score) }?;
         // SAFETY: *writable*.
         let record = unsafe { Out::new(record) }?;
-        let (score, external) = (score_in(score)?, external_in(external)?);
-        let decided = engine.enter()?.decide(header, score, external, elapsed_ns);
+        let (scored, external) = (score_in(score)?, external_in(external)?);
+        let mut engine = engine.enter()?;
+        let decided = engine.decide(header, &scored, external, elapsed_ns);
         record.set(decided);
         Ok(())
     })
@@ -175,8 +177,9 @@ pub unsafe extern "C" fn hitgate_engine_decide(
 
 /// `next` goes on for `engine`, with its books, which begin anew there: for another model, calibration or policy,
 /// packed and proved by `hitgate_engine_init` on any thread. Score and decide by `next` from now on; a frame that
-/// `engine` has scored `engine` decides, before this call. The way back is the same call the other way
-/// round. HITGATE_STATUS_MODULE where their modules are not for the same frames.
+/// `engine` has scored `engine` decides, before this call. Where `engine` is guarded `next` is, by the same rules,
+/// in shadow. The way back is the same call the other way round. HITGATE_STATUS_MODULE where their modules are not
+/// for the same frames.
 ///
 /// # Safety
 /// Both are from `hitgate_engine_init`.

@@ -1,11 +1,12 @@
-//! When a path may drop.
+//! When a path or an engine may drop.
 
-use hitgate_core::interlock::Rules;
 use hitgate_core::link::Record;
 
 use super::guard;
 use super::handle::handle;
 use super::pointer::{Out, reference, versioned};
+use crate::engine::Engine;
+use crate::interlock::{Guarded, look_in, rules_in};
 use crate::path::Path;
 use crate::status::Status;
 use crate::types::{Interlock, InterlockRules};
@@ -46,12 +47,9 @@ pub unsafe extern "C" fn hitgate_path_looked(
         let path = unsafe { handle(path) }?;
         // SAFETY: *readable*; a record is numbers alone.
         let record = unsafe { reference(record) }?;
-        let hit = match hit {
-            0 => false,
-            1 => true,
-            _ => return Err(Status::Argument),
-        };
-        path.enter()?.looked(record, hit)
+        let (record, hit) = look_in(record, hit)?;
+        path.enter()?.looked(&record, hit);
+        Ok(())
     })
 }
 
@@ -83,20 +81,79 @@ pub unsafe extern "C" fn hitgate_path_interlock(
         let path = unsafe { handle(path) }?;
         // SAFETY: *writable*.
         let interlock = unsafe { Out::new(interlock) }?;
-        interlock.set(path.enter()?.interlock());
+        interlock.set(path.enter()?.seen());
         Ok(())
     })
 }
 
-fn rules_in(rules: &InterlockRules) -> Result<Rules, Status> {
-    let max_loss = u16::try_from(rules.max_loss).map_err(|_| Status::Argument)?;
-    let strays = u8::try_from(rules.strays).map_err(|_| Status::Argument)?;
-    match max_loss > 0 && rules.window > 0 && strays <= 64 {
-        true => Ok(Rules {
-            max_loss,
-            window: rules.window,
-            strays,
-        }),
-        false => Err(Status::Argument),
-    }
+/// As `hitgate_path_guard`, for `hitgate_engine_decide`: from now on it drops only while few hits can be lost, in shadow
+/// until `hitgate_engine_arm`. A path that judges by the engine has an interlock of its own.
+///
+/// # Safety
+/// `engine` is from `hitgate_engine_init`; `rules` may be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_engine_guard(
+    engine: *const Engine,
+    rules: *const InterlockRules,
+) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let engine = unsafe { handle(engine) }?;
+        // SAFETY: *readable*.
+        let rules = rules_in(unsafe { versioned(rules) }?)?;
+        engine.enter()?.guard(rules)
+    })
+}
+
+/// As `hitgate_path_looked`, to the engine that decided: by `model` and `config` the record says which that was.
+///
+/// # Safety
+/// `engine` is from `hitgate_engine_init`; `record` may be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_engine_looked(
+    engine: *const Engine,
+    record: *const Record,
+    hit: u32,
+) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let engine = unsafe { handle(engine) }?;
+        // SAFETY: *readable*; a record is numbers alone.
+        let record = unsafe { reference(record) }?;
+        let (record, hit) = look_in(record, hit)?;
+        engine.enter()?.looked(&record, hit);
+        Ok(())
+    })
+}
+
+/// As `hitgate_path_arm`.
+///
+/// # Safety
+/// `engine` is from `hitgate_engine_init`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_engine_arm(engine: *const Engine) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let engine = unsafe { handle(engine) }?;
+        engine.enter()?.arm()
+    })
+}
+
+/// As `hitgate_path_interlock`.
+///
+/// # Safety
+/// `engine` is from `hitgate_engine_init`; `interlock` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_engine_interlock(
+    engine: *const Engine,
+    interlock: *mut Interlock,
+) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let engine = unsafe { handle(engine) }?;
+        // SAFETY: *writable*.
+        let interlock = unsafe { Out::new(interlock) }?;
+        interlock.set(engine.enter()?.seen());
+        Ok(())
+    })
 }

@@ -8,13 +8,14 @@ use super::guard;
 use super::handle::{Handle, handle};
 use super::memory::{Room, Size};
 use super::pointer::{Out, versioned};
-use super::ring::{attach_end, refused};
+use super::ring::{attach, refused};
 use crate::engine::Engine;
 use crate::path::{Path, Shared, give_back, places};
 use crate::status::Status;
 use crate::types::{Counters, Judged, Memory, Node};
 
-/// The memory that a path over the ring in `mapping` needs.
+/// The memory that a path over the ring in `mapping` needs: of a free-running ring it holds copies of frames, half as
+/// many as there are slots.
 ///
 /// # Safety
 /// `mapping` may be read for `mapping_len` bytes, `memory` written.
@@ -28,7 +29,7 @@ pub unsafe extern "C" fn hitgate_path_memory(
         // SAFETY: *writable*.
         let memory = unsafe { Out::new(memory) }?;
         // SAFETY: *mapped*; this region becomes no end.
-        let region = unsafe { attach_end(mapping, mapping_len) }?;
+        let region = unsafe { attach(mapping, mapping_len) }?;
         memory.set(size(region.layout())?.memory());
         Ok(())
     })
@@ -65,13 +66,14 @@ pub unsafe extern "C" fn hitgate_path_init(
         // SAFETY: *callable*, as this function demands.
         let callbacks = unsafe { Callbacks::new(node) };
         // SAFETY: *mapped*.
-        let region = unsafe { attach_end(mapping, mapping_len) }?;
+        let region = unsafe { attach(mapping, mapping_len) }?;
         let layout = *region.layout();
         // SAFETY: *given*.
         let mut room = unsafe { Room::new(memory, bytes, size(&layout)?) }?;
+        let copies = room.zeros(layout.copy_bytes())?;
         let hooks = &*room.value(callbacks)?;
         let lendings = &*room.values(places(&layout), || Ok(Mutex::new(None)))?;
-        let mut reader = region.into_reader().map_err(refused)?;
+        let mut reader = region.into_reader_with(copies).map_err(refused)?;
         if callbacks.has_cache_hooks() {
             reader = reader.with_cache_hooks(hooks);
         }
@@ -84,7 +86,8 @@ pub unsafe extern "C" fn hitgate_path_init(
 
 /// Judges one frame and commits its record to the ring. A kept frame's slot is the caller's until
 /// `hitgate_path_return`; a dropped one went back. HITGATE_STATUS_EMPTY where no frame is there, or half the slots
-/// are out; HITGATE_STATUS_END where none will come.
+/// are out; HITGATE_STATUS_END where none will come. Of a free-running ring copies are judged, kept and out, and
+/// while all are out frames are lapped, which the device does to a slow path anyway: `judged->lapped` tells of them.
 ///
 /// # Safety
 /// `path` is from `hitgate_path_init`; `judged` may be written.
@@ -189,7 +192,7 @@ pub unsafe extern "C" fn hitgate_path_counters(
 }
 
 /// Stops in good order. The path is no handle any more; slots that are still out are read again by the
-/// next reader.
+/// next reader. Of a free-running ring no frame is read twice: copies that are out are the only ones.
 ///
 /// # Safety
 /// `path` is from `hitgate_path_init`, and no call with it is at work.
@@ -207,6 +210,8 @@ pub unsafe extern "C" fn hitgate_path_close(path: *const Path) -> Status {
 /// In the order in which `hitgate_path_init` takes it.
 fn size(layout: &Layout) -> Result<Size, Status> {
     Size::default()
+        // First, as every slot of theirs is to be as aligned as the memory.
+        .and::<u8>(layout.copy_bytes())?
         .and::<Callbacks>(1)?
         .and::<Mutex<Option<Lent<'static>>>>(places(layout))?
         .and::<Handle<Path>>(1)

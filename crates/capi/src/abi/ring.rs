@@ -14,6 +14,11 @@ pub const RING_WRITER: u32 = 0;
 /// `end`: the one that takes them.
 pub const RING_READER: u32 = 1;
 
+/// `policy`: a full ring stalls the writer, and nothing is lost.
+pub const RING_CREDIT: u32 = 0;
+/// `policy`: the writer waits for nobody, and overwrites the oldest frames, read or not.
+pub const RING_FREE_RUNNING: u32 = 1;
+
 /// The bytes of a mapping for a ring of `slots` slots of `slot_bytes` bytes (header and payload, a multiple
 /// of 64), that remembers the last `records` records, at least as many as slots.
 ///
@@ -34,8 +39,8 @@ pub unsafe extern "C" fn hitgate_ring_bytes(
     })
 }
 
-/// Makes an empty ring in `mapping`, which starts at a multiple of 4096, whatever it held. `session` is a
-/// number that no earlier run had.
+/// Makes an empty ring in `mapping`, which starts at a multiple of 4096, whatever it held. `policy` is
+/// HITGATE_RING_CREDIT or HITGATE_RING_FREE_RUNNING, `session` a number that no earlier run had.
 ///
 /// # Safety
 /// `mapping` may be read and written for `mapping_len` bytes, and nobody uses a ring there.
@@ -46,10 +51,11 @@ pub unsafe extern "C" fn hitgate_ring_create(
     slots: u32,
     slot_bytes: u32,
     records: u32,
+    policy: u32,
     session: u64,
 ) -> Status {
     guard(|| {
-        let layout = layout(slots, slot_bytes, records)?;
+        let layout = layout(slots, slot_bytes, records)?.with_policy(policy_in(policy)?);
         let base = NonNull::new(mapping).ok_or(Status::Null)?;
         // SAFETY: *mapped*, and not in use.
         let region = unsafe { Region::create(base, mapping_len, &layout, session) };
@@ -85,12 +91,15 @@ pub unsafe extern "C" fn hitgate_ring_inspect(
             reader_state: consumer.state as u32,
             writer_heartbeat_ms: source.heartbeat_ms,
             reader_heartbeat_ms: consumer.heartbeat_ms,
+            policy: region.layout().policy() as u32,
+            reserved: 0,
             produced: source.produced,
             stalls: source.stalls,
             lost_at_source: source.lost_at_source,
             taken: consumer.taken,
             returned: consumer.returned,
             waits: consumer.waits,
+            lapped: consumer.lapped,
         });
         Ok(())
     })
@@ -125,6 +134,19 @@ pub unsafe extern "C" fn hitgate_ring_claim(
     })
 }
 
+const _: () = assert!(
+    RING_CREDIT == Policy::Credit as u32 && RING_FREE_RUNNING == Policy::FreeRunning as u32
+);
+
+/// The policy that a number stands for.
+const fn policy_in(code: u32) -> Result<Policy, Status> {
+    match code {
+        RING_CREDIT => Ok(Policy::Credit),
+        RING_FREE_RUNNING => Ok(Policy::FreeRunning),
+        _ => Err(Status::Argument),
+    }
+}
+
 fn layout(slots: u32, slot_bytes: u32, records: u32) -> Result<Layout, Status> {
     Layout::new(slots, slot_bytes, records).map_err(|_| Status::Argument)
 }
@@ -133,30 +155,17 @@ fn layout(slots: u32, slot_bytes: u32, records: u32) -> Result<Layout, Status> {
 ///
 /// # Safety
 /// *Mapped*.
-unsafe fn attach(mapping: *mut u8, mapping_len: usize) -> Result<Region<'static>, Status> {
+pub unsafe fn attach(mapping: *mut u8, mapping_len: usize) -> Result<Region<'static>, Status> {
     let base = NonNull::new(mapping).ok_or(Status::Null)?;
     // SAFETY: *mapped*.
     unsafe { Region::attach(base, mapping_len) }.map_err(refused)
-}
-
-/// The ring in a mapping, for one of its ends: both are for rings with credit.
-///
-/// # Safety
-/// *Mapped*.
-pub unsafe fn attach_end(mapping: *mut u8, mapping_len: usize) -> Result<Region<'static>, Status> {
-    // SAFETY: *mapped*.
-    let region = unsafe { attach(mapping, mapping_len) }?;
-    match region.layout().policy() {
-        Policy::Credit => Ok(region),
-        Policy::FreeRunning => Err(Status::Policy),
-    }
 }
 
 /// What a refused mapping is to the caller.
 pub const fn refused(error: AttachError) -> Status {
     match error {
         AttachError::Misaligned => Status::Misaligned,
-        AttachError::TooShort { .. } => Status::Memory,
+        AttachError::TooShort { .. } | AttachError::Copies { .. } => Status::Memory,
         AttachError::Positions { .. } => Status::RingDamaged,
         AttachError::Busy => Status::Busy,
         _ => Status::Ring,

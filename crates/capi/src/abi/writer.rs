@@ -5,8 +5,8 @@ use hitgate_core::frame::FrameHeader;
 use super::guard;
 use super::handle::{Handle, handle};
 use super::memory::{Room, Size};
-use super::pointer::{Out, reference};
-use super::ring::{attach_end, refused};
+use super::pointer::{Out, reference, slice};
+use super::ring::{attach, refused};
 use crate::status::Status;
 use crate::types::{Memory, Slot};
 use crate::writer::Writer;
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn hitgate_writer_init(
         // SAFETY: *given*.
         let mut room = unsafe { Room::new(memory, bytes, size()?) }?;
         // SAFETY: *mapped*.
-        let region = unsafe { attach_end(mapping, mapping_len) }?;
+        let region = unsafe { attach(mapping, mapping_len) }?;
         let end = Writer::new(region.into_writer().map_err(refused)?);
         writer.set(room.value(Handle::new(end, ()))?.open());
         Ok(())
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn hitgate_writer_init(
 }
 
 /// The next free slot, to be filled and committed; the same one until then. HITGATE_STATUS_FULL where there
-/// is none, which is counted as a stall, once a frame.
+/// is none, which is counted as a stall, once a frame; a free-running ring is never full.
 ///
 /// # Safety
 /// `writer` is from `hitgate_writer_init`; `slot` may be written.
@@ -65,6 +65,28 @@ pub unsafe extern "C" fn hitgate_writer_reserve(writer: *const Writer, slot: *mu
         let slot = unsafe { Out::new(slot) }?;
         slot.set(writer.enter()?.reserve()?);
         Ok(())
+    })
+}
+
+/// Copies `len` bytes to the payload of the reserved slot, from its byte `offset` on: how a program fills a slot of a
+/// free-running ring, where the reader may be looking at any time. Under credit `slot->payload` may be
+/// filled as well.
+///
+/// # Safety
+/// `writer` is from `hitgate_writer_init`; `bytes` may be read for `len` bytes, and are no part of the ring.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_writer_write(
+    writer: *const Writer,
+    offset: usize,
+    bytes: *const u8,
+    len: usize,
+) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let writer = unsafe { handle(writer) }?;
+        // SAFETY: *readable*.
+        let bytes = unsafe { slice(bytes, len) }?;
+        writer.enter()?.write(offset, bytes)
     })
 }
 

@@ -1,13 +1,17 @@
-//! What the tests share: memory as a C program has it, a configuration, an engine.
+//! What the tests share: memory as a C program has it, an engine, a ring with both its ends, and the calls that every
+//! program makes.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::ptr::{null, null_mut};
 
 use hitgate::abi::*;
 use hitgate::engine::Engine;
+use hitgate::path::Path;
 use hitgate::status::Status;
 use hitgate::types::*;
+use hitgate::writer::Writer;
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType};
+use hitgate_core::link::Record;
 use hitgate_tests::MODEL;
 
 pub const COLUMNS: u32 = 96;
@@ -36,6 +40,37 @@ impl Aligned {
     pub fn start(&mut self) -> *mut u8 {
         self.pages.as_mut_ptr().cast()
     }
+
+    /// Memory that lasts as long as the test.
+    pub fn leaked(bytes: usize) -> *mut u8 {
+        Box::leak(Box::new(Aligned::new(bytes))).start()
+    }
+}
+
+/// What a call tells through its last pointer; it has to succeed.
+pub fn told<T: Default>(call: impl FnOnce(*mut T) -> Status) -> T {
+    asked(call).unwrap_or_else(|status| panic!("{status:?}"))
+}
+
+/// The same, or its answer where it is another than `Ok`.
+pub fn asked<T: Default>(call: impl FnOnce(*mut T) -> Status) -> Result<T, Status> {
+    let mut output = T::default();
+    match call(&mut output) {
+        Status::Ok => Ok(output),
+        status => Err(status),
+    }
+}
+
+/// A handle in as much memory as was asked for, which lasts as long as the test.
+pub fn made<T>(
+    memory: Memory,
+    init: impl FnOnce(*mut u8, usize, *mut *mut T) -> Status,
+) -> Result<*mut T, Status> {
+    let mut handle = null_mut();
+    match init(Aligned::leaked(memory.bytes), memory.bytes, &mut handle) {
+        Status::Ok => Ok(handle),
+        status => Err(status),
+    }
 }
 
 pub fn module() -> Module {
@@ -57,6 +92,7 @@ pub fn module() -> Module {
     }
 }
 
+/// Of these modules, which have to last as long as it.
 pub fn config(modules: &[Module]) -> EngineConfig {
     EngineConfig {
         struct_size: size_of::<EngineConfig>() as u32,
@@ -72,24 +108,44 @@ pub fn config(modules: &[Module]) -> EngineConfig {
     }
 }
 
-/// What `_memory` asks for.
-pub fn memory_of(config: &EngineConfig) -> Result<Memory, Status> {
-    let mut memory = Memory::default();
-    match unsafe { hitgate_engine_memory(config, &mut memory) } {
-        Status::Ok => Ok(memory),
-        status => Err(status),
+/// Of one module.
+pub fn plain() -> EngineConfig {
+    config(Box::leak(Box::new([module()])))
+}
+
+/// The same, and every frame is kept.
+pub fn keeping() -> EngineConfig {
+    EngineConfig {
+        threshold: 0,
+        ..plain()
     }
 }
 
-/// An engine in memory that lasts as long as the test.
-pub fn engine(config: &EngineConfig) -> Result<*mut Engine, Status> {
-    let bytes = memory_of(config)?.bytes;
-    let memory = Box::leak(Box::new(Aligned::new(bytes)));
-    let mut engine = null_mut();
-    match unsafe { hitgate_engine_init(config, memory.start(), bytes, &mut engine) } {
-        Status::Ok => Ok(engine),
-        status => Err(status),
+/// The same with the middle of what frames score as the threshold, so that half of them are misses.
+pub fn halving(config: EngineConfig) -> EngineConfig {
+    let engine = engine(&config).unwrap();
+    let keep = |number| {
+        let score = score(engine, &frame(number));
+        assert_eq!(score.fault, 0);
+        u32::from(score.p_hit) + u32::from(score.p_maybe)
+    };
+    let mut scores: Vec<u32> = (1..41).map(keep).collect();
+    scores.sort_unstable();
+    EngineConfig {
+        threshold: scores[20].min(65_535),
+        ..config
     }
+}
+
+/// What `_memory` asks for.
+pub fn memory_of(config: &EngineConfig) -> Result<Memory, Status> {
+    asked(|memory| unsafe { hitgate_engine_memory(config, memory) })
+}
+
+pub fn engine(config: &EngineConfig) -> Result<*mut Engine, Status> {
+    made(memory_of(config)?, |memory, bytes, engine| unsafe {
+        hitgate_engine_init(config, memory, bytes, engine)
+    })
 }
 
 /// A frame as in a slot.
@@ -104,27 +160,79 @@ pub fn frame(number: u64) -> Vec<u8> {
     frame
 }
 
-/// A ring in memory that lasts as long as the test.
-pub fn ring(slots: u32) -> (*mut u8, usize) {
-    let slot_bytes = (HEADER_LEN as u32 + COLUMNS * ROWS * 2).next_multiple_of(64);
-    let mut bytes = 0;
-    let asked = unsafe { hitgate_ring_bytes(slots, slot_bytes, slots, &mut bytes) };
-    assert_eq!(asked, Status::Ok);
-    let mapping = Box::leak(Box::new(Aligned::new(bytes))).start();
-    let made = unsafe { hitgate_ring_create(mapping, bytes, slots, slot_bytes, slots, 7) };
-    assert_eq!(made, Status::Ok);
-    (mapping, bytes)
+/// The header of a frame; zeros where it is shorter.
+pub fn header_of(frame: &[u8]) -> FrameHeader {
+    let bytes = frame.first_chunk();
+    bytes.map_or(FrameHeader::default(), FrameHeader::from_bytes)
 }
 
-pub fn writer(mapping: *mut u8, bytes: usize) -> *mut hitgate::writer::Writer {
-    let mut memory = Memory::default();
-    assert_eq!(unsafe { hitgate_writer_memory(&mut memory) }, Status::Ok);
-    let given = Box::leak(Box::new(Aligned::new(memory.bytes)));
-    let mut writer = null_mut();
-    let made =
-        unsafe { hitgate_writer_init(mapping, bytes, given.start(), memory.bytes, &mut writer) };
-    assert_eq!(made, Status::Ok);
-    writer
+/// The frame with another header, sealed.
+pub fn under(mut frame: Vec<u8>, change: impl FnOnce(&mut FrameHeader)) -> Vec<u8> {
+    let mut header = header_of(&frame);
+    change(&mut header);
+    frame[..HEADER_LEN].copy_from_slice(&header.seal());
+    frame
+}
+
+pub fn score(engine: *const Engine, frame: &[u8]) -> Score {
+    told(|score| unsafe { hitgate_engine_score(engine, frame.as_ptr(), frame.len(), score) })
+}
+
+/// The record of a frame by way of the engine.
+pub fn judge(engine: *const Engine, frame: &[u8], external: u32) -> Record {
+    let (header, score) = (header_of(frame), score(engine, frame));
+    told(|record| unsafe { hitgate_engine_decide(engine, &header, &score, external, 0, record) })
+}
+
+/// A ring in memory that lasts as long as the test.
+#[derive(Clone, Copy)]
+pub struct Ring {
+    pub mapping: *mut u8,
+    pub bytes: usize,
+}
+
+pub fn ring(slots: u32) -> Ring {
+    Ring::under(RING_CREDIT, slots)
+}
+
+impl Ring {
+    pub fn under(policy: u32, slots: u32) -> Self {
+        let slot_bytes = (HEADER_LEN as u32 + COLUMNS * ROWS * 2).next_multiple_of(64);
+        let bytes = told(|bytes| unsafe { hitgate_ring_bytes(slots, slot_bytes, slots, bytes) });
+        let mapping = Aligned::leaked(bytes);
+        let made =
+            unsafe { hitgate_ring_create(mapping, bytes, slots, slot_bytes, slots, policy, 7) };
+        assert_eq!(made, Status::Ok);
+        Ring { mapping, bytes }
+    }
+
+    pub fn writer(self) -> *mut Writer {
+        let memory = told(|memory| unsafe { hitgate_writer_memory(memory) });
+        let writer = made(memory, |memory, bytes, writer| unsafe {
+            hitgate_writer_init(self.mapping, self.bytes, memory, bytes, writer)
+        });
+        writer.unwrap()
+    }
+
+    pub fn path_memory(self) -> Memory {
+        told(|memory| unsafe { hitgate_path_memory(self.mapping, self.bytes, memory) })
+    }
+
+    pub fn path(self, engine: *const Engine, node: &Node) -> *mut Path {
+        let path = made(self.path_memory(), |memory, bytes, path| unsafe {
+            hitgate_path_init(self.mapping, self.bytes, engine, node, memory, bytes, path)
+        });
+        path.unwrap()
+    }
+
+    /// Both ends, the reading one without a clock.
+    pub fn ends(self, engine: *const Engine) -> (*mut Writer, *mut Path) {
+        (self.writer(), self.path(engine, &STILL))
+    }
+
+    pub fn state(self) -> RingState {
+        told(|state| unsafe { hitgate_ring_inspect(self.mapping, self.bytes, state) })
+    }
 }
 
 /// A node without a clock.
@@ -138,58 +246,68 @@ pub const STILL: Node = Node {
     after_cpu_read: None,
 };
 
-pub fn path(
-    mapping: *mut u8,
-    bytes: usize,
-    engine: *const Engine,
-    node: &Node,
-) -> *mut hitgate::path::Path {
-    let mut memory = Memory::default();
-    let asked = unsafe { hitgate_path_memory(mapping, bytes, &mut memory) };
-    assert_eq!(asked, Status::Ok);
-    let given = Box::leak(Box::new(Aligned::new(memory.bytes)));
-    let mut path = null_mut();
-    let made = unsafe {
-        hitgate_path_init(
-            mapping,
-            bytes,
-            engine,
-            node,
-            given.start(),
-            memory.bytes,
-            &mut path,
-        )
-    };
-    assert_eq!(made, Status::Ok);
-    path
-}
-
-/// Writes a frame into the ring; the answer of the step that refused it.
-pub fn put(writer: *mut hitgate::writer::Writer, frame: &[u8]) -> Status {
-    let mut slot = Slot {
+pub fn no_slot() -> Slot {
+    Slot {
         payload: null_mut(),
         payload_room: 0,
         seq: 0,
-    };
+    }
+}
+
+/// Writes a frame into a ring of either policy; the answer of the call that refused it.
+pub fn put(writer: *const Writer, frame: &[u8]) -> Status {
+    let mut slot = no_slot();
+    let header = header_of(frame);
+    let payload = &frame[HEADER_LEN..];
+    let (start, len) = (payload.as_ptr(), payload.len());
     let reserved = unsafe { hitgate_writer_reserve(writer, &mut slot) };
     if reserved != Status::Ok {
         return reserved;
     }
-    let payload = &frame[HEADER_LEN..];
-    assert!(payload.len() <= slot.payload_room);
-    unsafe {
-        slot.payload
-            .copy_from_nonoverlapping(payload.as_ptr(), payload.len())
-    };
-    let header = FrameHeader::from_bytes(frame.first_chunk().unwrap());
+    assert!(len <= slot.payload_room);
+    let written = unsafe { hitgate_writer_write(writer, 0, start, len) };
+    assert_eq!(written, Status::Ok);
     unsafe { hitgate_writer_commit(writer, &header) }
 }
 
 pub fn judged() -> Judged {
     Judged {
-        record: Default::default(),
-        lost: Default::default(),
+        record: Record::default(),
+        lost: Record::default(),
+        lapped: Record::default(),
         slot: null(),
         slot_len: 0,
     }
+}
+
+/// A step; the slot of a kept frame stays out.
+pub fn step(path: *const Path) -> Result<Judged, Status> {
+    let mut judged = judged();
+    match unsafe { hitgate_path_step(path, &mut judged) } {
+        Status::Ok => Ok(judged),
+        status => Err(status),
+    }
+}
+
+pub fn give_back(path: *const Path, judged: &Judged) -> Status {
+    unsafe { hitgate_path_return(path, judged.record.seq) }
+}
+
+/// A step whose slot comes back at once.
+pub fn pass(path: *const Path) -> Result<Judged, Status> {
+    let judged = step(path)?;
+    if !judged.slot.is_null() {
+        assert_eq!(give_back(path, &judged), Status::Ok);
+    }
+    Ok(judged)
+}
+
+/// The bytes of a kept frame's slot.
+pub fn slot_of(judged: &Judged) -> &[u8] {
+    assert!(!judged.slot.is_null());
+    unsafe { std::slice::from_raw_parts(judged.slot, judged.slot_len) }
+}
+
+pub fn counters_of(path: *const Path) -> Counters {
+    told(|counters| unsafe { hitgate_path_counters(path, counters) })
 }
