@@ -1,6 +1,6 @@
 //! A ring as any process sees it: what its two ends say of themselves, and whether it adds up.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use hitgate_core::accounts::Accounts;
 use hitgate_core::verdict::{Class, Verdict};
 use hitgate_host::{MonotonicClock, Ring};
@@ -47,12 +47,24 @@ impl RingState {
     /// # Errors
     /// Where the ring was damaged since it was opened, or publishes faster than it can be read.
     pub fn of(ring: &Ring) -> Result<Self> {
+        for _ in 0..LOOKS {
+            if let Some(state) = Self::look(ring)? {
+                return Ok(state);
+            }
+        }
+        bail!("the ring's counters change faster than they can be read: try again")
+    }
+
+    /// One look at `ring`; nothing where an end published without pause meanwhile.
+    ///
+    /// # Errors
+    /// Where the ring was damaged since it was opened.
+    pub fn look(ring: &Ring) -> Result<Option<Self>> {
         let monitor = ring.monitor()?;
         // The filter first: no frame of its books is missing from the source's.
-        let read = || Some((monitor.consumer()?, monitor.source()?));
-        let (consumer, source) = (0..LOOKS)
-            .find_map(|_| read())
-            .context("the ring's counters change faster than they can be read: try again")?;
+        let (Some(consumer), Some(source)) = (monitor.consumer(), monitor.source()) else {
+            return Ok(None);
+        };
         let now_ms = MonotonicClock.now_ms();
         let end = |end, state, heartbeat_ms: u32| -> Result<EndState> {
             let heard = state != State::Absent && heartbeat_ms != 0;
@@ -62,7 +74,7 @@ impl RingState {
                 silent_ms: heard.then(|| now_ms.wrapping_sub(heartbeat_ms)),
             })
         };
-        Ok(RingState {
+        Ok(Some(RingState {
             layout: *ring.layout(),
             session: ring.session(),
             source_end: end(End::Writer, source.state, source.heartbeat_ms)?,
@@ -70,7 +82,7 @@ impl RingState {
             books: Accounts::from_counters(&consumer.path),
             source,
             consumer,
-        })
+        }))
     }
 
     /// Frames that the source finished and that are not in the books yet. Of a free-running ring's some may be
@@ -84,7 +96,8 @@ impl RingState {
         self.books.received.saturating_add(self.consumer.lapped)
     }
 
-    /// Slots of judged frames that are not back: most of them lent to the link.
+    /// Slots of judged frames that are not back, or copies of a free-running ring's frames: most of them lent to the
+    /// link.
     pub const fn slots_out(&self) -> u64 {
         self.consumer.taken.saturating_sub(self.consumer.returned)
     }
@@ -131,9 +144,10 @@ impl RingState {
             ..
         } = self.source;
         let (received, waits) = (self.books.received, self.consumer.waits);
-        let out = match self.slots_out() {
-            0 => String::new(),
-            n => format!(", {n} slots of judged ones still with the link"),
+        let out = match (self.slots_out(), self.layout.policy()) {
+            (0, _) => String::new(),
+            (n, Policy::Credit) => format!(", {n} slots of judged ones still with the link"),
+            (n, Policy::FreeRunning) => format!(", {n} copies of judged ones still with the link"),
         };
         let books = match self.problem() {
             None => format!(

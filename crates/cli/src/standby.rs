@@ -7,7 +7,7 @@ use anyhow::Result;
 use hitgate_core::frame::{Fault, Frame};
 use hitgate_core::pipeline::{Backend, MAX_BATCH, Scored};
 use hitgate_host::{HostError, Ring};
-use hitgate_ring::{Reader, State};
+use hitgate_ring::{AttachError, Policy, Reader, State};
 
 use crate::bank::OwnedCpu;
 use crate::interrupt::Interrupted;
@@ -50,10 +50,11 @@ impl Backend for Filter {
 /// where the source ended and every frame is judged.
 ///
 /// The end of a filter that is silent and alive is not taken: it may go on at any time, with slots that it holds.
-/// Whoever watches is told to end it.
+/// Whoever watches is told to end it. Where another took the end first, or the source publishes so fast that the ring
+/// cannot be read, waiting goes on.
 ///
 /// # Errors
-/// [`Interrupted`], and those of the ring.
+/// [`Interrupted`], and those of a ring that was damaged.
 pub fn take_over<'r>(
     ring: &'r Ring,
     patience: Duration,
@@ -63,11 +64,15 @@ pub fn take_over<'r>(
     let mut told = None;
     eprintln!("hitgate: standing by");
     loop {
-        let state = RingState::of(ring)?;
+        let state = RingState::look(ring)?;
         if stop.load(Ordering::Relaxed) {
-            let left = state.to_judge();
+            let left = state.map_or(0, |state| state.to_judge());
             return Err(Interrupted { left }.into());
         }
+        let Some(state) = state else {
+            std::thread::sleep(LOOKING);
+            continue;
+        };
         if is_over(&state) {
             return Ok(None);
         }
@@ -93,8 +98,7 @@ pub fn take_over<'r>(
                     );
                     return Ok(Some(reader));
                 }
-                // Another filter came just now.
-                Err(HostError::InUse { .. }) => {}
+                Err(error) if passes(&error) => {}
                 Err(error) => return Err(error.into()),
             },
         }
@@ -102,12 +106,27 @@ pub fn take_over<'r>(
     }
 }
 
-/// Whether the source ended, or died, no frame is left to judge, and none that was kept is still in its slot.
+/// Whether an end that could not be had may be had later: another filter came just now, or the source published
+/// without pause.
+fn passes(error: &HostError) -> bool {
+    matches!(
+        error,
+        HostError::InUse { .. }
+            | HostError::Attach {
+                cause: AttachError::Busy,
+                ..
+            }
+    )
+}
+
+/// Whether the source ended, or died, no frame is left to judge, and none that was kept is still in its slot. Copies
+/// of a free-running ring's frames went with the filter that had them.
 fn is_over(state: &RingState) -> bool {
     let source = state.source_end;
     let died = source.process.is_none()
         && (source.silent_ms).is_some_and(|ms| Duration::from_millis(ms.into()) > SILENCE);
-    state.to_judge() == 0 && state.slots_out() == 0 && (source.state == State::Closed || died)
+    let sent = state.slots_out() == 0 || state.layout.policy() == Policy::FreeRunning;
+    state.to_judge() == 0 && sent && (source.state == State::Closed || died)
 }
 
 #[cfg(test)]
@@ -116,12 +135,13 @@ mod tests {
     use crate::filter::FilterMemory;
     use crate::model;
     use crate::tally::Watched;
+    use hitgate_core::accounts::Accounts;
     use hitgate_core::frame::HEADER_LEN;
-    use hitgate_core::link::{Identity, LentQueue};
+    use hitgate_core::link::{Identity, LentQueue, Record};
     use hitgate_core::pipeline::Pipeline;
-    use hitgate_core::verdict::{Policy, Sampling};
+    use hitgate_core::verdict::{self, Sampling, Verdict};
     use hitgate_kernels::Level;
-    use hitgate_ring::Layout;
+    use hitgate_ring::{End, Layout};
 
     #[test]
     fn a_frame_that_was_judged_and_not_sent_is_still_to_be_passed_on() {
@@ -136,7 +156,7 @@ mod tests {
         let mut memory = FilterMemory::new(&model, Level::detect(), &[]);
         let cpu = memory.cpu(&model, Level::detect(), &[]).unwrap();
         let sampling = Sampling { seed: 0, one_in: 0 };
-        let policy = Policy {
+        let policy = verdict::Policy {
             threshold: 1,
             sampling,
             deadline_ns: None,
@@ -158,5 +178,78 @@ mod tests {
         reader.reclaim();
         reader.close();
         assert!(is_over(&RingState::of(&ring).unwrap()));
+    }
+
+    #[test]
+    fn of_two_that_wake_up_at_once_one_takes_over_and_the_other_goes_on_waiting() {
+        let layout = Layout::new(4, HEADER_LEN as u32, 4).unwrap();
+        let ring = Ring::anonymous(&layout, 1).unwrap();
+        let again = ring.reopen().unwrap();
+        let mut writer = ring.writer().unwrap();
+        writer.reserve().unwrap().unwrap().commit();
+        writer.close();
+        let stop = AtomicBool::new(false);
+        let (winner, sent) = crossbeam::channel::bounded(1);
+        let stand_by = |ring| {
+            let Some(mut reader) = take_over(ring, Duration::ZERO, &stop).unwrap() else {
+                return false;
+            };
+            winner.send(()).unwrap();
+            // The other has looked a few times, and found somebody.
+            std::thread::sleep(5 * LOOKING);
+            let mut books = Accounts::default();
+            let record = Record {
+                verdict: Verdict::KeepFault as u8,
+                ..Record::default()
+            };
+            books.enter(&record);
+            drop(reader.read(1).unwrap().settle(&record.to_bytes()));
+            reader.reclaim();
+            reader.publish(&books.counters());
+            true
+        };
+        let took = std::thread::scope(|scope| {
+            let both = [&ring, &again].map(|ring| scope.spawn(|| stand_by(ring)));
+            both.map(|standby| standby.join().unwrap())
+        });
+        assert!(took[0] != took[1]);
+        assert_eq!(sent.try_iter().count(), 1);
+    }
+
+    #[test]
+    fn a_source_that_publishes_without_pause_ends_nobodys_waiting() {
+        let layout = Layout::new(4, HEADER_LEN as u32, 4).unwrap();
+        let ring = Ring::anonymous(&layout, 1).unwrap();
+        let mut writer = ring.writer().unwrap();
+        let (stop, calm) = (AtomicBool::new(false), AtomicBool::new(false));
+        let reader = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !calm.load(Ordering::Relaxed) {
+                    writer.lose(1);
+                }
+            });
+            let standby = scope.spawn(|| take_over(&ring, Duration::ZERO, &stop));
+            std::thread::sleep(20 * LOOKING);
+            calm.store(true, Ordering::Relaxed);
+            standby.join().unwrap()
+        });
+        assert!(reader.unwrap().is_some());
+    }
+
+    #[test]
+    fn what_does_not_mend_itself_ends_the_waiting() {
+        let attach = |cause| HostError::Attach {
+            path: "ring".into(),
+            cause,
+        };
+        let in_use = HostError::InUse {
+            path: "ring".into(),
+            end: End::Reader,
+            pid: 1,
+        };
+        assert!(passes(&in_use) && passes(&attach(AttachError::Busy)));
+        assert!(!passes(&attach(AttachError::NotARing)));
+        let (produced, head) = (0, 9);
+        assert!(!passes(&attach(AttachError::Positions { produced, head })));
     }
 }

@@ -560,3 +560,43 @@ fn a_filter_that_lives_is_left_alone() {
     end(feed);
     assert!(!Path::new(&kept).exists());
 }
+
+/// Two stand by and wake up at once; the one that takes over dies too.
+#[test]
+fn of_two_standbys_the_second_takes_over_from_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = place(&folder, "ring");
+    let slow = ["--frames", "400", "--rate", "150", "--slots", "8"];
+    let feed = [
+        "feed",
+        "--simulate",
+        "cspad-2x1",
+        "--distinct",
+        "4",
+        "--ring",
+        &ring,
+    ];
+    let feed = hitgate(&[&feed[..], &slow].concat()).spawn().unwrap();
+    let stand_by = |kept: &str| {
+        let kept = place(&folder, kept);
+        hitgate(&["run", "--ring", &ring, "--standby", "100", "--keep", &kept])
+            .spawn()
+            .unwrap()
+    };
+    let [mut first, second] = ["a.slots", "b.slots"].map(stand_by);
+    let mut second = Some(second);
+    let passing = inspected(&ring, |state| state["received"].as_u64() > Some(50));
+    if passing["filter"]["end"]["process"] != first.id() {
+        first = second.replace(first).unwrap();
+    }
+    assert_eq!(passing["filter"]["end"]["process"], first.id());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let said = end(second.unwrap());
+    end(feed);
+    assert!(
+        said.contains("expected 400 = received 400 + lost 0"),
+        "{said}"
+    );
+    assert!(said.contains("400 fault"), "{said}");
+}

@@ -153,8 +153,9 @@ impl Ring {
     /// # Errors
     /// [`HostError::InUse`] if a live process, this one included, has that end.
     pub fn writer(&self) -> Result<Writer<'_>, HostError> {
-        self.claim(End::Writer)?;
-        (self.region()?.into_writer()).map_err(|e| HostError::attach(&self.path, e))
+        self.claimed(End::Writer, || {
+            (self.region()?.into_writer()).map_err(|e| HostError::attach(&self.path, e))
+        })
     }
 
     /// The end that takes slots, as [`Ring::writer`]. For a free-running ring this process also gets memory for
@@ -162,16 +163,19 @@ impl Ring {
     ///
     /// # Errors
     /// [`HostError::InUse`] if a live process, this one included, has that end; [`HostError::Io`] if the
-    /// memory is not to be had.
+    /// memory is not to be had; [`HostError::Attach`] with [`AttachError::Busy`] where trying again helps.
     pub fn reader(&self) -> Result<Reader<'_>, HostError> {
-        self.claim(End::Reader)?;
-        let copies: &mut [u8] = match self.copies()? {
-            None => &mut [],
-            // SAFETY: *mapped*: the mapping is valid for its length and zeroed, it lives as long as `self`, and the one
-            // reader of this mapping (*one of each*), whose claim was taken just now, is the only one to use it.
-            Some(map) => unsafe { std::slice::from_raw_parts_mut(base(map).as_ptr(), map.len()) },
-        };
-        (self.region()?.into_reader_with(copies)).map_err(|e| HostError::attach(&self.path, e))
+        self.claimed(End::Reader, || {
+            let copies: &mut [u8] = match self.copies()? {
+                None => &mut [],
+                // SAFETY: *mapped*: the mapping is valid for its length and was zeroed, it lives as long as `self`, and the one
+                // reader of this mapping (*one of each*), whose claim was taken just now, is the only one to use it.
+                Some(map) => unsafe {
+                    std::slice::from_raw_parts_mut(base(map).as_ptr(), map.len())
+                },
+            };
+            (self.region()?.into_reader_with(copies)).map_err(|e| HostError::attach(&self.path, e))
+        })
     }
 
     /// A view for statistics and inspection.
@@ -286,8 +290,8 @@ impl Ring {
     /// A region that borrows from this mapping.
     fn region(&self) -> Result<Region<'_>, HostError> {
         // SAFETY: *mapped*: the mapping lives as long as `self`. *one of each*: `claim` lets an end be made
-        // only once for a mapping and by one live process, and keeps the claim until the
-        // mapping goes, which no end and no lent slot outlives.
+        // only once for a mapping and by one live process, and `claimed` keeps the claim of one that was made
+        // until the mapping goes, which no end and no lent slot outlives.
         unsafe { Region::attach(base(&self.map), self.map.len()) }
             .and_then(|region| region.expect(&self.layout))
             .map_err(|e| HostError::attach(&self.path, e))
@@ -296,13 +300,23 @@ impl Ring {
     /// Memory for the reader's copies, if it needs any.
     fn copies(&self) -> Result<Option<&MmapRaw>, HostError> {
         let len = self.layout.copy_bytes();
-        if len == 0 {
-            return Ok(None);
+        if len == 0 || self.copies.get().is_some() {
+            return Ok(self.copies.get());
         }
         // Every page is present, so that no frame waits for one.
         let map = (MmapOptions::new().len(len).populate().map_anon())
             .map_err(|e| HostError::io(&self.path, "get memory for copies of its frames", e))?;
         Ok(Some(self.copies.get_or_init(|| map.into())))
+    }
+
+    /// What `make` makes of an end that is claimed for it; where it makes nothing, the end is free again.
+    fn claimed<T>(
+        &self,
+        end: End,
+        make: impl FnOnce() -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
+        self.claim(end)?;
+        make().inspect_err(|_| self.release(end))
     }
 
     fn claim(&self, end: End) -> Result<(), HostError> {
@@ -330,6 +344,15 @@ impl Ring {
         }
     }
 
+    /// Gives back an end that nobody has.
+    fn release(&self, end: End) {
+        if let Ok(region) = self.region() {
+            // If it is not this process's any more, there is nothing to give back.
+            region.replace_owner(end, own_token(), 0);
+        }
+        self.claim_of(end).0.store(false, Ordering::Release);
+    }
+
     const fn claim_of(&self, end: End) -> &Claim {
         match end {
             End::Writer => &self.writer,
@@ -340,11 +363,9 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        let Ok(region) = self.region() else { return };
         for end in [End::Writer, End::Reader] {
             if self.claim_of(end).0.load(Ordering::Acquire) {
-                // If it is not this process's any more, there is nothing to give back.
-                region.replace_owner(end, own_token(), 0);
+                self.release(end);
             }
         }
     }

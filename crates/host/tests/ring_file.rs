@@ -3,6 +3,7 @@
 use hitgate_host::{Creation, HostError, Ring};
 use hitgate_ring::{AttachError, End, Layout, RECORD_LEN};
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 fn layout() -> Layout {
@@ -112,6 +113,24 @@ fn an_end_is_given_once() {
     drop(ring);
     assert_eq!(other.owner(End::Writer).unwrap(), None);
     assert!(other.writer().is_ok());
+}
+
+#[test]
+fn an_end_that_could_not_be_made_can_be_had_later() {
+    /// Where the position up to which slots came back lies.
+    const HEAD: u64 = 384;
+    let place = place();
+    let ring = create(&place, Creation::Exclusive).unwrap();
+    let file = fs::File::options().write(true).open(&place.path).unwrap();
+    file.write_all_at(&[7], HEAD).unwrap();
+    for _ in 0..2 {
+        let error = ring.reader().err().unwrap();
+        assert!(error.to_string().contains("damaged"), "{error}");
+        assert_eq!(ring.owner(End::Reader).unwrap(), None);
+    }
+    file.write_all_at(&[0], HEAD).unwrap();
+    assert!(Ring::open(&place.path).unwrap().reader().is_ok());
+    assert!(ring.reader().is_ok());
 }
 
 #[test]
