@@ -107,6 +107,31 @@ fn lapped_frames_are_lost_by_name_and_counted_once() {
 }
 
 #[test]
+fn copies_that_the_link_holds_are_told_until_they_come_back() {
+    let ring = free_running_ring(8, BYTES);
+    let mut writer = ring.writer().unwrap();
+    with_path(&ring, Holder::default(), |path| {
+        let mut node = Collector::default();
+        // Lapped frames take no copy.
+        for number in 1..=20 {
+            send(&mut writer, 0, number);
+        }
+        while path.step(&mut node).unwrap() > 0 {}
+        let out = |path: &mut Pipeline<'_, Cpu<'_>, Holder<'_>>| {
+            let consumer = path.reader().monitor().consumer().unwrap();
+            consumer.taken - consumer.returned
+        };
+        assert_eq!((path.link.kept.len(), out(path)), (4, 4));
+        path.link.kept.remove(0);
+        path.step(&mut node).unwrap();
+        assert_eq!(out(path), 3);
+        path.link.kept.clear();
+        path.step(&mut node).unwrap();
+        assert_eq!(out(path), 0);
+    });
+}
+
+#[test]
 fn a_range_has_one_record_with_the_numbers_that_are_known() {
     let ring = free_running_ring(4, BYTES);
     let mut writer = ring.writer().unwrap();

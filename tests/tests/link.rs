@@ -1,5 +1,6 @@
 //! What the path hands to its link, and what becomes of frames that the link cannot carry.
 
+use hitgate_core::accounts::Accounts;
 use hitgate_core::frame::{Frame, FrameHeader, PixelType};
 use hitgate_core::link::{Link, Record, Refused, Worth, lost_cause};
 use hitgate_core::pipeline::{Backend, MAX_BATCH, Node, Pipeline, Scored};
@@ -84,7 +85,7 @@ impl<'m, const N: usize> Link<'m> for Narrow<'m, N> {
         Ok(())
     }
 
-    fn shed(&mut self) -> Option<Record> {
+    fn lost(&mut self) -> Option<Record> {
         self.shed.take()
     }
 
@@ -181,4 +182,30 @@ fn a_full_link_gives_samples_up_first_and_each_is_counted_by_class_and_named() {
     assert_eq!(books.lost_link, [0, 2, 2, 0]);
     assert_eq!((books.kept(), books.refused()), (7, 4));
     assert!(books.balance());
+}
+
+/// What a link finds out only after it has taken a frame.
+#[test]
+fn frames_that_a_link_could_not_send_are_entered_while_none_comes() {
+    let ring = ring(32, 2);
+    let shots = [(2, [HIT, 0]), (4, [MAYBE, 0]), (6, [HIT, 0])];
+    let mut path = through::<8>(&ring, &shots, 0);
+    let told = || {
+        let consumer = ring.monitor().unwrap().consumer().unwrap();
+        let books = Accounts::from_counters(&consumer.path);
+        (books.lost_link, consumer.taken - consumer.returned)
+    };
+    assert_eq!(told(), ([0; 4], 3));
+    let (unsent, slot) = path.link.waiting.remove(0);
+    path.link.shed = Some(unsent);
+    drop(slot);
+    assert_eq!(path.step(&mut Beamline).unwrap(), 0);
+    assert_eq!(told(), ([1, 0, 0, 0], 2), "other processes know at once");
+    path.link.waiting.clear();
+    path.attend_to_link();
+    assert_eq!(told(), ([1, 0, 0, 0], 0), "slots that came back too");
+    let last = path.link.records.last().unwrap();
+    let found = (last.verdict(), last.frame_number, last.seq, last.spots);
+    assert_eq!(found, (Verdict::Lost, 2, 1, lost_cause::LINK));
+    assert!(path.accounts().balance());
 }

@@ -12,6 +12,7 @@ macro_rules! say_on {
 
 mod audit;
 mod bank;
+mod buffers;
 mod cam;
 mod canvas;
 mod commands;
@@ -31,6 +32,7 @@ mod lines;
 mod machine;
 mod map;
 mod maps_file;
+mod maps_out;
 mod metrics;
 mod model;
 mod module;
@@ -54,6 +56,7 @@ mod slots_file;
 mod spots;
 mod standby;
 mod tally;
+mod traffic;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -21,8 +21,8 @@ use hitgate_ring::Seq;
 use crate::machine::{COMMIT, VERSION};
 use crate::ring_state::{EndState, RingState};
 use crate::second_look::Watch;
-use crate::sink::Traffic;
 use crate::tally;
+use crate::traffic::Traffic;
 
 /// How often somebody who asks is looked for.
 const LOOKING: Duration = Duration::from_millis(20);
@@ -337,7 +337,7 @@ fn ring(text: &mut Exposition, state: &RingState) {
         ),
         (
             "ring_slots_out",
-            "Slots of judged frames that are not back, most of them lent to the link.",
+            "Slots of judged frames, or copies of a free-running ring's, that are not back, most of them lent to the link.",
             state.slots_out(),
         ),
     ] {

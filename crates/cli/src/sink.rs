@@ -7,37 +7,40 @@
 //! hits. A slot that was lent could not be given up in this way: the source waits for the oldest one that is out,
 //! whatever it is worth.
 //!
+//! Where kept frames cannot be written any more, those that wait go back to the judging side one by one, which enters
+//! them in the books: of every frame it is known what became of it.
+//!
 //! The lines of records have a channel of their own. Records that find it full have no line, which is
-//! counted and told; those in the ring itself are the durable ones. Maps of dropped frames are copied into
-//! buffers that were made before the first frame; where none is free the map is left out, which is counted
-//! and told.
+//! counted and told; those in the ring itself are the durable ones.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use hitgate_core::interlock::Side;
 use hitgate_core::link::{Link, Record, Refused, Worth};
 use hitgate_core::net::Input;
 use hitgate_formats::FormatError;
-use hitgate_ring::{Layout, Lent, RECORD_LEN};
+use hitgate_ring::{Layout, Lent};
 
+use crate::buffers::{Memory, buffers};
 use crate::description::{self, Description};
-use crate::maps_file::{self, MapsWriter};
+use crate::maps_file::MapsWriter;
+use crate::maps_out::{MapsIn, MapsOut, maps_out};
 use crate::queue::{self, Giver, Room, Taker, queue};
 use crate::report;
 use crate::second_look::Drawn;
 use crate::slots_file::{Entry, SlotsWriter};
+use crate::traffic::Traffic;
 
 /// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
 const WAITING_RECORDS: usize = 1 << 16;
-/// Bytes of the maps of dropped frames that may wait for the disk: some hundred maps.
-const WAITING_MAPS: usize = 64 << 20;
 
 /// The files of one run, as the command line names them.
 #[derive(Args, Clone, Debug, Default)]
@@ -147,14 +150,14 @@ fn open(path: &Path, replace: bool) -> Result<File> {
     }
 }
 
-/// Memory for a slot or a map, which goes to and fro between the two sides.
-type Memory = Box<[u8]>;
-
 /// The judging side of the link.
 pub struct SinkLink<'m> {
-    kept: Giver<Kept<'m>>,
+    /// Nothing once nothing is given any more.
+    kept: Option<Giver<Kept<'m>>>,
     /// The frame that was given up last, until the path asks.
     shed: Option<Record>,
+    /// Frames that could not be written.
+    unsent: Receiver<Record>,
     /// Memory for copies of kept frames that nobody uses, where they are copied.
     free: Option<Receiver<Memory>>,
     broken: Arc<AtomicBool>,
@@ -163,32 +166,25 @@ pub struct SinkLink<'m> {
     traffic: Arc<Traffic>,
 }
 
-/// Where the judging side copies maps to.
-struct MapsOut {
-    /// Buffers of one entry each that nobody uses.
-    free: Receiver<Memory>,
-    full: Sender<Memory>,
-}
-
 /// The writing side.
 pub struct Sink<'m> {
-    kept: Taker<Kept<'m>>,
-    /// Where memory of copies goes back to.
-    free: Option<Sender<Memory>>,
-    /// Set once kept frames cannot be written any more.
-    broken: Arc<AtomicBool>,
+    kept: KeptIn<'m>,
     records: Option<(Receiver<Record>, Records)>,
-    slots: Option<SlotsWriter>,
     maps: Option<MapsIn>,
-    looks: Option<Sender<Drawn>>,
     traffic: Arc<Traffic>,
 }
 
-/// Where maps come from, where their buffers go back to, and the file.
-struct MapsIn {
-    full: Receiver<Memory>,
-    free: Sender<Memory>,
-    file: MapsWriter,
+/// Where kept frames come from, and where they go.
+struct KeptIn<'m> {
+    frames: Taker<Kept<'m>>,
+    slots: Option<SlotsWriter>,
+    /// Where memory of copies goes back to.
+    free: Option<Sender<Memory>>,
+    looks: Option<Sender<Drawn>>,
+    /// Set once kept frames cannot be written any more.
+    broken: Arc<AtomicBool>,
+    /// Where the records of those go that had been taken by then.
+    unsent: Sender<Record>,
 }
 
 /// A kept frame on its way.
@@ -217,36 +213,6 @@ struct Records {
     file: BufWriter<File>,
 }
 
-/// What went through the sink, and what did not. Any thread may look.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    /// Kept frames that were written.
-    pub frames: Count,
-    /// Their bytes, headers not counted.
-    pub bytes: Count,
-    /// Records that have no line, because too many were waiting for the disk.
-    pub lines_lost: Count,
-    /// Maps of dropped frames that were written.
-    pub maps: Count,
-    /// Dropped frames whose maps were left out, because too many were waiting for the disk.
-    pub maps_lost: Count,
-}
-
-/// A number that one thread raises.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// How many it is by now.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-}
-
 /// The two sides, for the frames of a ring of this layout. Frames that were drawn go to `looks` too, as far as
 /// there is room.
 pub fn sink<'m>(
@@ -257,6 +223,7 @@ pub fn sink<'m>(
     let broken = Arc::new(AtomicBool::new(false));
     let room = outputs.buffer.unwrap_or(ring.lend_limit()) as usize;
     let (kept, kept_out) = queue(room);
+    let (unsent_in, unsent) = bounded(room + queue::HELD);
     // Each that waits, and each that the other side holds, has memory.
     let memory = outputs
         .buffer
@@ -269,79 +236,54 @@ pub fn sink<'m>(
     };
     let (maps, maps_in) = match outputs.maps {
         Some((file, input)) => {
-            let (maps, maps_in) = maps_between(&input, file);
+            let (maps, maps_in) = maps_out(&input, file);
             (Some(maps), Some(maps_in))
         }
         None => (None, None),
     };
     let traffic = Arc::new(Traffic::default());
     let link = SinkLink {
-        kept,
+        kept: Some(kept),
         shed: None,
+        unsent,
         free,
         broken: Arc::clone(&broken),
         records,
         maps,
         traffic: Arc::clone(&traffic),
     };
-    let sink = Sink {
-        kept: kept_out,
-        free: free_in,
-        broken,
-        records: records_out,
+    let kept = KeptIn {
+        frames: kept_out,
         slots: outputs.keep,
-        maps: maps_in,
+        free: free_in,
         looks,
+        broken,
+        unsent: unsent_in,
+    };
+    let sink = Sink {
+        kept,
+        records: records_out,
+        maps: maps_in,
         traffic,
     };
     (link, sink)
 }
 
-/// So many buffers of `len` bytes, and where they go back to.
-fn buffers(count: usize, len: usize) -> (Sender<Memory>, Receiver<Memory>) {
-    let (back, free) = bounded(count);
-    for _ in 0..count {
-        // Ones, not zeros: the pages are there before the first frame.
-        let _ = back.try_send(vec![1; len].into_boxed_slice());
-    }
-    (back, free)
-}
-
-/// The two sides of the maps, with all buffers free.
-fn maps_between(input: &Input, file: MapsWriter) -> (MapsOut, MapsIn) {
-    let len = maps_file::entry_bytes(input);
-    let count = (WAITING_MAPS / len).max(1);
-    let (free_in, free) = buffers(count, len);
-    let (full, full_out) = bounded(count);
-    let maps = MapsOut { free, full };
-    let maps_in = MapsIn {
-        full: full_out,
-        free: free_in,
-        file,
-    };
-    (maps, maps_in)
-}
-
-impl MapsOut {
-    /// Copies a map, if there is room; returns whether it did.
-    fn send(&self, record: &Record, map: &[u8]) -> bool {
-        let Ok(mut entry) = self.free.try_recv() else {
-            return false;
-        };
-        let (head, body) = entry.split_at_mut(RECORD_LEN);
-        head.copy_from_slice(&record.to_bytes());
-        body.copy_from_slice(map);
-        self.full.try_send(entry).is_ok()
+impl SinkLink<'_> {
+    /// Gives nothing any more. From now on [`Link::lost`] waits, until all that was taken is written or lost.
+    pub fn end(&mut self) {
+        self.kept = None;
     }
 }
 
 impl<'m> Link<'m> for SinkLink<'m> {
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused> {
+        let kept = self.kept.as_mut().ok_or(Refused)?;
         if self.broken.load(Ordering::Relaxed) {
             return Err(Refused);
         }
         let worth = Worth::of(record.verdict(), record.reasons);
-        let shed = match self.kept.room(worth) {
+        let shed = match kept.room(worth) {
             Room::Free => None,
             Room::InsteadOf(shed) => Some(shed),
             Room::None => return Err(Refused),
@@ -359,11 +301,15 @@ impl<'m> Link<'m> for SinkLink<'m> {
                 Held::Copied(memory)
             }
         };
-        (self.kept.give(Kept { frame, record }, worth)).map_err(|_| Refused)
+        (kept.give(Kept { frame, record }, worth)).map_err(|_| Refused)
     }
 
-    fn shed(&mut self) -> Option<Record> {
-        self.shed.take()
+    fn lost(&mut self) -> Option<Record> {
+        let unsent = || match self.kept {
+            Some(_) => self.unsent.try_recv().ok(),
+            None => self.unsent.recv().ok(),
+        };
+        self.shed.take().or_else(unsent)
     }
 
     fn record(&mut self, record: &Record) {
@@ -393,23 +339,19 @@ impl Sink<'_> {
     ///
     /// # Errors
     /// Where a file could not be written. The others are written to their ends; files of kept slots and of
-    /// maps end with a whole entry. The link refuses frames from then on, or leaves maps out.
+    /// maps end with a whole entry. The link refuses frames from then on and loses those that it had taken, or leaves
+    /// maps out.
     pub fn run(self) -> Result<()> {
         let Sink {
             kept,
-            free,
-            broken,
             records,
-            slots,
             maps,
-            looks,
             traffic,
         } = self;
         std::thread::scope(|scope| {
             let records = records.map(|(records, file)| scope.spawn(|| file.write(records)));
             let maps = maps.map(|maps| scope.spawn(|| maps.write(&traffic)));
-            let sent = write_slots(kept, free, &broken, slots, looks.as_ref(), &traffic);
-            let mut written = vec![sent];
+            let mut written = vec![kept.write(&traffic)];
             for (thread, what) in [(records, "records"), (maps, "maps of dropped frames")] {
                 written.push(match thread.map(|thread| thread.join()) {
                     Some(Ok(written)) => written,
@@ -422,59 +364,51 @@ impl Sink<'_> {
     }
 }
 
-fn write_slots(
-    mut kept: Taker<Kept<'_>>,
-    free: Option<Sender<Memory>>,
-    broken: &AtomicBool,
-    mut slots: Option<SlotsWriter>,
-    looks: Option<&Sender<Drawn>>,
-    traffic: &Traffic,
-) -> Result<()> {
-    while let Some(Kept { frame, record }) = kept.next() {
-        let entry = Entry::of(frame.bytes());
-        if let Some(slots) = &mut slots
-            && let Err(error) = slots.write(&entry)
-        {
-            broken.store(true, Ordering::Relaxed);
-            drop(frame);
-            // Slots go back to the ring while the judging side notices.
-            let unwritten = 1 + kept.count();
-            return Err(error.context(format!(
-                "{unwritten} kept frames that the link had taken are lost"
-            )));
+impl<'m> KeptIn<'m> {
+    fn write(mut self, traffic: &Traffic) -> Result<()> {
+        while let Some(kept) = self.frames.next() {
+            let entry = Entry::of(kept.frame.bytes());
+            if let Some(slots) = &mut self.slots
+                && let Err(error) = slots.write(&entry)
+            {
+                let lost = self.lose(kept);
+                // In words alone: a closed pipe at the end of kept frames is not one of standard output.
+                bail!(
+                    "{lost} kept frames that the link had taken are lost, and counted as lost(link): {error:#}"
+                );
+            }
+            traffic.frames.add(1);
+            traffic.bytes.add(entry.payload() as u64);
+            self.sent(kept);
         }
-        traffic.frames.add(1);
-        traffic.bytes.add(entry.payload() as u64);
-        if let Some(looks) = looks
+        Ok(())
+    }
+
+    /// Passes a frame that was written to whoever looks again, and its memory back.
+    fn sent(&self, Kept { frame, record }: Kept<'_>) {
+        if let Some(looks) = &self.looks
             && Side::drawn(&record).is_some()
             && !looks.is_full()
         {
             // Nobody else sends: there is room, or nobody looks any more.
             let _ = looks.try_send((record, frame.bytes().to_vec()));
         }
-        if let (Some(free), Held::Copied(memory)) = (&free, frame) {
+        if let (Some(free), Held::Copied(memory)) = (&self.free, frame) {
             // There is room: as much as there is memory.
             let _ = free.try_send(memory);
         }
     }
-    Ok(())
-}
 
-impl MapsIn {
-    fn write(mut self, traffic: &Traffic) -> Result<()> {
-        let mut written = Ok(());
-        for entry in &self.full {
-            if written.is_ok() {
-                written = self.file.write(&entry);
-            }
-            match &written {
-                Ok(()) => traffic.maps.add(1),
-                Err(_) => traffic.maps_lost.add(1),
-            }
-            // There is room: as many as there are buffers.
-            let _ = self.free.try_send(entry);
-        }
-        written
+    /// Tells the judging side of a frame that could not be written and of all that it still gives; returns how many.
+    fn lose(self, first: Kept<'m>) -> usize {
+        self.broken.store(true, Ordering::Relaxed);
+        let tell = |Kept { frame, record }| {
+            // Slots go back to the ring while the judging side notices.
+            drop(frame);
+            // Where it is gone nobody keeps books.
+            let _ = self.unsent.send(record);
+        };
+        iter::once(first).chain(self.frames).map(tell).count()
     }
 }
 
@@ -501,6 +435,7 @@ mod tests {
     use hitgate_core::prep::Reduce;
     use hitgate_core::verdict::Verdict;
     use hitgate_host::Ring;
+    use hitgate_ring::RECORD_LEN;
 
     const INPUT: Input = Input {
         size: 2048,
@@ -508,66 +443,6 @@ mod tests {
         reduce: Reduce::Peaks,
         d_water: 3.4,
     };
-
-    /// A link that writes maps to `path` once its sink runs.
-    fn maps(path: &Path) -> (SinkLink<'static>, Sink<'static>) {
-        let file = File::create(path).unwrap();
-        let maps = MapsWriter::create(path.into(), file, &INPUT).unwrap();
-        let outputs = Outputs {
-            maps: Some((maps, INPUT)),
-            ..Outputs::default()
-        };
-        sink(&Layout::new(4, 128, 4).unwrap(), outputs, None)
-    }
-
-    #[test]
-    fn maps_that_find_no_room_are_left_out_and_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("dropped.maps");
-        // Nothing is written until `run`: this is a disk that stands still.
-        let (mut link, sink) = maps(&path);
-        let room = WAITING_MAPS / maps_file::entry_bytes(&INPUT);
-        let map = |i: usize| vec![i as u8; INPUT.bytes()];
-        let record = Record::default();
-        for i in 0..room + 2 {
-            link.dropped(&record, &map(i));
-        }
-        let traffic = sink.traffic();
-        assert_eq!(traffic.maps_lost.get(), 2, "told, and nobody waited");
-        drop(link);
-        sink.run().unwrap();
-        assert_eq!(traffic.maps.get(), room as u64);
-        let entry = maps_file::entry_bytes(&INPUT) + 4;
-        let bytes = std::fs::read(&path).unwrap();
-        for (i, entry) in bytes[64..].chunks(entry).enumerate() {
-            assert_eq!(entry[RECORD_LEN], i as u8, "in order");
-        }
-        assert_eq!(bytes.len(), 64 + room * entry);
-    }
-
-    #[test]
-    fn a_disk_that_takes_no_maps_is_told_and_keeps_nobody() {
-        let file = File::options().write(true).open("/dev/full").unwrap();
-        let (mut link, mut sink) = maps(&tempfile::NamedTempFile::new().unwrap().into_temp_path());
-        let maps = sink.maps.as_mut().unwrap();
-        maps.file = MapsWriter::of_open("the file".into(), file);
-        let traffic = sink.traffic();
-        let map = vec![0; INPUT.bytes()];
-        let error = std::thread::scope(|scope| {
-            let sinking = scope.spawn(|| sink.run());
-            for _ in 0..100 {
-                link.dropped(&Record::default(), &map);
-            }
-            drop(link);
-            sinking.join().unwrap().unwrap_err()
-        });
-        assert_eq!((traffic.maps.get(), traffic.maps_lost.get()), (0, 100));
-        let said = format!("{error:#}");
-        assert!(
-            said.contains("maps of dropped frames to the file"),
-            "{said}"
-        );
-    }
 
     #[test]
     fn neither_records_nor_a_stalled_disk_refuse_a_kept_frame() {
@@ -647,7 +522,7 @@ mod tests {
                 ..Record::default()
             };
             let kept = link.keep(&record, lent.expect("nothing is lent for long"));
-            (kept, link.shed().map(|record| record.frame_number))
+            (kept, link.lost().map(|record| record.frame_number))
         };
         for number in 1..=ROOM {
             assert_eq!(keep(Verdict::KeepSample, number), (Ok(()), None));
@@ -674,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_cannot_write_gives_its_slots_back_and_refuses_more() {
+    fn a_sink_that_cannot_write_gives_its_slots_back_names_what_it_lost_and_refuses_more() {
         let layout = Layout::new(8, HEADER_LEN as u32, 8).unwrap();
         let ring = Ring::anonymous(&layout, 1).unwrap();
         let (mut writer, mut reader) = (ring.writer().unwrap(), ring.reader().unwrap());
@@ -687,18 +562,25 @@ mod tests {
         for _ in 0..4 {
             writer.reserve().unwrap().unwrap().commit();
         }
-        let record = Record::default();
+        let record = |frame_number| Record {
+            frame_number,
+            ..Record::default()
+        };
         let error = std::thread::scope(|scope| {
-            for _ in 0..3 {
+            for number in 1..=3 {
                 let lent = reader.read(1).unwrap().settle(&[0; RECORD_LEN]).unwrap();
-                assert_eq!(link.keep(&record, lent), Ok(()));
+                assert_eq!(link.keep(&record(number), lent), Ok(()));
             }
+            assert_eq!(link.lost(), None, "nothing was tried yet");
             let sinking = scope.spawn(|| sink.run());
             while reader.lent() > 0 {
                 std::thread::yield_now();
             }
             let lent = reader.read(1).unwrap().settle(&[0; RECORD_LEN]).unwrap();
-            assert_eq!(link.keep(&record, lent), Err(Refused));
+            assert_eq!(link.keep(&record(4), lent), Err(Refused));
+            link.end();
+            let lost = std::iter::from_fn(|| link.lost()).map(|record| record.frame_number);
+            assert_eq!(lost.collect::<Vec<_>>(), [1, 2, 3]);
             drop(link);
             sinking.join().unwrap().unwrap_err()
         });

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Output};
@@ -172,21 +173,96 @@ fn a_full_disk_is_told_and_what_is_written_stays_whole() {
     );
     finish(feed);
     let written = slots(Path::new(&kept)).len();
-    let number_before = |text: &str, words: &str| {
-        let before = text.split(words).next().unwrap();
-        let digits = before.rsplit([' ', ':']).next().unwrap();
-        digits
-            .parse::<usize>()
-            .unwrap_or_else(|_| panic!("{words}: {text}"))
-    };
     let taken = number_before(&said, " kept frames that the link had taken are lost");
-    let refused: usize = ["hit", "maybe", "miss", "not judged"]
+    let lost = lost_by_the_link(&books);
+    assert!(written > 0 && 0 < taken && taken < lost, "{said} {books}");
+    assert_eq!(written + lost, 200, "{said} {books}");
+}
+
+fn number_before(text: &str, words: &str) -> usize {
+    let before = text.split(words).next().unwrap();
+    let digits = before.rsplit([' ', ':']).next().unwrap();
+    digits.parse().unwrap_or_else(|_| panic!("{words}: {text}"))
+}
+
+/// Kept frames of all classes that the link lost, as the books say.
+fn lost_by_the_link(books: &str) -> usize {
+    let classes = books.split("lost(link) ").nth(1).expect("frames are lost");
+    ["hit", "maybe", "miss", "not judged"]
         .iter()
-        .zip(books.split("lost(link) ").nth(1).unwrap().split(", "))
+        .zip(classes.split(", "))
         .map(|(class, part)| number_before(part, &format!(" {class}")))
-        .sum();
-    assert!(written > 0 && taken > 0 && refused > 0, "{said} {books}");
-    assert_eq!(written + taken + refused, 200, "{said} {books}");
+        .sum()
+}
+
+/// Everything is judged and waits in the link's memory when the disk breaks.
+#[test]
+fn a_disk_that_breaks_after_the_last_frame_leaves_nothing_out_of_the_books() {
+    const FRAMES: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let [ring, kept, records] = ["ring", "kept.slots", "records.jsonl"].map(place);
+    // A pipe that nobody empties takes less than a frame; then its reader goes.
+    assert!(
+        Command::new("mkfifo")
+            .arg(&kept)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let reader = File::options().read(true).write(true).open(&kept).unwrap();
+    let frames = FRAMES.to_string();
+    let fed = ["--distinct", "4", "--slots", "8", "--frames", &frames];
+    let feed = spawn(
+        &[
+            &["feed", "--simulate", "cspad-2x1", "--ring", &ring],
+            &fed[..],
+        ]
+        .concat(),
+    );
+    let run = spawn(&[
+        "run",
+        "--ring",
+        &ring,
+        "--keep",
+        &kept,
+        "--records",
+        &records,
+        "--threshold",
+        "0",
+        "--buffer",
+        "64",
+    ]);
+    // Its slots are back: the link has all of them.
+    finish(feed);
+    drop(reader);
+    let run = run.wait_with_output().unwrap();
+    let (books, said) = (
+        String::from_utf8(run.stdout).unwrap(),
+        String::from_utf8(run.stderr).unwrap(),
+    );
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(&format!(
+            "{FRAMES} kept frames that the link had taken are lost"
+        )) && said.contains(&kept),
+        "{said}"
+    );
+    assert!(books.contains("received 40 = kept 40"), "{books}");
+    assert_eq!(lost_by_the_link(&books), FRAMES, "{books}");
+    let text = std::fs::read_to_string(&records).unwrap();
+    let (lost, judged): (Vec<Value>, Vec<Value>) = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .partition(|line| line["verdict"] == "lost");
+    let numbers = |lines: &[Value]| {
+        lines
+            .iter()
+            .map(|line| line["seq"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((judged.len(), numbers(&lost)), (FRAMES, numbers(&judged)));
+    assert!(lost.iter().all(|line| line["cause"] == "link"), "{text}");
 }
 
 /// 200 frames by way of a ring of eight slots.

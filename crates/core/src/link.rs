@@ -253,9 +253,10 @@ pub trait Link<'m> {
     /// [`Refused`] where the link is full or broken: the frame is lost, and a record says so.
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused>;
 
-    /// The record of a frame that it had taken and gave up for the one that it took last, which is
-    /// [worth](Worth) more: lost, and counted by class. Asked after each frame that it takes.
-    fn shed(&mut self) -> Option<Record> {
+    /// The record of a frame that it had taken and lost after all, given up for one that is [worth](Worth) more,
+    /// or not to be sent: counted by class. Asked after each frame that it takes, and while none comes, until
+    /// there is no other.
+    fn lost(&mut self) -> Option<Record> {
         None
     }
 

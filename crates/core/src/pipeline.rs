@@ -112,6 +112,8 @@ pub struct Pipeline<'m, B, L> {
     pub link: L,
     identity: Identity,
     accounts: Accounts,
+    /// Frames that had come back when the counters were last published.
+    returned: u64,
 }
 
 impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
@@ -134,6 +136,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
             link,
             identity,
             accounts,
+            returned: 0,
         }
     }
 
@@ -177,6 +180,8 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
         let mut batch = self.reader.read(B::BATCH as u32)?;
         let n = batch.len();
         if n == 0 {
+            drop(batch);
+            self.attend_to_link();
             return Ok(0);
         }
         self.accounts.lap(batch.lapped());
@@ -244,20 +249,47 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
                 );
             }
             if record.verdict().keeps() {
-                let lost = match self.link.keep(&record, slot) {
-                    Ok(()) => self.link.shed(),
-                    Err(_) => Some(record),
-                };
-                if let Some(lost) = lost {
-                    self.accounts.refuse(lost.class());
-                    self.link.record(&lost.refused());
+                if self.link.keep(&record, slot).is_err() {
+                    enter_lost(&mut self.accounts, &mut self.link, &record);
                 }
+                hear_lost(&mut self.accounts, &mut self.link);
             }
         }
         drop(batch);
-        self.reader.publish(&self.accounts.counters());
+        self.publish();
         Ok(n)
     }
+
+    /// Enters the frames that the link had taken and lost meanwhile, and tells other processes of them and of slots
+    /// that came back. A step without frames does this; whoever ends the path does it once the link is done.
+    pub fn attend_to_link(&mut self) {
+        self.reader.reclaim();
+        let lost = hear_lost(&mut self.accounts, &mut self.link);
+        if lost || self.reader.returned() != self.returned {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        self.returned = self.reader.returned();
+        self.reader.publish(&self.accounts.counters());
+    }
+}
+
+/// Enters what the link lost of the frames that it had taken; whether there was any.
+fn hear_lost<'m>(accounts: &mut Accounts, link: &mut impl Link<'m>) -> bool {
+    let mut any = false;
+    while let Some(record) = link.lost() {
+        enter_lost(accounts, link, &record);
+        any = true;
+    }
+    any
+}
+
+/// Enters a kept frame that the link lost.
+fn enter_lost<'m>(accounts: &mut Accounts, link: &mut impl Link<'m>, record: &Record) {
+    accounts.refuse(record.class());
+    link.record(&record.refused());
 }
 
 /// What is known of a slot before the decision.

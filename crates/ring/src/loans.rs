@@ -35,10 +35,15 @@ impl Loans {
         self.returned
     }
 
+    /// Places that wait for one that is out, it among them.
+    pub const fn held(&self) -> u64 {
+        self.next - self.returned
+    }
+
     /// Places that may be given out now.
     pub const fn room(&self) -> u32 {
         // At most all places are out, so the difference fits.
-        self.places - (self.next - self.returned) as u32
+        self.places - self.held() as u32
     }
 
     /// The place of the `i`-th loan from now.

@@ -49,7 +49,8 @@ pub struct Consumer {
     pub path: [u64; PATH_COUNTERS],
     /// Frames settled, or lapped.
     pub taken: u64,
-    /// Frames whose slots, and all slots before them, came back.
+    /// Frames whose slots, and all slots before them, came back; of a free-running ring, those that are taken less
+    /// the copies that are out.
     pub returned: u64,
     /// Times that frames waited because as many were lent as may be.
     pub waits: u64,

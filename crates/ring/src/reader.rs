@@ -147,6 +147,15 @@ impl<'m> Reader<'m> {
         self.next
     }
 
+    /// Frames whose slots came back, and all slots before them; of a free-running ring, where none is out, those that
+    /// are taken less the copies that are out.
+    pub const fn returned(&self) -> u64 {
+        match self.copies {
+            None => self.loans.returned(),
+            Some(_) => self.next.saturating_sub(self.loans.held()),
+        }
+    }
+
     /// Times that frames waited because as many were lent as may be.
     pub const fn waits(&self) -> u64 {
         self.waits
@@ -162,7 +171,7 @@ impl<'m> Reader<'m> {
         self.path = *path;
         let mut values = [0; CONSUMER_COUNTERS];
         values[..PATH_COUNTERS].copy_from_slice(path);
-        let own = [self.next, self.head(), self.waits, self.lapped];
+        let own = [self.next, self.returned(), self.waits, self.lapped];
         values[PATH_COUNTERS..PATH_COUNTERS + own.len()].copy_from_slice(&own);
         self.counters.publish(&self.region, &values);
     }

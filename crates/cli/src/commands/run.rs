@@ -240,6 +240,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         });
         drop(exchange);
         progress.finish();
+        // What was taken is written, or is lost and in the books.
+        pipeline.link.end();
+        pipeline.attend_to_link();
         let mut interlock = pipeline.interlock.clone();
         let source = pipeline.reader().source();
         let waits = pipeline.reader().waits();
