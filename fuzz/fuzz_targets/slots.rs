@@ -16,6 +16,9 @@ mod entries;
 #[allow(dead_code, reason = "the reading half is used")]
 #[path = "../../crates/cli/src/module.rs"]
 mod module;
+#[allow(dead_code, reason = "no module here has raw words")]
+#[path = "../../crates/cli/src/raw_maps.rs"]
+mod raw_maps;
 #[allow(dead_code, reason = "the reading half is used")]
 #[path = "../../crates/cli/src/slot.rs"]
 mod slot;
@@ -58,7 +61,7 @@ fn describe(bytes: &[u8]) {
     for module in &description.modules {
         // A mask costs a bit a pixel, of which a module may have 2^32.
         if u64::from(module.columns) * u64::from(module.rows) < 1 << 20
-            && let Ok(prepared) = module.prepare(input)
+            && let Ok(prepared) = module.prepare(input, None)
         {
             let _ = prepared.doubt();
             prepared.preparation().words();

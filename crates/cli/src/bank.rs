@@ -1,5 +1,7 @@
 //! All that judges, with the memory that it works in: made on one thread, it judges on another.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use hitgate_core::cpu::Cpu;
 use hitgate_core::frame::Frame;
@@ -11,6 +13,7 @@ use self_cell::{MutBorrow, self_cell};
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::model;
 use crate::module::{Module, Prepared};
+use crate::raw_maps::RawMaps;
 use crate::standby::Filter;
 
 type Preparations<'m> = Vec<Preparation<'m>>;
@@ -55,21 +58,24 @@ impl Backend for OwnedCpu {
     }
 }
 
-/// The bank of a model file's bytes and of modules. What is doubtful of a module's geometry is said.
+/// The bank of a model file's bytes and of modules, whose pixels are raw words where there are maps for them, `raw`.
+/// What is doubtful of a module's geometry is said.
 ///
 /// # Errors
-/// Where the file is no sound model, does not give its golden vector's answer, or a module is impossible.
+/// Where the file is no sound model, does not give its golden vector's answer, or a module is impossible or has no
+/// such words.
 pub fn bank(
     bytes: &[u8],
     modules: &[Module],
     filter: &FilterArgs,
     rules: Option<Rules>,
+    raw: Option<&Arc<RawMaps>>,
 ) -> Result<Bank<Filter>> {
     let level = filter.level()?;
     let model = model::parse_for(bytes, filter.model.as_deref(), level)?;
     let policy = filter.policy(&model);
-    let identity = identity(bytes, modules, &policy, rules)?;
-    let prepared = prepare(modules, &model)?;
+    let identity = identity(bytes, modules, &policy, rules, raw.map(Arc::as_ref))?;
+    let prepared = prepare(modules, &model, raw)?;
     for (number, prepared) in prepared.iter().enumerate() {
         if let Some(doubt) = prepared.doubt() {
             eprintln!("hitgate: module {number}: {doubt}");

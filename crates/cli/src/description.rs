@@ -75,6 +75,7 @@ mod tests {
             columns: 3,
             rows: 2,
             pixel_type: "i16".into(),
+            raw: false,
             about: Sidecar {
                 distance_mm: Some(150.0),
                 mask_values: Some(vec![-1]),

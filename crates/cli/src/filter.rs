@@ -10,9 +10,11 @@ use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::{Policy, Sampling};
 use hitgate_kernels::Level;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::model;
 use crate::module::{Module, Prepared};
+use crate::raw_maps::RawMaps;
 
 /// What decides, as the command line says it.
 #[derive(Args, Clone, Debug)]
@@ -113,11 +115,15 @@ impl FilterMemory {
     }
 }
 
-/// Places each module's window as the model asks.
-pub fn prepare(modules: &[Module], model: &Model<'_>) -> Result<Vec<Prepared>> {
+/// Places each module's window as the model asks. Pixels are raw words where there are maps for them, `raw`.
+pub fn prepare(
+    modules: &[Module],
+    model: &Model<'_>,
+    raw: Option<&Arc<RawMaps>>,
+) -> Result<Vec<Prepared>> {
     let prepare = |(i, module): (usize, &Module)| {
         module
-            .prepare(model::input(model))
+            .prepare(model::input(model), raw)
             .with_context(|| format!("module {i}"))
     };
     modules.iter().enumerate().map(prepare).collect()
@@ -129,6 +135,7 @@ pub fn identity(
     modules: &[Module],
     policy: &Policy,
     rules: Option<Rules>,
+    raw: Option<&RawMaps>,
 ) -> Result<Identity> {
     let mut config = crc32fast::Hasher::new();
     config.update(model);
@@ -144,6 +151,9 @@ pub fn identity(
         config.update(&rules.max_loss.to_le_bytes());
         config.update(&rules.window.to_le_bytes());
         config.update(&[rules.strays]);
+    }
+    if let Some(raw) = raw {
+        config.update(&raw.checksum().to_le_bytes());
     }
     Ok(Identity {
         model: crc32fast::hash(model),

@@ -81,7 +81,7 @@ impl FloatModel {
                 let Some(place) = picture.module() else {
                     return Ok(None);
                 };
-                let prepared = pictures.modules[place].prepare(self.input)?;
+                let prepared = pictures.modules[place].prepare(self.input, None)?;
                 // Of frames alike, one after another, it is said once.
                 if before.replace(place) != Some(place)
                     && let Some(doubt) = prepared.doubt()

@@ -33,17 +33,24 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Reads every frame of the files.
-    pub fn from_files<P: AsRef<Path>>(paths: &[P], describe: &DescribeArgs) -> Result<Self> {
+    /// Reads every frame of the files, whose pixels are counts, or `raw` words.
+    pub fn from_files<P: AsRef<Path>>(
+        paths: &[P],
+        describe: &DescribeArgs,
+        raw: bool,
+    ) -> Result<Self> {
         let mut held = Frames::default();
         for path in paths {
-            held.read(path.as_ref(), describe)?;
+            let pictures = Pictures::open(path.as_ref(), describe)?;
+            held.read(match raw {
+                true => pictures.raw(),
+                false => pictures,
+            })?;
         }
         Ok(held)
     }
 
-    fn read(&mut self, path: &Path, describe: &DescribeArgs) -> Result<()> {
-        let mut pictures = Pictures::open(path, describe)?;
+    fn read(&mut self, mut pictures: Pictures) -> Result<()> {
         for module in &pictures.modules {
             self.number(module)?;
         }
@@ -56,7 +63,7 @@ impl Frames {
                 module: module.transpose()?,
                 slot: picture.frame,
                 label: None,
-                origin: format!("{} //{index}", path.display()),
+                origin: format!("{} //{index}", pictures.path().display()),
             });
         }
         Ok(())

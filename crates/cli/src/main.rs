@@ -40,6 +40,7 @@ mod open;
 mod progress;
 mod queue;
 mod raw;
+mod raw_maps;
 mod records;
 mod reload;
 mod report;

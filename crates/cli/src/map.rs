@@ -51,7 +51,7 @@ impl FrameMap {
         let Some(place) = picture.module() else {
             bail!("{}: its header names no module that is described", name());
         };
-        let prepared = pictures.modules[place].prepare(input)?;
+        let prepared = pictures.modules[place].prepare(input, None)?;
         let frame = Frame::parse(picture.frame.bytes());
         let frame = frame.map_err(|(fault, _)| anyhow!("{}: {fault}", name()))?;
         FrameMap::of(&prepared.preparation(), &frame).with_context(name)

@@ -1,11 +1,16 @@
 //! What the filter must know of a module before its first frame: shape, geometry, mask.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
+use hitgate_core::correct::PER_PHOTON;
 use hitgate_core::frame::PixelType;
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Reduce};
 use hitgate_formats::geometry::{Geometry, window};
 use hitgate_formats::sidecar::Sidecar;
 use serde::{Deserialize, Serialize};
+
+use crate::raw_maps::RawMaps;
 
 /// One module: the frames that carry its number are all of this kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +21,9 @@ pub struct Module {
     pub rows: u32,
     /// `u8`, `u16`, `u32`, `i16` or `i32`.
     pub pixel_type: String,
+    /// Whether pixels are an integrating detector's raw words, of which pedestals and gains make photons.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
     /// Geometry and response.
     #[serde(flatten)]
     pub about: Sidecar,
@@ -60,6 +68,7 @@ pub struct Prepared {
     /// The geometry that placed the window; `None` where the whole panel is the window.
     pub geometry: Option<Geometry>,
     input: Input,
+    raw: Option<Arc<RawMaps>>,
 }
 
 impl Module {
@@ -90,9 +99,20 @@ impl Module {
         }
     }
 
-    /// Unpacks the mask and places the window.
-    pub fn prepare(&self, input: Input) -> Result<Prepared> {
+    /// Unpacks the mask and places the window. Pixels are raw words where there are maps that make photons of
+    /// them, `raw`, and counts else.
+    ///
+    /// # Errors
+    /// Where the description is impossible; where pixels are raw words and there are no maps, or others than theirs.
+    pub fn prepare(&self, input: Input, raw: Option<&Arc<RawMaps>>) -> Result<Prepared> {
         let (rows, columns) = self.shape()?;
+        match raw {
+            Some(maps) => maps.refuse_unlike(self.columns, self.rows, &self.pixel_type)?,
+            None if self.raw => bail!(
+                "frames are raw words of an integrating detector: --pedestal and --adu-per-photon make photons of them"
+            ),
+            None => {}
+        }
         let mask_values = self.about.mask_values.as_deref().unwrap_or_default();
         let Ok(mask_values) = MaskValues::from_slice(mask_values) else {
             bail!(
@@ -113,6 +133,7 @@ impl Module {
             mask_values,
             geometry,
             input,
+            raw: raw.map(Arc::clone),
             module: self.clone(),
         })
     }
@@ -172,7 +193,15 @@ impl Prepared {
             saturation: about.saturation.unwrap_or(u32::MAX),
             mask: Mask::new(&self.mask, columns, rows).unwrap_or(Mask::NONE),
             mask_values: self.mask_values.clone(),
-            corrections: &[],
+            corrections: (self.raw.as_deref()).map_or(&[], RawMaps::corrections),
+        }
+    }
+
+    /// What the preparation makes of one photon: corrected words are in parts of it.
+    pub fn unit(&self) -> f32 {
+        match self.raw {
+            Some(_) => PER_PHOTON as f32,
+            None => 1.0,
         }
     }
 }

@@ -91,13 +91,15 @@ impl DescribeArgs {
 }
 
 impl DescribeArgs {
-    /// A module that no file describes: its shape is known, the rest is what the command line says.
+    /// A module that no file describes: its shape is known, and whether its pixels are `raw` words; the rest is what
+    /// the command line says.
     pub fn module(
         &self,
         detector: &str,
         rows: u16,
         columns: u16,
         pixel_type: &str,
+        raw: bool,
     ) -> Result<Module> {
         if let Some(geometry) = &self.geometry {
             bail!(
@@ -116,6 +118,7 @@ impl DescribeArgs {
             columns,
             rows,
             pixel_type: pixel_type.into(),
+            raw,
             about,
             excluded: union(mask.as_ref(), columns, rows)?,
         })
@@ -186,16 +189,27 @@ impl Pictures {
         })
     }
 
+    /// The same file, of whose frames nothing is held to be counts: they are raw words, read as they are.
+    pub fn raw(self) -> Self {
+        Pictures { raw: true, ..self }
+    }
+
     /// Opens a file, or says why it cannot be opened. Where its frames are `raw` words, the caller
     /// corrects them.
     pub fn open_or_say(path: &Path, describe: &DescribeArgs, raw: bool) -> Option<Self> {
         match Pictures::open(path, describe) {
-            Ok(pictures) => Some(Pictures { raw, ..pictures }),
+            Ok(pictures) if raw => Some(pictures.raw()),
+            Ok(pictures) => Some(pictures),
             Err(error) => {
                 eprintln!("hitgate: {error:#}");
                 None
             }
         }
+    }
+
+    /// The file, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The file itself, without the dataset that was named.
@@ -234,7 +248,9 @@ impl Pictures {
                 };
                 let image = image.map_err(|error| match error {
                     FormatError::NeedsCorrection { .. } => {
-                        anyhow!("{error} (`hitgate screen --pedestal` corrects them)")
+                        anyhow!(
+                            "{error} (`hitgate screen --pedestal` corrects them; `hitgate feed --raw` plays them as they are)"
+                        )
                     }
                     error => error.into(),
                 })?;
@@ -246,6 +262,7 @@ impl Pictures {
                     columns: image.columns,
                     rows: image.rows,
                     pixel_type: module::pixel_type_name(pixel_type).into(),
+                    raw: self.raw,
                     about: file.known().clone().overridden_by(self.given.clone()),
                     excluded: excluded(file, self.mask.as_ref(), image.columns, image.rows)
                         .with_context(|| self.path.display().to_string())?,

@@ -1,4 +1,4 @@
-//! Another model, mask or geometry without a pause: asked by SIGHUP, the files of the command line are read again, and what
+//! Another model, mask, geometry or pedestal without a pause: asked by SIGHUP, the files of the command line are read again, and what
 //! they make is handed to the judging thread whole, or not at all.
 
 use std::path::Path;
@@ -17,6 +17,8 @@ use crate::bank::bank;
 use crate::description::Description;
 use crate::filter::FilterArgs;
 use crate::module::Module;
+use crate::raw::RawArgs;
+use crate::raw_maps::RawMaps;
 use crate::second_look::Looked;
 use crate::standby::Filter;
 use crate::{model, report, sink};
@@ -82,6 +84,8 @@ pub struct Reload<'a> {
     pub hand: Hand,
     /// What the command line says of the filter.
     pub filter: &'a FilterArgs,
+    /// What it says of raw words.
+    pub raw: &'a RawArgs,
     /// What it says of the interlock.
     pub rules: Option<Rules>,
     /// The ring, beside which the modules are described.
@@ -98,6 +102,8 @@ pub struct Reload<'a> {
     pub bytes: Vec<u8>,
     /// The modules that it judges.
     pub description: Description,
+    /// The maps that make photons of their words, where those are raw.
+    pub raw_maps: Option<Arc<RawMaps>>,
 }
 
 impl Reload<'_> {
@@ -118,12 +124,22 @@ impl Reload<'_> {
     fn reload(&mut self) -> Result<String> {
         let bytes = model::bytes(self.filter.model.as_deref())?;
         let description = Description::read(self.ring)?;
-        if (&bytes, &description) == (&self.bytes, &self.description) {
-            return Ok("read again: model and modules are as before".into());
+        let raw_maps = self.raw.read()?;
+        let checksum = |maps: &Option<Arc<RawMaps>>| maps.as_ref().map(|maps| maps.checksum());
+        if (&bytes, &description) == (&self.bytes, &self.description)
+            && checksum(&raw_maps) == checksum(&self.raw_maps)
+        {
+            return Ok(match raw_maps {
+                None => "read again: model and modules are as before",
+                Some(_) => "read again: model, modules and pedestals are as before",
+            }
+            .into());
         }
         same_frames(&self.description, &description)?;
         self.same_maps(&model::parse(&bytes, self.filter.model.as_deref())?)?;
-        let bank = bank(&bytes, &description.modules, self.filter, self.rules)?;
+        let modules = &description.modules;
+        let raw = raw_maps.as_ref();
+        let bank = bank(&bytes, modules, self.filter, self.rules, raw)?;
         // All that can fail comes before the swap.
         if let Some(keep) = self.keep
             && description != self.description
@@ -132,12 +148,12 @@ impl Reload<'_> {
             sink::describe_anew(keep, &description, before.config)?;
         }
         if let Some(looked) = &self.looked {
-            looked.replace(&description.modules)?;
+            looked.replace(modules, raw)?;
         }
         let (identity, threshold) = (bank.identity, bank.policy.threshold);
         self.hand.over(bank);
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner) = identity;
-        (self.bytes, self.description) = (bytes, description);
+        (self.bytes, self.description, self.raw_maps) = (bytes, description, raw_maps);
         Ok(format!(
             "judging goes on with model {:08x}, configuration {:08x}; keeps P(hit) + P(maybe) ≥ {:.4}{}",
             identity.model,

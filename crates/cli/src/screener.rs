@@ -1,20 +1,19 @@
 //! Frames of files through the path.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use hitgate_core::correct::Correction;
 use hitgate_core::link::{LentQueue, Record};
 use hitgate_core::net::Model;
 use hitgate_core::pipeline::{Node, Pipeline, Stages};
-use hitgate_core::prep::Preparation;
 use hitgate_host::{MonotonicClock, Ring};
 use hitgate_ring::Layout;
 
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::module::{Module, Prepared};
 use crate::open::{DescribeArgs, Picture, Pictures};
-use crate::raw::RawMaps;
+use crate::raw_maps::RawMaps;
 use crate::slot::{put, stride};
 
 /// A node that remembers the record of the last frame.
@@ -41,7 +40,7 @@ pub struct Screener<'a> {
     /// What decides.
     pub filter: &'a FilterArgs,
     /// What makes raw words photons, where the frames are such.
-    pub raw: Option<RawMaps>,
+    pub raw: Option<Arc<RawMaps>>,
 }
 
 /// What was decided of one frame of a file.
@@ -62,36 +61,22 @@ pub struct Judged<'a> {
 type Emit<'e> = dyn FnMut(&Judged<'_>) -> Result<()> + 'e;
 
 /// A ring, and the preparations of the frames that go through it.
-struct Setup<'a> {
+struct Setup {
     modules: Vec<Module>,
     prepared: Vec<Prepared>,
-    /// Module by module; empty where pixels are counts.
-    corrections: Vec<Correction<'a>>,
     ring: Ring,
 }
 
-impl<'a> Setup<'a> {
+impl Setup {
     /// For frames of these modules that need up to `largest` bytes of a slot.
-    fn new(modules: &[Module], largest: usize, screener: &'a Screener<'_>) -> Result<Self> {
+    fn new(modules: &[Module], largest: usize, screener: &Screener<'_>) -> Result<Self> {
         // Two slots: one frame at a time, and half of the slots may be lent.
         let layout = Layout::new(2, stride(largest)?, 2)?;
-        let raw = screener.raw.iter();
-        let corrections = raw.flat_map(|raw| modules.iter().map(|module| raw.correction(module)));
         Ok(Setup {
             modules: modules.to_vec(),
-            prepared: prepare(modules, &screener.model)?,
-            corrections: corrections.collect::<Result<_>>()?,
+            prepared: prepare(modules, &screener.model, screener.raw.as_ref())?,
             ring: Ring::anonymous(&layout, 1)?,
         })
-    }
-
-    /// The preparation of each module's frames.
-    fn preparations(&self) -> Vec<Preparation<'_>> {
-        let mut preparations: Vec<_> = self.prepared.iter().map(Prepared::preparation).collect();
-        for (preparation, cell) in preparations.iter_mut().zip(self.corrections.chunks(1)) {
-            preparation.corrections = cell;
-        }
-        preparations
     }
 }
 
@@ -138,7 +123,7 @@ impl Screener<'_> {
     /// first that does not, or that cannot be read.
     fn alike(
         &self,
-        setup: &Setup<'_>,
+        setup: &Setup,
         path: &Path,
         pictures: &mut Pictures,
         mut index: usize,
@@ -147,17 +132,14 @@ impl Screener<'_> {
     ) -> Result<usize> {
         let among = first.among.clone();
         let room = setup.ring.layout().stride() as usize;
-        let preparations = setup.preparations();
+        let preparations: Vec<_> = setup.prepared.iter().map(Prepared::preparation).collect();
         let level = self.filter.level()?;
         let policy = self.filter.policy(&self.model);
         let mut writer = setup.ring.writer()?;
         let mut memory = FilterMemory::new(&self.model, level, &preparations);
         let cpu = memory.cpu(&self.model, level, &preparations)?;
-        let identity = identity(self.model_bytes, &setup.modules, &policy, None)?;
-        let identity = match &self.raw {
-            Some(raw) => raw.part_of(identity),
-            None => identity,
-        };
+        let raw = self.raw.as_deref();
+        let identity = identity(self.model_bytes, &setup.modules, &policy, None, raw)?;
         let reader = setup.ring.reader()?;
         let mut pipeline = Pipeline::new(reader, cpu, policy, LentQueue::<1>::new(), identity);
 

@@ -15,7 +15,8 @@ use hitgate_core::verdict::Class;
 use hitgate_spots::Settings;
 
 use crate::module::{Module, Prepared};
-use crate::spots::{CounterMemory, INPUT, beam};
+use crate::raw_maps::RawMaps;
+use crate::spots::{CounterMemory, INPUT, beam, in_units};
 
 /// Frames that may wait to be looked at; one more is not looked at, and the bound is the higher for it.
 const WAITING: usize = 4;
@@ -81,13 +82,13 @@ pub struct Ends {
 pub struct Looked(Arc<Mutex<Vec<Prepared>>>);
 
 impl Looked {
-    fn new(modules: &[Module]) -> Result<Self> {
-        Ok(Looked(Arc::new(Mutex::new(prepared(modules)?))))
+    fn new(modules: &[Module], raw: Option<&Arc<RawMaps>>) -> Result<Self> {
+        Ok(Looked(Arc::new(Mutex::new(prepared(modules, raw)?))))
     }
 
-    /// From the next look on they are these.
-    pub fn replace(&self, modules: &[Module]) -> Result<()> {
-        *self.lock() = prepared(modules)?;
+    /// From the next look on they are these, their pixels raw words where there are maps for them.
+    pub fn replace(&self, modules: &[Module], raw: Option<&Arc<RawMaps>>) -> Result<()> {
+        *self.lock() = prepared(modules, raw)?;
         Ok(())
     }
 
@@ -96,8 +97,9 @@ impl Looked {
     }
 }
 
-fn prepared(modules: &[Module]) -> Result<Vec<Prepared>> {
-    modules.iter().map(|module| module.prepare(INPUT)).collect()
+fn prepared(modules: &[Module], raw: Option<&Arc<RawMaps>>) -> Result<Vec<Prepared>> {
+    let prepare = |module: &Module| module.prepare(INPUT, raw);
+    modules.iter().map(prepare).collect()
 }
 
 /// The thread that looks.
@@ -108,11 +110,11 @@ pub struct SecondLook {
 }
 
 impl SecondLook {
-    /// For frames of these modules.
-    pub fn new(modules: &[Module]) -> Result<(Self, Ends)> {
+    /// For frames of these modules, whose pixels are raw words where there are maps for them.
+    pub fn new(modules: &[Module], raw: Option<&Arc<RawMaps>>) -> Result<(Self, Ends)> {
         let (slots, slots_out) = bounded(WAITING);
         let (answers_in, answers) = bounded(ANSWERS);
-        let modules = Looked::new(modules)?;
+        let modules = Looked::new(modules, raw)?;
         let look = SecondLook {
             slots: slots_out,
             answers: answers_in,
@@ -151,8 +153,9 @@ impl SecondLook {
         );
         let mut counter = memory.counter(&preparation, &beam).ok()?;
         let mut spots = [0];
+        let settings = in_units(&Settings::default(), prepared.unit());
         counter
-            .count_each(&preparation, &frame, &[Settings::default()], &mut spots)
+            .count_each(&preparation, &frame, &[settings], &mut spots)
             .ok()?;
         Some(Class::of_spots(spots[0]) == Class::Hit)
     }
@@ -294,4 +297,63 @@ pub fn report(interlock: &Interlock) -> String {
         missed.estimated_hits() + kept.estimated_hits(),
         f64::from(interlock.loss_bound()) / 655.36,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hitgate_core::frame::{FrameHeader, PixelType};
+    use std::path::Path;
+
+    const SIDE: usize = 128;
+    const PEDESTAL: f32 = 1000.0;
+    const ADU_PER_PHOTON: f64 = 4.0;
+
+    /// A slot of twelve spots of `photons` each, whose pixels are words that `word` makes of photons.
+    fn slot(photons: u16, word: fn(u16) -> u16) -> Vec<u8> {
+        let header = FrameHeader::new(SIDE as u16, SIDE as u16, PixelType::U16);
+        let mut bytes = header.seal().to_vec();
+        for i in 0..SIDE * SIDE {
+            let (x, y) = (i % SIDE, i / SIDE);
+            let spot = x % 32 / 2 == 8 && y % 32 / 2 == 8 && y < 96;
+            bytes.extend(word(if spot { photons } else { 0 }).to_le_bytes());
+        }
+        bytes
+    }
+
+    fn pedestals(folder: &Path) -> Arc<RawMaps> {
+        let path = folder.join("pedestals.npy");
+        let header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({SIDE}, {SIDE}), }}");
+        let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        bytes.extend(format!("{header:<117}\n").bytes());
+        bytes.extend(PEDESTAL.to_le_bytes().repeat(SIDE * SIDE));
+        std::fs::write(&path, bytes).unwrap();
+        let paths = [&path; 3].map(Clone::clone);
+        Arc::new(RawMaps::read(&paths, &[ADU_PER_PHOTON; 3]).unwrap())
+    }
+
+    #[test]
+    fn raw_words_are_looked_at_as_the_photons_that_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let maps = pedestals(folder.path());
+        let modules = [Module {
+            columns: SIDE as u32,
+            rows: SIDE as u32,
+            pixel_type: "u16".into(),
+            raw: false,
+            about: Default::default(),
+            excluded: Vec::new(),
+        }];
+        let (counts, _) = SecondLook::new(&modules, None).unwrap();
+        let (raw, _) = SecondLook::new(&modules, Some(&maps)).unwrap();
+        // A photon is below the threshold, its parts are not.
+        for (photons, hit) in [(200, true), (1, false)] {
+            let mut memory = CounterMemory::default();
+            let found = counts.is_hit(&slot(photons, |photons| photons), &mut memory);
+            assert_eq!(found, Some(hit), "{photons}");
+            let words = slot(photons, |photons| PEDESTAL as u16 + 4 * photons);
+            assert_eq!(raw.is_hit(&words, &mut memory), found, "{photons}");
+        }
+    }
 }

@@ -183,6 +183,7 @@ fn describe(frame: &Simulated) -> Module {
         columns: frame.columns,
         rows: frame.rows,
         pixel_type: module::pixel_type_name(frame.pixel_type).into(),
+        raw: false,
         about: Sidecar::from(&metadata),
         excluded: metadata.mask.as_ref().map(module::runs).unwrap_or_default(),
     }

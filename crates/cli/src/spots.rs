@@ -51,6 +51,14 @@ impl SettingsArgs {
     }
 }
 
+/// The same settings, for frames whose photons the preparation makes `unit` counts of.
+pub fn in_units(settings: &Settings, unit: f32) -> Settings {
+    Settings {
+        threshold: settings.threshold * unit,
+        ..*settings
+    }
+}
+
 /// What a counter asks of the preparation: the water ring. It makes no map.
 pub const INPUT: Input = Input {
     size: 1,

@@ -299,26 +299,42 @@ fn packets_from_another_process() {
 
 #[test]
 fn raw_words_that_nothing_corrects_are_kept() {
+    let (said, frames) = raw_words(&[], &[]);
+    assert!(said.contains(&format!("({frames} forced)")), "{said}");
+}
+
+#[test]
+fn raw_words_with_their_pedestals_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let map = folder.path().join("pedestals.npy");
+    let header = "{'descr': '<u2', 'fortran_order': False, 'shape': (400, 400), }";
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(format!("{header:<117}\n").bytes());
+    bytes.resize(bytes.len() + 400 * 400 * 2, 0);
+    std::fs::write(&map, bytes).unwrap();
+    let maps = [map.to_str().unwrap(); 3].join(",");
+    let raw = ["--pedestal", &maps, "--adu-per-photon", "1,-1,-1"];
+    let (said, _) = raw_words(&["--raw"], &raw);
+    assert!(
+        number(&said, " miss, ") > 0 && !said.contains("forced"),
+        "{said}"
+    );
+}
+
+/// What `run` says of two frames of a MOENCH's raw words, all zero, and how many came.
+fn raw_words(feed: &[&str], run: &[&str]) -> (String, u64) {
     let folder = tempfile::tempdir().unwrap();
     let ring = folder.path().join("ring").display().to_string();
     let free = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
-    let receiver = spawn(&[
-        "feed",
-        "--sls-udp",
-        &address.to_string(),
-        "--detector",
-        "moench",
-        "--quiet",
-        "2",
-        "--ring",
-        &ring,
-    ]);
+    let address_port = address.to_string();
+    let moench = ["feed", "--sls-udp", &address_port, "--detector", "moench"];
+    let receiver = spawn(&[&moench[..], &["--quiet", "2", "--ring", &ring], feed].concat());
     while !Path::new(&format!("{ring}.json")).exists() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    let run = spawn(&["run", "--ring", &ring]);
+    let run = spawn(&[&["run", "--ring", &ring], run].concat());
     let module = Module {
         detector: Detector::MOENCH,
         id: 0,
@@ -343,8 +359,7 @@ fn raw_words_that_nothing_corrects_are_kept() {
     // Whatever the kernel had no room for.
     let frames = number(&said, " frames, ");
     assert!((1..=2).contains(&frames), "{said}");
-    let said = finish(run);
-    assert!(said.contains(&format!("({frames} forced)")), "{said}");
+    (finish(run), frames)
 }
 
 /// What went wrong, in words.
@@ -395,6 +410,11 @@ fn mistakes_are_told() {
             &["--sls-udp", "127.0.0.1:0", "--beam-center", "1,1"],
             "--wavelength",
         ),
+        (
+            &["--sls-udp", "127.0.0.1:0", "--pixels", "i16", "--raw"],
+            "i16 pixels of a jungfrau are no raw words",
+        ),
+        (&["--simulate", "cspad-2x1", "--raw"], "cannot be used with"),
         (&["--sls-udp", "192.0.2.1:50001"], "192.0.2.1:50001"),
         (
             &["--sls-udp", "127.0.0.1:0", "--mask", "nothing.npy"],

@@ -495,7 +495,10 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
     assert!(raw.is_some(), "{said}");
     assert_eq!(raw, screen(&["counts.npy"]).0);
     let (none, said) = screen(&["raw.npy"]);
-    assert!(none.is_none() && said.contains("--pedestal"), "{said}");
+    assert!(
+        none.is_none() && said.contains("--pedestal") && said.contains("feed --raw"),
+        "{said}"
+    );
 
     let (none, said) = screen(&[
         "counts.npy",
@@ -504,7 +507,10 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
         "--adu-per-photon",
         "4,-2,-0.5",
     ]);
-    assert!(none.is_none() && said.contains("u16"), "{said}");
+    assert!(
+        none.is_none() && said.contains("1024 x 512 u32") && said.contains("G0.npy"),
+        "{said}"
+    );
     let (none, said) = screen(&[
         "raw.npy",
         "--pedestal",
@@ -615,7 +621,7 @@ fn a_geometry_that_does_not_fit_is_refused() {
     ];
     let raw = said(&stack, &geometry, &raw);
     assert!(
-        raw.contains("'--pedestal") && raw.contains("cannot be used with"),
+        raw.contains("--geometry moves them") && raw.contains("correct them first"),
         "{raw}"
     );
 }

@@ -104,7 +104,7 @@ fn real() -> Result<Frames> {
     });
     let frames = read
         .collect::<Result<Vec<_>>>()
-        .and_then(|paths| Frames::from_files(&paths, &DescribeArgs::default()));
+        .and_then(|paths| Frames::from_files(&paths, &DescribeArgs::default(), false));
     let _ = std::fs::remove_dir_all(&folder);
     let mut frames = frames?;
     for (frame, (name, _, class)) in frames.frames.iter_mut().zip(REAL) {
@@ -154,11 +154,11 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         report::probability(policy.threshold)
     );
 
-    let prepared = prepare(&frames.modules, &model)?;
+    let prepared = prepare(&frames.modules, &model, None)?;
     let preparations: Vec<_> = prepared.iter().map(Prepared::preparation).collect();
     let mut memory = FilterMemory::new(&model, level, &preparations);
     let cpu = memory.cpu(&model, level, &preparations)?;
-    let identity = identity(&bytes, &frames.modules, &policy, None)?;
+    let identity = identity(&bytes, &frames.modules, &policy, None, None)?;
 
     let layout = Layout::new(SLOTS, frames.stride()?, SLOTS)?;
     let ring = Ring::anonymous(&layout, 1)?;

@@ -35,6 +35,7 @@ Examples (the second in another terminal):
 
   hitgate feed run.h5 --frames 5000 --rate 133 --burst 16 --ring /dev/shm/eiger
   hitgate feed run.h5 --frames 5000 --rate 2000 --free-running
+  hitgate feed raw.npy --raw --frames 5000 --rate 100    # for `run --pedestal`
 
 Vendors' interfaces, emulated, and a JUNGFRAU module's own packets:
   hitgate feed --simulate jungfrau-module --emulate sls-udp --loss 0.001 --rate 100
@@ -81,6 +82,10 @@ pub struct FeedArgs {
     receive: ReceiveArgs,
     #[command(flatten)]
     describe: DescribeArgs,
+    /// Pixels are raw words of an integrating detector, for `hitgate run --pedestal`: those of files go as they
+    /// are, and frames that come in packets are judged
+    #[arg(long, conflicts_with_all = ["simulate", "geometry"])]
+    raw: bool,
 }
 
 /// Runs the command.
@@ -92,7 +97,7 @@ pub fn run(args: &FeedArgs) -> Result<()> {
         ([], false) => bail!(
             "nothing to feed: name files, or `--simulate DETECTOR`, or `--sls-udp ADDRESS` where packets come"
         ),
-        (files, false) => Frames::from_files(files, &args.describe)?,
+        (files, false) => Frames::from_files(files, &args.describe, args.raw)?,
         ([], true) => args.simulated.frames()?,
         (_, true) => bail!("either files or --simulate: one of the two"),
     };
@@ -205,15 +210,15 @@ fn over_the_loopback(args: &FeedArgs, emulator: &Emulator<'_>) -> Result<()> {
 
 /// Receives a detector's packets.
 fn from_detector(args: &FeedArgs, address: SocketAddr) -> Result<()> {
-    let module = args.receive.module();
-    let described = args.receive.describe(&args.describe)?;
+    let module = args.receive.module(args.raw)?;
+    let described = args.receive.describe(&args.describe, args.raw)?;
     // The module's number selects its preparation; those before it are as good a guess as any.
     let modules = vec![described; usize::from(module.id) + 1];
     let mut receiver = SlsReceiver::bind(address, module, args.receive.patience())?;
     receive::doubt_buffer(&receiver, &module);
-    if args.receive.are_raw() {
+    if args.receive.are_raw() && !args.raw {
         eprintln!(
-            "hitgate: raw words of a {} are not judged (`hitgate run` has no pedestals and gains): every frame is kept",
+            "hitgate: raw words of a {} are not judged, every frame is kept; with --raw `hitgate run --pedestal` judges them",
             module.detector.name
         );
     }

@@ -19,6 +19,7 @@ use crate::interrupt::{self, Interrupted};
 use crate::judge::{SILENCE, judge};
 use crate::metrics::{Endpoint, Sources};
 use crate::progress::Progress;
+use crate::raw::RawArgs;
 use crate::reload::{Reload, exchange};
 use crate::ring_path::RingArg;
 use crate::second_look::{Attendant, Ends, InterlockArgs, SecondLook};
@@ -34,6 +35,7 @@ Examples:
   hitgate run --ring /dev/shm/hitgate.ring --keep kept.slots --records records.jsonl
   hitgate run --keep kept.slots --keep-maps dropped.maps --metrics 127.0.0.1:9464
   hitgate run --standby 500 --keep unjudged.slots    # beside it, should it die
+  hitgate run --pedestal G0.npy,G1.npy,G2.npy --adu-per-photon 508,-17.9,-1.44    # of raw words
 
 RING.json beside the ring describes the modules: shape, geometry, mask. Kept slots are written one
 after another, header and all, with KEPT.json beside them; `hitgate screen` and `hitgate feed` read
@@ -45,7 +47,7 @@ what the network saw, for `hitgate rejudge`; where that disk is too slow, maps a
 run says how many. Prometheus, or a browser, reads http://ADDRESS/metrics, once the ring is there.
 Ctrl-C ends the run in good order: what was kept is written, the books are told.
 
-SIGHUP makes it read the model and RING.json again: once both are packed and proved, it judges by
+SIGHUP makes it read the model, RING.json and pedestals again: once all are packed and proved, it judges by
 them from one frame to the next, without a pause; where something is wrong with them it says what,
 and goes on as before. --max-loss begins in shadow again.")]
 pub struct RunArgs {
@@ -53,6 +55,8 @@ pub struct RunArgs {
     ring: RingArg,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    raw: RawArgs,
     #[command(flatten)]
     interlock: InterlockArgs,
     #[command(flatten)]
@@ -133,6 +137,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     // What is wrong with it is said before anybody waits for a ring.
     let input = model::parse_for(&bytes, args.filter.model.as_deref(), level)?.input();
     let rules = args.interlock.rules(args.filter.sample)?;
+    let raw_maps = args.raw.read()?;
     args.outputs.refuse_taken()?;
     let endpoint = args.metrics.as_deref().map(Endpoint::listen).transpose()?;
     if let Some(endpoint) = &endpoint {
@@ -148,7 +153,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         mut backend,
         policy,
         identity,
-    } = bank(&bytes, modules, &args.filter, rules)?;
+    } = bank(&bytes, modules, &args.filter, rules, raw_maps.as_ref())?;
 
     let mut reader = match args.standby {
         None => ring.reader()?,
@@ -170,7 +175,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let outputs = args.outputs.create(&description, &input)?;
     let (look, looks, answers, looked) = match rules {
         Some(_) => {
-            let (look, ends) = SecondLook::new(modules)?;
+            let (look, ends) = SecondLook::new(modules, raw_maps.as_ref())?;
             let Ends {
                 slots,
                 answers,
@@ -193,6 +198,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         asked,
         hand,
         filter: &args.filter,
+        raw: &args.raw,
         rules,
         ring: &path,
         keep: args.outputs.keep.as_deref(),
@@ -201,6 +207,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         judging: &judging,
         bytes,
         description,
+        raw_maps,
     };
     let mut node = Watched::new(|_| {});
     let monitor = ring.monitor()?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::filter::FilterArgs;
 use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
 use crate::model;
 use crate::open::DescribeArgs;
-use crate::raw::RawArgs;
+use crate::raw::{RawArgs, refuse_geometry};
 use crate::report::{class_word, probability};
 use crate::screener::{Judged, Screener};
 
@@ -82,11 +82,8 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
 
 /// Runs the command.
 pub fn run(args: &ScreenArgs) -> Result<()> {
-    let raw = args.raw.read()?;
-    if raw.is_some() && args.describe.geometry.is_some() {
-        bail!(
-            "--pedestal corrects the words of the data, --geometry moves them: correct them first, and screen the counts"
-        );
+    if args.raw.are_given() {
+        refuse_geometry(&args.describe)?;
     }
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let screener = Screener {
@@ -94,7 +91,7 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         model_bytes: &bytes,
         describe: &args.describe,
         filter: &args.filter,
-        raw,
+        raw: args.raw.read()?,
     };
     args.lines.write(HEADER, |out| {
         let mut done = Done::default();

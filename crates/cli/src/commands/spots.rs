@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use hitgate_core::correct::{Correction, PER_PHOTON};
 use hitgate_core::frame::Frame;
-use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::Class;
 use hitgate_formats::Geometry;
 use hitgate_sim::Detector;
@@ -18,9 +17,10 @@ use serde_json::{Value, json};
 use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
 use crate::module::Prepared;
 use crate::open::{DescribeArgs, Picture, Pictures};
-use crate::raw::{RawArgs, RawMaps};
+use crate::raw::{RawArgs, refuse_geometry};
+use crate::raw_maps::RawMaps;
 use crate::simulation::{COUNT, MixArg, detector};
-use crate::spots::{CounterMemory, INPUT, SettingsArgs, beam};
+use crate::spots::{CounterMemory, INPUT, SettingsArgs, beam, in_units};
 
 mod baseline;
 
@@ -99,6 +99,9 @@ pub fn run(args: &SpotsArgs) -> Result<()> {
     }
     if args.list && args.lines.format != Format::Jsonl {
         bail!("--list lists spots in lines of JSON: leave --format out");
+    }
+    if args.raw.are_given() {
+        refuse_geometry(&args.describe)?;
     }
     let files = Files {
         describe: &args.describe,
@@ -212,7 +215,7 @@ pub fn of_file(path: &Path, settings: &[Settings]) -> Result<BTreeMap<usize, Vec
 struct Files<'a> {
     describe: &'a DescribeArgs,
     /// What makes raw words photons, where the frames are such.
-    raw: Option<RawMaps>,
+    raw: Option<Arc<RawMaps>>,
     /// A list is by the first of them.
     settings: &'a [Settings],
     /// Whether not to say what is wrong with a file.
@@ -226,12 +229,10 @@ struct Working {
 }
 
 /// How frames of one module are counted.
-struct Setup<'a> {
+struct Setup {
     /// The module in its file.
     place: usize,
     prepared: Prepared,
-    /// Of raw words; empty where pixels are counts.
-    corrections: Vec<Correction<'a>>,
 }
 
 /// Takes what was counted in each frame.
@@ -285,18 +286,12 @@ impl Files<'_> {
     }
 
     /// How a frame, and those that are of the same module, are counted.
-    fn setup(&self, pictures: &Pictures, picture: &Picture) -> Result<Setup<'_>> {
+    fn setup(&self, pictures: &Pictures, picture: &Picture) -> Result<Setup> {
         let place = picture
             .module()
             .context("its header names no module that is known")?;
-        let module = &pictures.modules[place];
-        let prepared = module.prepare(INPUT)?;
-        let corrections = self.raw.iter().map(|raw| raw.correction(module));
-        Ok(Setup {
-            place,
-            corrections: corrections.collect::<Result<_>>()?,
-            prepared,
-        })
+        let prepared = pictures.modules[place].prepare(INPUT, self.raw.as_ref())?;
+        Ok(Setup { place, prepared })
     }
 
     /// Counts a frame and those after it that are of the same module.
@@ -305,28 +300,19 @@ impl Files<'_> {
         path: &Path,
         pictures: &mut Pictures,
         (start, first): (usize, Picture),
-        setup: &Setup<'_>,
+        setup: &Setup,
         working: &mut Working,
         emit: &mut Emit<'_>,
     ) -> Result<Run> {
         let name = path.display().to_string();
-        let preparation = Preparation {
-            corrections: &setup.corrections,
-            ..setup.prepared.preparation()
-        };
+        let preparation = setup.prepared.preparation();
         let geometry = setup.prepared.geometry;
         let beam = beam(geometry.as_ref(), preparation.columns, preparation.rows);
         let mut counter = working.memory.counter(&preparation, &beam)?;
-        // A corrected word is given in parts of a photon.
-        let unit = match setup.corrections[..] {
-            [] => 1.0,
-            _ => PER_PHOTON as f32,
-        };
-        let in_units = |settings: &Settings| Settings {
-            threshold: settings.threshold * unit,
-            ..*settings
-        };
-        let settings: Vec<Settings> = self.settings.iter().map(in_units).collect();
+        let unit = setup.prepared.unit();
+        let settings: Vec<Settings> = (self.settings.iter())
+            .map(|settings| in_units(settings, unit))
+            .collect();
         let mut each = vec![0; settings.len()];
         let mut run = Run::default();
         let mut next = Some(first);

@@ -182,6 +182,7 @@ fn describe(frame: &Simulated, pixels: &[u16], view: View) -> Module {
         columns: frame.columns,
         rows: frame.rows,
         pixel_type: module::pixel_type_name(PixelType::U16).into(),
+        raw: false,
         about: Sidecar::from(&metadata),
         excluded: module::runs(&mask),
     }
@@ -205,7 +206,7 @@ mod tests {
         }
         let built_in = model::parse(model::EMBEDDED, None).unwrap();
         let seen = [crop, whole].map(|module| {
-            let prepared = module.prepare(model::input(&built_in)).unwrap();
+            let prepared = module.prepare(model::input(&built_in), None).unwrap();
             let window = prepared.preparation().window;
             window.pixels(panel.columns, panel.rows)
         });

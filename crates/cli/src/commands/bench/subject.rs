@@ -141,13 +141,13 @@ impl Subject {
     pub fn new(args: &BenchArgs, network: Network, panel: Panel) -> Result<Self> {
         let policy = args.filter.policy(&model::parse(network.file(), None)?);
         let input = network.input()?;
-        let place = |module: &Module| module.prepare(input);
+        let place = |module: &Module| module.prepare(input, None);
         Ok(Subject {
             engine: args.engine,
             level: args.filter.level()?,
             prepared: panel.modules.iter().map(place).collect::<Result<_>>()?,
             policy,
-            identity: identity(network.file(), &panel.modules, &policy, None)?,
+            identity: identity(network.file(), &panel.modules, &policy, None, None)?,
             network,
             panel,
         })

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use hitgate_adapters::sls::{BunchId, Detector, Module};
 use hitgate_core::frame::{PixelType, flags};
@@ -33,7 +33,7 @@ pub struct ReceiveArgs {
     #[arg(long, value_name = "NAME", default_value = "jungfrau", value_parser = detector, help_heading = HEADING)]
     detector: Detector,
     /// How its 16 bits are to be read: u16, or i16 where they are photons. Of a JUNGFRAU or a MOENCH u16
-    /// are raw words, which are not judged: all frames are kept
+    /// are raw words, which are judged with --raw alone: else all frames are kept
     #[arg(long, value_name = "TYPE", default_value = "u16", value_parser = pixel_type, help_heading = HEADING)]
     pixels: PixelType,
     /// The module's number; packets of others are left out, and counted
@@ -69,9 +69,20 @@ fn detector(name: &str) -> Result<Detector, String> {
 }
 
 impl ReceiveArgs {
-    /// The module whose packets are taken.
-    pub fn module(&self) -> Module {
-        Module {
+    /// The module whose packets are taken. The filter makes photons of its words where they are `raw`; no verdict
+    /// on raw words of another would be one, so every frame of those is kept.
+    ///
+    /// # Errors
+    /// Where there can be no raw words.
+    pub fn module(&self, raw: bool) -> Result<Module> {
+        if raw && !self.are_raw() {
+            bail!(
+                "--raw: {} pixels of a {} are no raw words, leave it out",
+                pixel_type_name(self.pixels),
+                self.detector.name
+            );
+        }
+        Ok(Module {
             detector: self.detector,
             id: self.module,
             modules: self.modules,
@@ -80,28 +91,27 @@ impl ReceiveArgs {
                 BunchIdArg::U64 => BunchId::Integer,
                 BunchIdArg::F64 => BunchId::Double,
             },
-            flags: match self.are_raw() {
+            flags: match self.are_raw() && !raw {
                 true => flags::KEEP_RAW,
                 false => 0,
             },
-        }
+        })
     }
 
-    /// Whether the pixels are an integrating detector's raw words, which no preparation of `hitgate run`
-    /// makes photons of: a verdict on them would be none, so every frame is kept.
+    /// Whether the pixels are an integrating detector's raw words.
     pub fn are_raw(&self) -> bool {
         self.detector != Detector::EIGER && self.pixels == PixelType::U16
     }
 
     /// What the filter has to know of it.
-    pub fn describe(&self, describe: &DescribeArgs) -> Result<module::Module> {
+    pub fn describe(&self, describe: &DescribeArgs, raw: bool) -> Result<module::Module> {
         let Detector {
             name,
             rows,
             columns,
             ..
         } = self.detector;
-        describe.module(name, rows, columns, pixel_type_name(self.pixels))
+        describe.module(name, rows, columns, pixel_type_name(self.pixels), raw)
     }
 
     /// How long nothing may come while a frame is open.

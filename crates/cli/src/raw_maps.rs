@@ -1,0 +1,235 @@
+//! The pedestals and gains that make photons of an integrating detector's raw words.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use half::f16;
+use hitgate_core::correct::{Correction, STAGES};
+use hitgate_formats::{FrameFile, Pixels};
+use self_cell::self_cell;
+
+/// Storage cells of a JUNGFRAU.
+const CELLS: usize = 16;
+
+self_cell! {
+    /// Maps of every gain stage, and the corrections that they make, by storage cell.
+    pub struct RawMaps {
+        owner: Stages,
+        #[covariant]
+        dependent: Corrections,
+    }
+}
+
+type Corrections<'m> = Vec<Correction<'m>>;
+
+struct Stages {
+    maps: [StageMaps; STAGES],
+    /// CRC-32 of all of them.
+    checksum: u32,
+}
+
+/// The maps of one gain stage, cell after cell, row by row.
+struct StageMaps {
+    file: PathBuf,
+    columns: u32,
+    rows: u32,
+    cells: usize,
+    /// In 1/4 ADU.
+    pedestals: Vec<u16>,
+    /// In photons per ADU; NaN where the pedestal is none.
+    gains: Vec<f16>,
+}
+
+impl StageMaps {
+    fn read(file: &Path, adu_per_photon: f64) -> Result<Self> {
+        let gain = f16::from_f64(1.0 / adu_per_photon);
+        if !gain.is_normal() {
+            bail!(
+                "{adu_per_photon} ADU per photon: a number from 1/65504 to 16384 is needed, or its negative"
+            );
+        }
+        let mut stack = FrameFile::open(file)?;
+        let mut maps = StageMaps {
+            file: file.into(),
+            columns: 0,
+            rows: 0,
+            cells: stack.frames(),
+            pedestals: Vec::new(),
+            gains: Vec::new(),
+        };
+        for cell in 0..stack.frames() {
+            let image = stack.read_raw(cell)?;
+            (maps.columns, maps.rows) = (image.columns, image.rows);
+            let adu: Vec<f64> = match image.pixels {
+                Pixels::F32(values) => values.into_iter().map(f64::from).collect(),
+                Pixels::U16(values) => values.into_iter().map(f64::from).collect(),
+                Pixels::I32(values) => values.into_iter().map(f64::from).collect(),
+                _ => bail!(
+                    "{}: pedestals are floating-point numbers, u16 or i32",
+                    file.display()
+                ),
+            };
+            for adu in adu {
+                let quarters = (4.0 * adu).round();
+                let possible = (0.0..=65535.0).contains(&quarters);
+                maps.pedestals
+                    .push(if possible { quarters as u16 } else { 0 });
+                maps.gains.push(if possible { gain } else { f16::NAN });
+            }
+        }
+        Ok(maps)
+    }
+
+    /// Columns, rows and storage cells, in words.
+    fn shape(&self) -> String {
+        format!(
+            "{} x {} pixels, {} of them",
+            self.columns, self.rows, self.cells
+        )
+    }
+}
+
+impl Stages {
+    fn new(maps: [StageMaps; STAGES]) -> Result<Self> {
+        let [first, others @ ..] = &maps;
+        if let Some(other) = others.iter().find(|map| map.shape() != first.shape()) {
+            bail!(
+                "{} holds maps of {}, and {} of {}: all stages have maps of one shape",
+                other.file.display(),
+                other.shape(),
+                first.file.display(),
+                first.shape()
+            );
+        }
+        let mut checksum = crc32fast::Hasher::new();
+        for StageMaps {
+            pedestals, gains, ..
+        } in &maps
+        {
+            for (pedestal, gain) in pedestals.iter().zip(gains) {
+                checksum.update(&pedestal.to_le_bytes());
+                checksum.update(&gain.to_le_bytes());
+            }
+        }
+        Ok(Stages {
+            maps,
+            checksum: checksum.finalize(),
+        })
+    }
+
+    /// By storage cell; a map that is alone is for all of them.
+    fn corrections(&self) -> Result<Corrections<'_>> {
+        let StageMaps {
+            columns,
+            rows,
+            cells,
+            ..
+        } = self.maps[0];
+        let pixels = columns as usize * rows as usize;
+        let correction = |cell: usize| {
+            let of_cell = cell * pixels..(cell + 1) * pixels;
+            let maps = self.maps.each_ref();
+            let pedestals = maps.map(|map| map.pedestals.get(of_cell.clone()).unwrap_or_default());
+            let gains = maps.map(|map| map.gains.get(of_cell.clone()).unwrap_or_default());
+            Correction::new(pedestals, gains, pixels)
+                .context("the maps of --pedestal have different shapes")
+        };
+        match cells {
+            1 => Ok(vec![correction(0)?; CELLS]),
+            cells => (0..cells).map(correction).collect(),
+        }
+    }
+}
+
+impl RawMaps {
+    /// Pedestals in ADU, a file for each stage with a map or with one for each storage cell, and the ADU that a
+    /// photon adds in each stage.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, holds other numbers, or maps of another shape than the first; where no gain is
+    /// 1/`adu_per_photon`.
+    pub fn read(pedestals: &[PathBuf; STAGES], adu_per_photon: &[f64; STAGES]) -> Result<Self> {
+        let [a, b, c] = pedestals;
+        let [x, y, z] = *adu_per_photon;
+        let stages = Stages::new([
+            StageMaps::read(a, x)?,
+            StageMaps::read(b, y)?,
+            StageMaps::read(c, z)?,
+        ])?;
+        RawMaps::try_new(stages, Stages::corrections)
+    }
+
+    /// The corrections, by storage cell.
+    pub fn corrections(&self) -> &[Correction<'_>] {
+        self.borrow_dependent()
+    }
+
+    /// A checksum of all maps.
+    pub fn checksum(&self) -> u32 {
+        self.borrow_owner().checksum
+    }
+
+    /// Refuses frames that are no raw words, or of another shape than the maps.
+    pub fn refuse_unlike(&self, columns: u32, rows: u32, pixel_type: &str) -> Result<()> {
+        let map = &self.borrow_owner().maps[0];
+        if pixel_type != "u16" || (columns, rows) != (map.columns, map.rows) {
+            bail!(
+                "{} holds pedestals of {} x {} pixels, and frames are {columns} x {rows} {pixel_type}: raw words are u16, of the pedestals' shape",
+                map.file.display(),
+                map.columns,
+                map.rows,
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stack of maps of two by one pixels.
+    fn maps(file: PathBuf, cells: usize, adu: [f32; 2]) -> StageMaps {
+        let header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({cells}, 1, 2), }}");
+        let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        bytes.extend(format!("{header:<117}\n").bytes());
+        for _ in 0..cells {
+            bytes.extend(adu.into_iter().flat_map(f32::to_le_bytes));
+        }
+        std::fs::write(&file, bytes).unwrap();
+        StageMaps::read(&file, 4.0).unwrap()
+    }
+
+    #[test]
+    fn a_map_that_is_alone_is_for_every_storage_cell() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |stage: &str| folder.path().join(stage);
+        for (cells, corrections) in [(1, 16), (3, 3), (16, 16)] {
+            let stages = ["G0", "G1", "G2"].map(|stage| maps(place(stage), cells, [1000.3, 7.0]));
+            let stages = Stages::new(stages).unwrap();
+            assert_eq!(stages.corrections().unwrap().len(), corrections);
+        }
+        let others = [("G0", 2), ("G1", 1), ("G2", 2)];
+        let others = others.map(|(stage, cells)| maps(place(stage), cells, [0.0; 2]));
+        let said = Stages::new(others).err().unwrap().to_string();
+        assert!(
+            said.contains("G1 holds maps of 2 x 1 pixels, 1 of them") && said.contains("G0"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_pedestal_beyond_the_words_excludes_its_pixel() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = maps(folder.path().join("G0"), 1, [1000.3, -1.0]);
+        assert_eq!(read.pedestals, [4001, 0]);
+        assert!(read.gains[0] == f16::from_f32(0.25) && read.gains[1].is_nan());
+        let checksum = |adu| {
+            let stages = ["G0", "G1", "G2"].map(|stage| maps(folder.path().join(stage), 1, adu));
+            Stages::new(stages).unwrap().checksum
+        };
+        assert_eq!(checksum([1.0, 2.0]), checksum([1.0, 2.0]));
+        assert_ne!(checksum([1.0, 2.0]), checksum([1.0, 2.25]));
+    }
+}
