@@ -122,7 +122,7 @@ fn copies_that_the_link_holds_are_told_until_they_come_back() {
             consumer.taken - consumer.returned
         };
         assert_eq!((path.link.kept.len(), out()), (4, 4));
-        path.link.kept.remove(0);
+        drop(path.link.kept.remove(0));
         path.step(&mut node).unwrap();
         assert_eq!(out(), 3);
         path.link.kept.clear();
