@@ -103,7 +103,7 @@ impl Meter {
 
     /// Looks at the rate of multiply-adds after frame `number`, now and then.
     pub fn after(&self, number: u64) {
-        if number % FRAMES_BETWEEN == 0 {
+        if number.is_multiple_of(FRAMES_BETWEEN) {
             self.multiply();
         }
     }
