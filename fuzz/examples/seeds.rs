@@ -6,6 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, write::GzEncoder};
+use hitgate_adapters::aes::{self, DmaReadData};
+use hitgate_adapters::sls::{BunchId, Detector, Module};
+use hitgate_adapters::xdma;
 use hitgate_core::frame::{FrameHeader, PixelType, flags};
 use hitgate_formats::bitshuffle;
 use hitgate_formats::write::{write_cbf, write_npy};
@@ -32,6 +35,7 @@ fn put(target: &str, name: &str, bytes: &[u8]) {
 fn main() {
     let slots = slots();
     rings(&slots);
+    readouts();
     images();
     for name in ["sound.hgm", "mean.hgm"] {
         fs::copy(corpus("model").join(name), corpus("capi").join(name)).expect("a model");
@@ -109,6 +113,48 @@ fn ring(layout: &Layout, slots: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
     let used = bytes();
     drop(lent);
     (new, used)
+}
+
+/// What readouts write of three frames: packets, each behind a byte of the target's, completions with timing headers, and
+/// results with trailers.
+fn readouts() {
+    let frames = [7, 8, 10].map(|number| FrameHeader {
+        frame_number: number,
+        source_ticks: 1_000_000_001,
+        ..FrameHeader::new(6, 8, PixelType::U16)
+    });
+    let module = Module {
+        detector: Detector {
+            packets: 12,
+            ..Detector::JUNGFRAU
+        },
+        id: 1,
+        modules: 1,
+        pixel_type: PixelType::U16,
+        bunch_id: BunchId::Integer,
+        flags: 0,
+    };
+    let (mut packets, mut buffers, mut results) = (Vec::new(), Vec::new(), Vec::new());
+    for frame in &frames {
+        for number in 0..module.detector.packets {
+            packets.push(0);
+            packets.extend(module.packet(frame, number).to_bytes());
+        }
+        let read = DmaReadData {
+            dest: 2,
+            // The device's descriptor is read from the same bytes.
+            data: 5 << 32,
+            size: 128,
+            ..DmaReadData::default()
+        };
+        buffers.extend(read.to_bytes());
+        buffers.extend(aes::timing_header(frame).to_bytes());
+        results.extend(xdma::result(224).to_bytes());
+        results.extend(xdma::trailer(frame, 96).to_bytes());
+    }
+    put("adapters", "packets.wire", &packets);
+    put("adapters", "buffers.wire", &buffers);
+    put("adapters", "results.wire", &results);
 }
 
 fn images() {
