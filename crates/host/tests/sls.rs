@@ -4,7 +4,8 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use hitgate_adapters::sls::{
-    BunchId, Detector, Module, PACKET_VERSION, PAYLOAD_OFFSET, PacketHeader, PacketMask,
+    BunchId, Detector, Module, PACKET_HEADER_LEN, PACKET_VERSION, PAYLOAD_OFFSET, PacketHeader,
+    PacketMask,
 };
 use hitgate_core::frame::{Fault, Frame, FrameHeader, PixelType};
 use hitgate_host::{HostError, Ring, SlsReceiver};
@@ -37,7 +38,7 @@ fn module() -> Module {
 /// A byte that tells packet and frame.
 fn mark(frame: u64, packet: u16) -> u8 {
     // Never what lost packets are filled with.
-    (frame * 4 + u64::from(packet)) as u8 & 0x7F
+    (frame.wrapping_mul(4) as u8).wrapping_add(packet as u8) & 0x7F
 }
 
 fn packet(frame: u64, number: u16) -> Vec<u8> {
@@ -98,7 +99,7 @@ impl Bench {
                 return found;
             };
             slot.commit();
-            self.gaps += gap;
+            self.gaps = self.gaps.saturating_add(gap);
             let mut batch = reader.read(1).unwrap();
             found.push(examine(batch.front().unwrap().bytes()));
             batch.settle(&[0; RECORD_LEN]);
@@ -274,6 +275,41 @@ fn whatever_the_network_does_every_packet_has_one_place() {
         let first = numbers.first().copied().unwrap_or(1);
         assert_eq!(frames + bench.gaps, last - first + 1, "seed {seed}");
         assert!(counts.lost > 0 && found.iter().any(|(.., whole)| *whole));
+    }
+}
+
+#[test]
+fn hostile_datagrams_end_in_frames_of_what_came() {
+    const SENT: u64 = 100;
+    for seed in 0..20 {
+        let mut draw = ChaCha8Rng::seed_from_u64(seed);
+        let mut bench = Bench::new();
+        for _ in 0..SENT {
+            let numbers = [0, 1, 2, 11, 1 << 63, u64::MAX - 1, u64::MAX, draw.random()];
+            let frame = numbers[draw.random_range(0..numbers.len())];
+            let mut datagram = packet(frame, draw.random_range(0..PACKETS + 1));
+            if draw.random_bool(0.2) {
+                datagram[draw.random_range(0..PACKET_HEADER_LEN)] = draw.random();
+            }
+            // Its pixels are those of the packet that it now says it is.
+            let (header, pixels) = datagram.split_first_chunk_mut().expect("a header");
+            let header = PacketHeader::from_bytes(header);
+            pixels.fill(mark(header.frame_number, header.packet_number as u16));
+            if draw.random_bool(0.2) {
+                datagram.resize(draw.random_range(0..200), 0);
+            }
+            bench.sender.send(&datagram).unwrap();
+        }
+        // It examines each.
+        let frames = bench.frames().len() as u64;
+        let counts = bench.receiver.counts();
+        assert_eq!(
+            counts.placed + counts.repeated + counts.late + counts.foreign,
+            SENT,
+            "seed {seed}: {counts:?}"
+        );
+        assert_eq!(counts.placed + counts.lost, frames * u64::from(PACKETS));
+        assert!(counts.placed > 0 && counts.foreign > 0, "seed {seed}");
     }
 }
 
