@@ -3,20 +3,25 @@
 //!
 //! Prints `LEVEL STAGE CONTENT` for each of its calls, in their order.
 
+use std::array::from_fn;
 use std::error::Error;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
 use half::f16;
 use hitgate_core::correct::Correction;
+use hitgate_core::cpu::Cpu;
 use hitgate_core::frame::{Frame, PixelType};
 use hitgate_core::link::{LentQueue, Record};
 use hitgate_core::net::{Arena, Model, Plan};
-use hitgate_core::pipeline::{Node, Stages};
+use hitgate_core::pipeline::{Bank, Node, Pipeline, Stages};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Reduce, Window};
 use hitgate_core::verdict::Class;
 use hitgate_import::random;
 use hitgate_kernels::Level;
-use hitgate_tests::{MODEL, Memory, header, pipeline, put, ring};
+use hitgate_ring::Writer;
+use hitgate_tests::{IDENTITY, MODEL, Memory, POLICY, header, pipeline, put, ring};
 
 /// The highest level that valgrind emulates.
 const LEVEL: &str = "avx2";
@@ -174,29 +179,89 @@ fn infer(
     Ok(())
 }
 
-/// Raw frame in its slot → record, by the model that the program embeds.
+/// Raw frame in its slot → record, by the model that the program embeds: alone, while another thread packs the next
+/// bank, and with the swap to one.
 fn decide(level: Level, preparations: &[Preparation<'_>]) -> Result<(), Box<dyn Error>> {
     let model = Model::parse(MODEL)?;
-    let mut memory = Memory::new(&model, level, preparations);
+    let mut memories: [_; 3] = from_fn(|_| Memory::new(&model, level, preparations));
+    let [first, second, packed] = &mut memories;
     let ring = ring(4, PIXELS * 2);
-    let mut writer = ring.writer()?;
-    let cpu = memory.cpu(&model, level, preparations);
-    let mut path = pipeline(&ring, cpu, LentQueue::<2>::new());
-    let mut number = 0;
-    for content in CONTENTS {
-        let payload = content.payload();
-        for _ in 0..2 {
-            number += 1;
-            put(&mut writer, &header(COLUMNS, ROWS, number).seal(), &payload);
+    let mut judging = Judging {
+        writer: ring.writer()?,
+        path: pipeline(
+            &ring,
+            first.cpu(&model, level, preparations),
+            LentQueue::new(),
+        ),
+        number: 0,
+    };
+    judging.measure(level, "path", |_| ())?;
+
+    let (packs, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let pack = || {
+        while !stop.load(Ordering::Relaxed) {
+            let mut cpu = packed.cpu(&model, level, preparations);
+            black_box(cpu.logits(model.golden().map).expect("a map of its size"));
+            packs.fetch_add(1, Ordering::Relaxed);
         }
-        let mut node = Judged(Vec::with_capacity(2));
-        measure(level, "path", content, || path.step(&mut node));
-        if node.0 != [Some(content.class()); 2] {
-            return Err(format!("a frame that is {}: {:?}", content.name(), node.0).into());
-        }
-        while path.link.take().is_some() {}
+    };
+    thread::scope(|scope| {
+        scope.spawn(pack);
+        let judged = judging.measure(level, "path-packing", |_| ());
+        stop.store(true, Ordering::Relaxed);
+        judged
+    })?;
+    if packs.into_inner() < 2 {
+        return Err("frames were judged, and the other thread had not packed meanwhile".into());
     }
-    Ok(())
+
+    let mut spare = Some(Bank {
+        backend: second.cpu(&model, level, preparations),
+        policy: POLICY,
+        identity: IDENTITY,
+    });
+    judging.measure(level, "path-swap", |path| {
+        spare = spare.take().map(|bank| path.swap(bank));
+    })
+}
+
+type Path<'m> = Pipeline<'m, Cpu<'m>, LentQueue<'m, 2>>;
+
+/// Both ends of a ring.
+struct Judging<'m> {
+    writer: Writer<'m>,
+    path: Path<'m>,
+    /// Frames so far.
+    number: u64,
+}
+
+impl<'m> Judging<'m> {
+    /// A step of the path for a frame of each content, with what is done before it.
+    fn measure(
+        &mut self,
+        level: Level,
+        stage: &str,
+        mut before: impl FnMut(&mut Path<'m>),
+    ) -> Result<(), Box<dyn Error>> {
+        for content in CONTENTS {
+            let payload = content.payload();
+            for _ in 0..2 {
+                self.number += 1;
+                let header = header(COLUMNS, ROWS, self.number).seal();
+                put(&mut self.writer, &header, &payload);
+            }
+            let mut node = Judged(Vec::with_capacity(2));
+            measure(level, stage, content, || {
+                before(&mut self.path);
+                self.path.step(&mut node)
+            });
+            if node.0 != [Some(content.class()); 2] {
+                return Err(format!("a frame that is {}: {:?}", content.name(), node.0).into());
+            }
+            while self.path.link.take().is_some() {}
+        }
+        Ok(())
+    }
 }
 
 /// What the frames were taken for.
