@@ -19,7 +19,7 @@ fail() {
 
 built() {
     PATH=$zig/bin:$PATH CARGO_ZIGBUILD_CACHE_DIR=$zig/cache ZIG_GLOBAL_CACHE_DIR=$zig/cache \
-        cargo zigbuild --release -p hitgate --target-dir target/static "$@"
+        cargo-zigbuild rustc --release -p hitgate --bin hitgate --target-dir target/static "$@"
 }
 
 needs() {
@@ -37,7 +37,8 @@ musl() {
     if [ -d "$(rustc --print target-libdir --target $target 2>/dev/null)" ]; then
         built --target $target
     elif [ -d /usr/lib/rustlib/src/rust/library/std ]; then
-        RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 built --target $target -Zbuild-std=std,panic_unwind
+        RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 built --target $target -Zbuild-std=std,panic_unwind \
+            -- -Clink-self-contained=no # zig has the C library's start files, Debian's compiler has none
     else
         fail "musl: rustup target add $target, or apt-get install rustc-web rust-web-src" 3
     fi
