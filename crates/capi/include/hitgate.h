@@ -1183,7 +1183,8 @@ hitgate_status hitgate_writer_reserve(const hitgate_writer *writer, hitgate_slot
  * filled as well.
  *
  * The caller's part:
- * `writer` is from `hitgate_writer_init`; `bytes` may be read for `len` bytes, and are no part of the ring.
+ * `writer` is from `hitgate_writer_init`; `bytes` may be read for `len` bytes, and are no part of the ring. Under credit
+ * nobody else writes to the slot meanwhile.
  */
 hitgate_status hitgate_writer_write(const hitgate_writer *writer,
                                     size_t offset,
@@ -1264,13 +1265,14 @@ hitgate_status hitgate_path_step(const hitgate_path *path,
                                  hitgate_judged *judged);
 
 /**
- * Gives a kept frame's slot back, by `seq` of its record: in any order, on any thread, also while another
+ * Gives a kept frame's slot back, by `seq` of its record: in any order, on any thread but in no interrupt handler, also while another
  * one steps.
  *
  * The caller's part:
  * `path` is from `hitgate_path_init`. Nobody reads the slot any more.
  */
-hitgate_status hitgate_path_return(const hitgate_path *path, uint64_t seq);
+hitgate_status hitgate_path_return(const hitgate_path *path,
+                                   uint64_t seq);
 
 /**
  * From the next step on `engine` judges: another model, calibration or policy, packed and proved by

@@ -99,14 +99,18 @@ impl Module {
         }
     }
 
-    /// Unpacks the mask and places the window. Pixels are raw words where there are maps that make photons of
-    /// them, `raw`, and counts else.
+    /// Unpacks the mask and places the window. Maps that make photons of raw words, `raw`, are for those alone.
     ///
     /// # Errors
-    /// Where the description is impossible; where pixels are raw words and there are no maps, or others than theirs.
+    /// Where the description is impossible; where pixels are raw words and there are no maps, or others than theirs;
+    /// where they are counts and there are maps.
     pub fn prepare(&self, input: Input, raw: Option<&Arc<RawMaps>>) -> Result<Prepared> {
         let (rows, columns) = self.shape()?;
         match raw {
+            Some(_) if !self.raw => bail!(
+                "frames are counts, by their description, and --pedestal is for raw words: leave it out; or, where they are \
+                 raw words, have RING.json say so, \"raw\": true (`hitgate feed --raw` does)"
+            ),
             Some(maps) => maps.refuse_unlike(self.columns, self.rows, &self.pixel_type)?,
             None if self.raw => bail!(
                 "frames are raw words of an integrating detector: --pedestal and --adu-per-photon make photons of them"

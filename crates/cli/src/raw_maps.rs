@@ -186,7 +186,13 @@ impl RawMaps {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use hitgate_formats::sidecar::Sidecar;
+
     use super::*;
+    use crate::model;
+    use crate::module::Module;
 
     /// A stack of maps of two by one pixels.
     fn maps(file: PathBuf, cells: usize, adu: [f32; 2]) -> StageMaps {
@@ -217,6 +223,39 @@ mod tests {
             said.contains("G1 holds maps of 2 x 1 pixels, 1 of them") && said.contains("G0"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn counts_are_not_taken_for_raw_words_nor_raw_words_for_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["G0", "G1", "G2"].map(|stage| {
+            let file = folder.path().join(stage);
+            maps(file.clone(), 1, [1000.0; 2]);
+            file
+        });
+        let maps = Arc::new(RawMaps::read(&files, &[4.0; STAGES]).unwrap());
+        let model = model::parse(model::EMBEDDED, None).unwrap();
+        for (raw, maps, says) in [
+            (true, Some(&maps), ""),
+            (false, None, ""),
+            (true, None, "frames are raw words"),
+            (false, Some(&maps), "\"raw\": true"),
+        ] {
+            let module = Module {
+                columns: 2,
+                rows: 1,
+                pixel_type: "u16".into(),
+                raw,
+                about: Sidecar::default(),
+                excluded: Vec::new(),
+            };
+            let said = match module.prepare(model::input(&model), maps) {
+                Ok(_) => String::new(),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(said.is_empty(), says.is_empty(), "{said}");
+            assert!(said.contains(says), "{said}");
+        }
     }
 
     #[test]

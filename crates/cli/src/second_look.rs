@@ -337,16 +337,16 @@ mod tests {
     fn raw_words_are_looked_at_as_the_photons_that_they_are() {
         let folder = tempfile::tempdir().unwrap();
         let maps = pedestals(folder.path());
-        let modules = [Module {
+        let module = |raw| Module {
             columns: SIDE as u32,
             rows: SIDE as u32,
             pixel_type: "u16".into(),
-            raw: false,
+            raw,
             about: Default::default(),
             excluded: Vec::new(),
-        }];
-        let (counts, _) = SecondLook::new(&modules, None).unwrap();
-        let (raw, _) = SecondLook::new(&modules, Some(&maps)).unwrap();
+        };
+        let (counts, _) = SecondLook::new(&[module(false)], None).unwrap();
+        let (raw, _) = SecondLook::new(&[module(true)], Some(&maps)).unwrap();
         // A photon is below the threshold, its parts are not.
         for (photons, hit) in [(200, true), (1, false)] {
             let mut memory = CounterMemory::default();

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
 use hitgate_core::interlock::Side;
 use hitgate_core::link::{Link, Record, Refused, Worth};
 use hitgate_core::net::Input;
@@ -161,6 +161,8 @@ pub struct SinkLink<'m> {
     /// Memory for copies of kept frames that nobody uses, where they are copied.
     free: Option<Receiver<Memory>>,
     broken: Arc<AtomicBool>,
+    /// The writing side of kept frames is gone.
+    done: bool,
     records: Option<Sender<Record>>,
     maps: Option<MapsOut>,
     traffic: Arc<Traffic>,
@@ -248,6 +250,7 @@ pub fn sink<'m>(
         unsent,
         free,
         broken: Arc::clone(&broken),
+        done: false,
         records,
         maps,
         traffic: Arc::clone(&traffic),
@@ -270,9 +273,14 @@ pub fn sink<'m>(
 }
 
 impl SinkLink<'_> {
-    /// Gives nothing any more. From now on [`Link::lost`] waits, until all that was taken is written or lost.
+    /// Gives nothing any more.
     pub fn end(&mut self) {
         self.kept = None;
+    }
+
+    /// Whether all that was taken is written, or lost and told by [`Link::lost`]: some time after the end.
+    pub const fn is_done(&self) -> bool {
+        self.done
     }
 }
 
@@ -305,11 +313,12 @@ impl<'m> Link<'m> for SinkLink<'m> {
     }
 
     fn lost(&mut self) -> Option<Record> {
-        let unsent = || match self.kept {
-            Some(_) => self.unsent.try_recv().ok(),
-            None => self.unsent.recv().ok(),
-        };
-        self.shed.take().or_else(unsent)
+        if let Some(shed) = self.shed.take() {
+            return Some(shed);
+        }
+        let unsent = self.unsent.try_recv();
+        self.done = unsent == Err(TryRecvError::Disconnected);
+        unsent.ok()
     }
 
     fn record(&mut self, record: &Record) {
@@ -371,6 +380,9 @@ impl<'m> KeptIn<'m> {
             if let Some(slots) = &mut self.slots
                 && let Err(error) = slots.write(&entry)
             {
+                eprintln!(
+                    "hitgate: {error:#}: from now on kept frames are lost, and counted as lost(link)"
+                );
                 let lost = self.lose(kept);
                 // In words alone: a closed pipe at the end of kept frames is not one of standard output.
                 bail!(
@@ -548,6 +560,17 @@ mod tests {
         assert_eq!(numbers, [102, 103, 104, 105, 106, 70]);
     }
 
+    /// What is lost until the writing side is gone.
+    fn lost_at_last(link: &mut SinkLink<'_>) -> Option<Record> {
+        loop {
+            let lost = link.lost();
+            if lost.is_some() || link.is_done() {
+                return lost;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn a_sink_that_cannot_write_gives_its_slots_back_names_what_it_lost_and_refuses_more() {
         let layout = Layout::new(8, HEADER_LEN as u32, 8).unwrap();
@@ -579,7 +602,8 @@ mod tests {
             let lent = reader.read(1).unwrap().settle(&[0; RECORD_LEN]).unwrap();
             assert_eq!(link.keep(&record(4), lent), Err(Refused));
             link.end();
-            let lost = std::iter::from_fn(|| link.lost()).map(|record| record.frame_number);
+            let lost =
+                std::iter::from_fn(|| lost_at_last(&mut link)).map(|record| record.frame_number);
             assert_eq!(lost.collect::<Vec<_>>(), [1, 2, 3]);
             drop(link);
             sinking.join().unwrap().unwrap_err()

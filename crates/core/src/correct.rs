@@ -32,6 +32,12 @@ impl<'m> Correction<'m> {
         whole.then_some(Correction { stages, pixels })
     }
 
+    /// Whether these are the same maps, in the same memory.
+    pub fn is(&self, other: &Correction<'_>) -> bool {
+        let both = self.stages.iter().zip(&other.stages);
+        both.into_iter().all(|(stage, other)| stage.are(other))
+    }
+
     /// Of the words of pixel `first` and those after it `(ADC − pedestal) · gain` in 1/16 photon, rounded
     /// half to even; less than nothing is nothing. [`EXCLUDED`] where the word is excluded, or the pixel is
     /// beyond the maps.

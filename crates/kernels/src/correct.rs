@@ -27,6 +27,13 @@ pub struct StageMaps<'m> {
     pub gains: &'m [u16],
 }
 
+impl StageMaps<'_> {
+    /// Whether they are the same maps, in the same memory.
+    pub fn are(&self, other: &StageMaps<'_>) -> bool {
+        core::ptr::eq(self.pedestals, other.pedestals) && core::ptr::eq(self.gains, other.gains)
+    }
+}
+
 /// Of each word `(ADC − pedestal) · gain` in 1/16 photon, rounded to f32 and then to an integer, both half
 /// to even; less than nothing is nothing, and what does not fit 31 bits is the largest f32 that does.
 /// [`EXCLUDED`] where the word names no stage, or the product is no number.

@@ -103,7 +103,7 @@ pub unsafe extern "C" fn hitgate_path_step(path: *const Path, judged: *mut Judge
     })
 }
 
-/// Gives a kept frame's slot back, by `seq` of its record: in any order, on any thread, also while another
+/// Gives a kept frame's slot back, by `seq` of its record: in any order, on any thread but in no interrupt handler, also while another
 /// one steps.
 ///
 /// # Safety

@@ -73,7 +73,8 @@ pub unsafe extern "C" fn hitgate_writer_reserve(writer: *const Writer, slot: *mu
 /// filled as well.
 ///
 /// # Safety
-/// `writer` is from `hitgate_writer_init`; `bytes` may be read for `len` bytes, and are no part of the ring.
+/// `writer` is from `hitgate_writer_init`; `bytes` may be read for `len` bytes, and are no part of the ring. Under credit
+/// nobody else writes to the slot meanwhile.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hitgate_writer_write(
     writer: *const Writer,

@@ -78,6 +78,8 @@ pub struct RunArgs {
 
 /// How long making a ring may take.
 const MAKING: Duration = Duration::from_secs(2);
+/// How often the end of a run looks whether all that was kept is written.
+const DRAINING: Duration = Duration::from_millis(10);
 
 fn being_made(error: &HostError) -> bool {
     matches!(
@@ -249,7 +251,12 @@ pub fn run(args: &RunArgs) -> Result<()> {
         progress.finish();
         // What was taken is written, or is lost and in the books.
         pipeline.link.end();
-        pipeline.attend_to_link();
+        while !pipeline.link.is_done() {
+            // Somebody is here: a standby has nothing to take, and nobody is told to end this.
+            pipeline.reader().heartbeat(MonotonicClock.now_ms());
+            pipeline.attend_to_link();
+            std::thread::sleep(DRAINING);
+        }
         let mut interlock = pipeline.interlock.clone();
         let source = pipeline.reader().source();
         let waits = pipeline.reader().waits();

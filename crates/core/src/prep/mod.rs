@@ -107,7 +107,8 @@ pub struct Preparation<'m> {
     pub mask: Mask<'m>,
     /// Excluded values.
     pub mask_values: MaskValues,
-    /// Pedestals and gains of raw u16 words, by storage cell; empty where pixels are counts.
+    /// Pedestals and gains of raw u16 words, by storage cell; empty where pixels are counts. A frame that names no cell
+    /// is corrected only where all cells have the same.
     pub corrections: &'m [Correction<'m>],
 }
 
@@ -288,14 +289,16 @@ impl Preparation<'_> {
 
     /// The correction of the frame's storage cell, where pixels are raw words.
     fn correction(&self, frame: &Frame<'_>) -> Result<Option<&Correction<'_>>, Fault> {
-        if self.corrections.is_empty() {
+        let Some((first, others)) = self.corrections.split_first() else {
             return Ok(None);
-        }
-        let cell = match frame.header.cell_id {
-            NO_CELL => 0,
-            cell => usize::from(cell),
         };
-        let correction = self.corrections.get(cell).ok_or(Fault::UnknownCell)?;
+        let correction = match frame.header.cell_id {
+            // Of which cell the frame is matters only where cells differ.
+            NO_CELL if others.iter().all(|other| other.is(first)) => Some(first),
+            NO_CELL => None,
+            cell => self.corrections.get(usize::from(cell)),
+        };
+        let correction = correction.ok_or(Fault::UnknownCell)?;
         match self.pixel_type {
             PixelType::U16 => Ok(Some(correction)),
             _ => Err(Fault::Shape),
@@ -688,6 +691,18 @@ mod tests {
         let payload: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         let (_, found) = map(&p, &payload).unwrap();
         assert_eq!((found.valid_cells, found.largest, found.sum), (3, 32, 48));
+        // A frame that names no cell, as `map` makes it, may be of any: all have to be the same.
+        let same = [cells[0]; 3];
+        p.corrections = &same;
+        assert_eq!(map(&p, &payload).unwrap().1, found);
+        let other_dark = [4000; 4];
+        let differ = [
+            cells[0],
+            Correction::new([&other_dark; 3], [&gain; 3], 4).unwrap(),
+        ];
+        p.corrections = &differ;
+        assert_eq!(map(&p, &payload), Err(Fault::UnknownCell));
+        p.corrections = &cells;
         p.pixel_type = PixelType::I16;
         assert_eq!(map(&p, &payload), Err(Fault::Shape));
     }
