@@ -11,7 +11,7 @@ use hitgate_adapters::sls::{BunchId, Detector, Module, PacketMask};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType, flags, pulse_kind};
 use serde_json::Value;
 
-use common::spawn;
+use common::{run_keeping, spawn};
 
 fn finish(child: Child) -> String {
     let Output {
@@ -42,17 +42,7 @@ fn feed_and_run(feed: &[&str]) -> Told {
     let place = |name: &str| folder.path().join(name).display().to_string();
     let (ring, kept, records) = (place("ring"), place("kept.slots"), place("records.jsonl"));
     let feed = spawn(&[&["feed", "--ring", &ring, "--slots", "8"], feed].concat());
-    let run = spawn(&[
-        "run",
-        "--ring",
-        &ring,
-        "--keep",
-        &kept,
-        "--records",
-        &records,
-        "--threshold",
-        "0",
-    ]);
+    let run = run_keeping(&ring, &kept, &records, &[]);
     let run = finish(run);
     let text = std::fs::read_to_string(&records).unwrap();
     Told {

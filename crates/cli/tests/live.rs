@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output};
 use hitgate_core::frame::{FrameHeader, HEADER_LEN};
 use serde_json::Value;
 
-use common::spawn;
+use common::{run_keeping, spawn};
 
 fn finish(child: Child) -> Output {
     let output = child.wait_with_output().expect("the program ends");
@@ -220,19 +220,7 @@ fn a_disk_that_breaks_after_the_last_frame_leaves_nothing_out_of_the_books() {
         ]
         .concat(),
     );
-    let run = spawn(&[
-        "run",
-        "--ring",
-        &ring,
-        "--keep",
-        &kept,
-        "--records",
-        &records,
-        "--threshold",
-        "0",
-        "--buffer",
-        "64",
-    ]);
+    let run = run_keeping(&ring, &kept, &records, &["--buffer", "64"]);
     // Its slots are back: the link has all of them.
     finish(feed);
     drop(reader);
@@ -373,17 +361,7 @@ fn an_interrupt_ends_both_sides_in_good_order() {
         ]
         .concat(),
     );
-    let run = spawn(&[
-        "run",
-        "--ring",
-        &ring,
-        "--keep",
-        &kept,
-        "--records",
-        &records,
-        "--threshold",
-        "0",
-    ]);
+    let run = run_keeping(&ring, &kept, &records, &[]);
     while std::fs::metadata(&kept).map_or(0, |kept| kept.len()) < 1_000_000 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -518,21 +496,7 @@ fn a_device_that_waits_for_nobody_loses_by_name_what_it_laps_and_mixes_no_frames
     let frames = folder.path().join("frames.npy");
     stack(&frames, STACK);
     // A filter at the scalar level judges some hundred frames a second.
-    let run = spawn(&[
-        "run",
-        "--ring",
-        &ring,
-        "--keep",
-        &kept,
-        "--records",
-        &records,
-        "--threshold",
-        "0",
-        "--isa",
-        "scalar",
-        "--wait",
-        "60",
-    ]);
+    let run = run_keeping(&ring, &kept, &records, &["--isa", "scalar", "--wait", "60"]);
     let count = FRAMES.to_string();
     let feed = spawn(&[
         "feed",

@@ -34,8 +34,8 @@ impl<'m> Correction<'m> {
 
     /// Whether these are the same maps, in the same memory.
     pub fn is(&self, other: &Correction<'_>) -> bool {
-        let both = self.stages.iter().zip(&other.stages);
-        both.into_iter().all(|(stage, other)| stage.are(other))
+        let mut both = self.stages.iter().zip(&other.stages);
+        both.all(|(stage, other)| stage.are(other))
     }
 
     /// Of the words of pixel `first` and those after it `(ADC − pedestal) · gain` in 1/16 photon, rounded

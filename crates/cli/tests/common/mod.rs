@@ -31,6 +31,13 @@ pub fn complaint(command: &mut Command) -> String {
     text
 }
 
+/// `hitgate run`, begun, that keeps every frame of the ring and writes records.
+pub fn run_keeping(ring: &str, kept: &str, records: &str, more: &[&str]) -> Child {
+    let run = ["run", "--ring", ring, "--threshold", "0"];
+    let outputs = ["--keep", kept, "--records", records];
+    spawn(&[&run[..], &outputs, more].concat())
+}
+
 /// The program, begun, with what it says to be read.
 pub fn spawn(args: &[&str]) -> Child {
     std::process::Command::new(env!("CARGO_BIN_EXE_hitgate"))
