@@ -186,7 +186,7 @@ impl Op for &mut Bench<'_> {
         match kind {
             Kind::Stem => {
                 let mut to = MapMut::new(out, 1, &mut self.to);
-                stem(s, Map::new(from, 1, &self.from), &p, &mut to);
+                stem(s, Map::new(from, 1, &self.from), 0..out.height, &p, &mut to);
             }
             Kind::Depthwise(stride) => {
                 for first in (0..out.height).step_by(rows) {

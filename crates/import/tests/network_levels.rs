@@ -112,6 +112,41 @@ fn every_level_equals_the_oracle() {
     }
 }
 
+/// Where a panel fills only a part of the map: what becomes of the other rows is made once, and is right.
+#[test]
+fn empty_rows_change_no_answer() {
+    for (width, input, channels) in [(0.1, 64, 1), (0.25, 33, 2), (0.1, 97, 1)] {
+        let file = random::file(width, input, channels, 12).expect("a sound network");
+        let network = random::network(width, input, channels, 12);
+        let model = Model::parse(&file).expect("a sound file");
+        for (start, end) in [
+            (0, 0),
+            (0, 1),
+            (input - 1, input),
+            (input / 3, input / 2),
+            (0, input / 2),
+            (input / 2, input),
+            (2, input - 1),
+        ] {
+            let mut map = random::map(input, channels, start.into());
+            let row = (input * channels) as usize;
+            map[..start as usize * row].fill(0);
+            map[end as usize * row..].fill(0);
+            let (logits, _) = oracle_network(&network, &map);
+            for level in Level::all_available() {
+                let found = infer(&model, level, &map).map(i64::from);
+                let name = level.name();
+                assert_eq!(found, logits, "{name} at {input}, rows {start}..{end}");
+            }
+            let (whole, some) = (model.multiply_adds(), model.multiply_adds_of(&map));
+            match 2 * (end - start) <= input {
+                true => assert!(some < whole, "{some} of {whole}"),
+                false => assert!(some <= whole, "{some} of {whole}"),
+            }
+        }
+    }
+}
+
 /// Widths and inputs as they are used: too large for the oracle, which the level that is compared with equals on smaller ones.
 #[test]
 fn every_level_equals_the_scalar_one_on_the_sizes_in_use() {

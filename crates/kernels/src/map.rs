@@ -1,5 +1,7 @@
 //! Feature maps in memory: channels last, inside a frame of zero pixels.
 
+use core::ops::Range;
+
 /// Size of a map, its zero frame not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -167,6 +169,15 @@ impl<'a> MapMut<'a> {
             for (x, from) in from.chunks_exact(channels).enumerate() {
                 copy(&mut row[self.layout.pixel(x + 1)..][..channels], from);
             }
+        }
+    }
+
+    /// Makes each of `rows` a copy of the row before the first of them.
+    pub fn repeat(&mut self, rows: Range<usize>) {
+        let framed = self.shape().framed_row();
+        for row in rows {
+            let (before, rest) = self.data.split_at_mut((row + 1) * framed);
+            rest[..framed].copy_from_slice(&before[row * framed..]);
         }
     }
 

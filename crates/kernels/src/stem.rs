@@ -1,5 +1,7 @@
 //! The first layer: a full 3x3 convolution, two pixels apart, of one to four channels.
 
+use core::ops::Range;
+
 use crate::map::Pixels;
 use crate::pack::{PANEL, Packed, panels};
 use crate::pointwise::Panel;
@@ -26,21 +28,33 @@ pub const fn stem_input(channels: usize, k: usize) -> Option<(usize, usize)> {
     }
 }
 
-/// Convolves `input` 3x3, stride 2, into `out` and requantizes. `input` is laid out for windows one
+/// Convolves `input` 3x3, stride 2, into `rows` of `out` and requantizes. `input` is laid out for windows one
 /// pixel apart: three neighbouring pixels of a row lie together.
 ///
 /// `p` holds a matrix packed by [`pack::matrix`](crate::pack::matrix) whose inputs are those that
 /// [`stem_input`] names.
-pub fn stem<S: Simd>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mut MapMut<'_>) {
+pub fn stem<S: Simd>(
+    s: S,
+    input: Map<'_>,
+    rows: Range<usize>,
+    p: &Packed<'_>,
+    out: &mut MapMut<'_>,
+) {
     match input.shape().channels {
-        1 => layer::<S, 1>(s, input, p, out),
-        2 => layer::<S, 2>(s, input, p, out),
-        3 => layer::<S, 3>(s, input, p, out),
-        _ => layer::<S, 4>(s, input, p, out),
+        1 => layer::<S, 1>(s, input, rows, p, out),
+        2 => layer::<S, 2>(s, input, rows, p, out),
+        3 => layer::<S, 3>(s, input, rows, p, out),
+        _ => layer::<S, 4>(s, input, rows, p, out),
     }
 }
 
-fn layer<S: Simd, const C: usize>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mut MapMut<'_>) {
+fn layer<S: Simd, const C: usize>(
+    s: S,
+    input: Map<'_>,
+    rows: Range<usize>,
+    p: &Packed<'_>,
+    out: &mut MapMut<'_>,
+) {
     s.vectorize(
         #[inline(always)]
         || {
@@ -49,8 +63,8 @@ fn layer<S: Simd, const C: usize>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mu
                 let panel = Panel::new::<S>(p, stem_inputs(C), outputs, (channel, registers));
                 // Few pixels, so that their sums and all weights of a window stay in registers.
                 match registers {
-                    PANEL => rows::<S, PANEL, 4, C>(s, input, &panel, out),
-                    _ => rows::<S, 1, 8, C>(s, input, &panel, out),
+                    PANEL => panel_of::<S, PANEL, 4, C>(s, input, rows.clone(), &panel, out),
+                    _ => panel_of::<S, 1, 8, C>(s, input, rows.clone(), &panel, out),
                 }
             }
         },
@@ -58,14 +72,15 @@ fn layer<S: Simd, const C: usize>(s: S, input: Map<'_>, p: &Packed<'_>, out: &mu
 }
 
 #[inline(always)]
-fn rows<S: Simd, const R: usize, const P: usize, const C: usize>(
+fn panel_of<S: Simd, const R: usize, const P: usize, const C: usize>(
     s: S,
     input: Map<'_>,
+    rows: Range<usize>,
     panel: &Panel<'_>,
     out: &mut MapMut<'_>,
 ) {
     let shape = out.shape();
-    for y in 0..shape.height {
+    for y in rows {
         let window = [0, 1, 2].map(|ky| input.framed_row(2 * y + ky));
         let mut dst = out.pixels(y);
         let mut x = 0;

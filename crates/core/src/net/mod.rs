@@ -20,6 +20,7 @@
 //! # assert!(score(b"", b"").is_err());
 //! ```
 
+mod alike;
 mod arena;
 pub mod format;
 mod model;

@@ -3,6 +3,7 @@
 use heapless::Vec;
 use hitgate_kernels::{ACTIVATION_MAX, MAX_SCALED};
 
+use super::alike::Alike;
 use super::format::*;
 use super::statistics::{Range, Statistics};
 use crate::prep::Reduce;
@@ -276,15 +277,27 @@ impl<'a> Model<'a> {
         Score::from_logits(logits, self.head.scale)
     }
 
-    /// Multiply-adds of one inference.
+    /// Multiply-adds of one inference on a map that has no empty rows.
     pub fn multiply_adds(&self) -> u64 {
-        let pixels = |side: u64| side * side;
+        self.multiply_adds_from(Alike::none(self.input.size as usize))
+    }
+
+    /// Multiply-adds of one inference on `map`: where rows at its top and bottom are empty, a layer makes what
+    /// becomes of them once.
+    pub fn multiply_adds_of(&self, map: &[u8]) -> u64 {
+        let row = self.input.size as usize * self.input.channels as usize;
+        self.multiply_adds_from(Alike::of_zeros(map, row))
+    }
+
+    fn multiply_adds_from(&self, input: Alike) -> u64 {
+        let mut map = input.after(2);
         let mut side = u64::from(self.input.size).div_ceil(2);
-        let mut sum = pixels(side) * self.stem.weights.len() as u64;
+        let mut sum = side * map.rows() * self.stem.weights.len() as u64;
         for block in &self.blocks {
+            map = map.after(block.stride);
             side = side.div_ceil(block.stride as u64);
             let weights = block.depthwise.weights.len() + block.pointwise.weights.len();
-            sum += pixels(side) * weights as u64;
+            sum += side * map.rows() * weights as u64;
         }
         sum + self.head.weights.len() as u64
     }

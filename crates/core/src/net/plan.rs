@@ -9,6 +9,7 @@ use hitgate_kernels::{
     stem_input, stem_inputs,
 };
 
+use super::alike::Alike;
 use super::arena::{Arena, aligned};
 use super::format::{ALIGN, MAX_BLOCKS};
 use super::model::{Convolution, Model};
@@ -221,13 +222,26 @@ impl<'i> Work<'i> {
         MapMut::new(plan.input, 1, input).fill(self.map);
         let mut strides = plan.blocks.iter().map(|block| block.stride).chain([1]);
         let mut stride = strides.next().unwrap_or(1);
+        let mut alike = Alike::of_zeros(self.map, plan.input.width * plan.input.channels).after(2);
         let mut out = MapMut::new(plan.stem_out, stride, from);
-        stem(s, Map::new(plan.input, 1, input), &plan.stem, &mut out);
+        for rows in alike.others() {
+            stem(
+                s,
+                Map::new(plan.input, 1, input),
+                rows,
+                &plan.stem,
+                &mut out,
+            );
+        }
+        for rows in alike.copies() {
+            out.repeat(rows);
+        }
 
         let mut shape = plan.stem_out;
         for (block, next) in plan.blocks.iter().zip(strides) {
             let out = MapMut::new(block.out, next, to);
-            block.run(s, Map::new(shape, stride, from), band, out);
+            alike = alike.after(stride);
+            block.run(s, Map::new(shape, stride, from), &alike, band, out);
             (shape, stride) = (block.out, next);
             (from, to) = (to, from);
         }
@@ -236,14 +250,27 @@ impl<'i> Work<'i> {
 }
 
 impl Block<'_> {
-    fn run<S: Simd>(&self, s: S, input: Map<'_>, band: &mut [u8], mut out: MapMut<'_>) {
+    /// Rows that are `alike` in the map that comes out are made once.
+    fn run<S: Simd>(
+        &self,
+        s: S,
+        input: Map<'_>,
+        alike: &Alike,
+        band: &mut [u8],
+        mut out: MapMut<'_>,
+    ) {
         let channels = input.shape().channels;
         let row = self.out.width * channels;
-        for first in (0..self.out.height).step_by(self.band) {
-            let rows = first..(first + self.band).min(self.out.height);
-            let between = &mut band[..rows.len() * row];
-            depthwise(s, input, rows, &self.depthwise, between);
-            pointwise(s, between, channels, &self.pointwise, &mut out, first);
+        for others in alike.others() {
+            for first in others.clone().step_by(self.band) {
+                let rows = first..(first + self.band).min(others.end);
+                let between = &mut band[..rows.len() * row];
+                depthwise(s, input, rows, &self.depthwise, between);
+                pointwise(s, between, channels, &self.pointwise, &mut out, first);
+            }
+        }
+        for rows in alike.copies() {
+            out.repeat(rows);
         }
     }
 }

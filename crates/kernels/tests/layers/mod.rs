@@ -273,7 +273,8 @@ struct Stem<'a>(Map<'a>, Packed<'a>, MapMut<'a>);
 impl Op for Stem<'_> {
     type Output = ();
     fn run<S: Simd>(mut self, s: S) {
-        hitgate_kernels::stem(s, self.0, &self.1, &mut self.2);
+        let rows = 0..self.2.shape().height;
+        hitgate_kernels::stem(s, self.0, rows, &self.1, &mut self.2);
     }
 }
 

@@ -292,7 +292,10 @@ impl Bench<'_> {
     ) -> Result<Row> {
         let pixels = view.map_or(0, |view| self.subject.pixels(view));
         let read = view.map(|view| self.subject.pixels_read(view));
-        let macs = self.subject.network.multiply_adds()?;
+        let macs = match view {
+            Some(view) => self.subject.multiply_adds(view)?,
+            None => self.subject.network.multiply_adds()?,
+        };
         let net = Work {
             macs: macs.unwrap_or(0),
             bytes: 0,

@@ -1,6 +1,7 @@
 //! What is timed: a path over frames of one panel, which any core can set up for itself.
 
 use anyhow::{Result, bail};
+use hitgate_core::frame::Frame;
 use hitgate_core::link::{Identity, LentQueue};
 use hitgate_core::pipeline::Pipeline;
 use hitgate_core::prep::{Preparation, Reduce};
@@ -168,6 +169,19 @@ impl Subject {
     pub fn pixels_read(&self, view: View) -> u64 {
         let window = self.prepared[view as usize].preparation().window;
         window.pixels_read(self.panel.columns, self.panel.rows)
+    }
+
+    /// Multiply-adds of a frame of this view, where they are known.
+    pub fn multiply_adds(&self, view: View) -> Result<Option<u64>> {
+        let Network::Native { bytes, .. } = &self.network else {
+            return Ok(None);
+        };
+        let preparation = self.prepared[view as usize].preparation();
+        let mut map = vec![0; preparation.map_bytes()];
+        let mut words = vec![0; preparation.words()];
+        let frame = Frame::parse(self.frame(0).bytes()).map_err(|(fault, _)| fault)?;
+        preparation.run(self.level, &frame, &mut words, &mut map)?;
+        Ok(Some(model::parse(bytes, None)?.multiply_adds_of(&map)))
     }
 
     /// Gives `work` both ends of a ring of `slots` slots, the reading one with the path on it.
