@@ -17,7 +17,7 @@ trap 'rm -f "$lines"' EXIT
   for width in 1 0.75 0.5 0.25; do bench --stage net --width "$width" --frames "$frames"; done
   for detector in module 4m eiger16m; do bench --detector "$detector" --frames "$frames"; done
   bench --warm --frames "$frames"
-  bench --detector module --rate 2000 --seconds "$seconds" --window whole
+  for window in crop whole; do bench --detector module --rate 2000 --seconds "$seconds" --window "$window"; done
   bench --detector eiger16m --rate 133 --seconds "$seconds" --window whole
   if [ "$(nproc)" -gt 1 ]; then
     bench --cores 2 --frames "$frames"
