@@ -1,5 +1,6 @@
 //! `hitgate run`: the filter on a live ring.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -134,13 +135,13 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<()> {
+    // What is wrong with the command line is said before anybody waits for a ring.
+    args.outputs.check()?;
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let level = args.filter.level()?;
-    // What is wrong with it is said before anybody waits for a ring.
     let input = model::parse_for(&bytes, args.filter.model.as_deref(), level)?.input();
     let rules = args.interlock.rules(args.filter.sample)?;
     let raw_maps = args.raw.read()?;
-    args.outputs.refuse_taken()?;
     let endpoint = args.metrics.as_deref().map(Endpoint::listen).transpose()?;
     if let Some(endpoint) = &endpoint {
         eprintln!("hitgate: metrics at http://{}/metrics", endpoint.address()?);
@@ -174,7 +175,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
         reader = reader.with_cache_hooks(caches);
     }
     backend.passes = args.standby.is_some();
-    let outputs = args.outputs.create(&description, &input)?;
     let (look, looks, answers, looked) = match rules {
         Some(_) => {
             let (look, ends) = SecondLook::new(modules, raw_maps.as_ref())?;
@@ -187,6 +187,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         }
         None => (None, None, None, None),
     };
+    let monitor = ring.monitor()?;
+    // The last that can fail: where a run does not begin there are no files of it.
+    let outputs = args.outputs.create(&description, &input)?;
     let (link, sink) = sink(ring.layout(), outputs, looks);
     let traffic = sink.traffic();
     let mut pipeline = Pipeline::new(reader, backend, policy, link, identity);
@@ -212,7 +215,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
         raw_maps,
     };
     let mut node = Watched::new(|_| {});
-    let monitor = ring.monitor()?;
     let watch = attendant.watch();
     let sources = Sources {
         ring: &ring,
@@ -246,10 +248,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
         let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |pipeline| {
             exchange.attend(pipeline);
             attendant.attend(&mut pipeline.interlock);
+            match pipeline.link.is_broken() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         });
         drop(exchange);
         progress.finish();
-        // What was taken is written, or is lost and in the books.
+        // What was taken is written, or stays in the ring, or is lost and in the books.
         pipeline.link.end();
         while !pipeline.link.is_done() {
             // Somebody is here: a standby has nothing to take, and nobody is told to end this.
@@ -303,16 +309,16 @@ pub fn run(args: &RunArgs) -> Result<()> {
         accounts.lost_lapped
     );
     say_on!("{}", report::latencies(&node.latencies));
-    // The books are told first, however the run ended.
-    judged?;
-    if let Some(caches) = &caches {
-        caches.check()?;
-    }
     let (maps, maps_lost) = (traffic.maps.get(), traffic.maps_lost.get());
     if args.outputs.keep_maps.is_some() {
         say!("maps       {maps} of dropped frames written, {maps_lost} left out for a slow disk");
     }
+    // The books are told first, however the run ended.
     sent?;
+    judged?;
+    if let Some(caches) = &caches {
+        caches.check()?;
+    }
     say!(
         "sent       {} frames, {}",
         traffic.frames.get(),
