@@ -46,7 +46,8 @@ with 1. What the device of a free-running ring overwrote before it was read is l
 RECORDS for each range, cause `lapped`, and a count in the books. Of dropped frames --keep-maps keeps
 what the network saw, for `hitgate rejudge`; where that disk is too slow, maps are left out, and the
 run says how many. Prometheus, or a browser, reads http://ADDRESS/metrics, once the ring is there.
-Ctrl-C ends the run in good order: what was kept is written, the books are told.
+Ctrl-C or SIGTERM ends the run in good order: what was kept is written, the books are told. So does a disk that takes
+no more of KEPT, with status 74: frames that are not written stay in the ring for the next run, but for copies.
 
 SIGHUP makes it read the model, RING.json and pedestals again: once all are packed and proved, it judges by
 them from one frame to the next, without a pause; where something is wrong with them it says what,
