@@ -198,6 +198,9 @@ fn a_full_disk_ends_the_run_and_whoever_goes_on_with_the_ring_loses_nothing() {
     let written = slots(Path::new(&kept)).len();
     let staying = number_before(&said, " kept frames stay in the ring");
     let state = inspected(&ring);
+    let text = finish(spawn(&["inspect", &ring])).stdout;
+    let left = format!("{staying} slots of judged ones for the next filter to send");
+    assert!(String::from_utf8(text).unwrap().contains(&left));
     assert_eq!(state["received"], written + staying, "{said}");
     assert!(
         written > 0 && staying > 0 && written + staying < 200,
