@@ -784,7 +784,6 @@ mod tests {
 
             // Whoever goes on with the ring is given them again.
             reader.close();
-            drop((reader, writer));
             let again = ring.reopen().unwrap();
             drop(ring);
             let mut reader = again.reader().unwrap();
