@@ -19,6 +19,23 @@ linked_size() {
     rm "$image"
 }
 
+# In the library $1, for aarch64, loads are ordered behind the number that a device outside of the CPUs' own domain has
+# written. The reader has three such barriers: before it reads slots, before it reads copies, and before it looks at a
+# copy's number again.
+check_barriers() {
+    local objdump barriers
+    objdump=$(command -v llvm-objdump aarch64-linux-gnu-objdump | head -n 1 || true)
+    if [ -z "$objdump" ]; then
+        echo "NOT TESTED HERE: barriers behind a device's number (apt-get install binutils-aarch64-linux-gnu)"
+        return
+    fi
+    barriers=$("$objdump" -d "$1" | grep -cP '\tdmb\s+oshld' || true)
+    if [ "$barriers" -lt 3 ]; then
+        echo "no_std.sh: $1 has $barriers of 3 barriers behind the number that a device writes (dmb oshld)" >&2
+        exit 1
+    fi
+}
+
 absent=0
 for target in aarch64-unknown-none thumbv7em-none-eabihf; do
     # A bare target has no shared libraries: of the C interface it gets the static one.
@@ -43,6 +60,7 @@ for target in aarch64-unknown-none thumbv7em-none-eabihf; do
         echo "no_std.sh: $library asks for an allocator or an unwinder" >&2
         exit 1
     fi
+    [ "$target" != aarch64-unknown-none ] || check_barriers "$library"
     size=$(linked_size "$library")
     echo "no_std: $target builds$size"
 done

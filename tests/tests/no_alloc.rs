@@ -23,12 +23,20 @@ impl Node for Still {
 }
 
 #[test]
-fn ten_thousand_frames_allocate_and_free_nothing() {
-    const FRAMES: u64 = 10_000;
+fn frames_allocate_and_free_nothing_on_any_level() {
+    for level in Level::all_available() {
+        // The plain level is the slowest by far, and some frames show what a frame does.
+        let best = level == Level::detect();
+        let frames = if best { 10_000 } else { 200 };
+        allocate_and_free_nothing(level, frames);
+    }
+}
+
+/// So many frames on this level.
+fn allocate_and_free_nothing(level: Level, frames: u64) {
     let (columns, rows) = (48, 40);
     let model = Model::parse(MODEL).unwrap();
     let preparations = [preparation(&model, columns, rows)];
-    let level = Level::detect();
     let mut memory = Memory::new(&model, level, &preparations);
     let ring = ring(8, (columns * rows * 2) as usize);
     let mut writer = ring.writer().unwrap();
@@ -37,12 +45,12 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
         memory.cpu(&model, level, &preparations),
         LentQueue::<4>::new(),
     );
-    let frames: Vec<_> = (0..16).map(|seed| pixels(columns, rows, seed)).collect();
+    let contents: Vec<_> = (0..16).map(|seed| pixels(columns, rows, seed)).collect();
     let mut node = Still(0);
 
     prove_installed();
     let ((), counts) = count(|| {
-        for number in 1..=FRAMES {
+        for number in 1..=frames {
             let mut header = header(columns, rows, number);
             // Faults and forced frames go the same way.
             header.status = u32::from(number % 5 == 0);
@@ -54,7 +62,7 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
             assert!(put(
                 &mut writer,
                 &header.seal(),
-                &frames[number as usize % frames.len()]
+                &contents[number as usize % contents.len()]
             ));
             path.step(&mut node).unwrap();
             while let Some(kept) = path.link.take() {
@@ -62,7 +70,10 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
             }
         }
     });
-    assert_eq!(counts, Counts::default());
-    assert_eq!(node.0, FRAMES);
-    assert!(path.accounts().balance() && path.accounts().kept() > FRAMES / 4);
+    let name = level.name();
+    assert_eq!((counts, node.0), (Counts::default(), frames), "{name}");
+    assert!(
+        path.accounts().balance() && path.accounts().kept() > frames / 4,
+        "{name}"
+    );
 }

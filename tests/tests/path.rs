@@ -1,13 +1,20 @@
 //! Frames go in by the ring; every one comes out as a record, and the kept ones as their slots.
 
+use half::f16;
+use hitgate_core::correct::{Correction, STAGES};
 use hitgate_core::frame::{Fault, Frame, FrameHeader, HEADER_LEN, flags};
 use hitgate_core::link::{LentQueue, lost_cause};
 use hitgate_core::net::{Arena, Model, Plan};
+use hitgate_core::pipeline::{Backend, MAX_BATCH, Pipeline, Scored};
+use hitgate_core::prep::{Mask, Preparation};
 use hitgate_core::verdict::{Score, Verdict, reasons};
+use hitgate_host::Ring;
 use hitgate_kernels::Level;
+use hitgate_ring::Layout;
 use hitgate_sim::{Detector, Mix, Simulator};
 use hitgate_tests::{
-    Collector, Holder, MODEL, Memory, header, pipeline, pixels, preparation, put, ring,
+    Collector, Holder, IDENTITY, MODEL, Memory, POLICY, header, pipeline, pixels, preparation, put,
+    ring,
 };
 
 const COLUMNS: u32 = 60;
@@ -93,9 +100,28 @@ fn the_golden_vector_is_exact_on_every_level() {
 #[test]
 fn a_fault_is_the_frames_own_and_keeps_it() {
     let model = Model::parse(MODEL).unwrap();
-    let preparations = [preparation(&model, COLUMNS, ROWS)];
+    let plain = preparation(&model, COLUMNS, ROWS);
+    // Module 1 is masked whole. Module 2 sends raw words of two storage cells with pedestals of their own.
+    let every_pixel = [0xFF; (COLUMNS * ROWS).div_ceil(8) as usize];
+    let masked = Preparation {
+        mask: Mask::new(&every_pixel, COLUMNS, ROWS).expect("a bit for each pixel"),
+        ..plain.clone()
+    };
+    let pedestals = [
+        [0_u16; (COLUMNS * ROWS) as usize],
+        [4; (COLUMNS * ROWS) as usize],
+    ];
+    let gains = [f16::ONE; (COLUMNS * ROWS) as usize];
+    let cells = pedestals.each_ref().map(|map| {
+        Correction::new([map; STAGES], [&gains; STAGES], map.len()).expect("whole maps")
+    });
+    let raw = Preparation {
+        corrections: &cells,
+        ..plain.clone()
+    };
+    let preparations = [plain, masked, raw];
     let level = Level::detect();
-    let ring = ring(32, BYTES);
+    let ring = ring(64, BYTES);
     let mut writer = ring.writer().unwrap();
     let mut memory = Memory::new(&model, level, &preparations);
     let mut path = pipeline(
@@ -178,8 +204,73 @@ fn a_fault_is_the_frames_own_and_keeps_it() {
             }
             .seal(),
         ),
-        (None, plain(11).seal()),
+        (
+            Some(Fault::PixelType),
+            FrameHeader {
+                pixel_type: 6,
+                ..plain(11)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::Compressed),
+            FrameHeader {
+                compression: 2,
+                ..plain(12)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::Compressed),
+            FrameHeader {
+                flags: flags::COMPRESSED,
+                ..plain(13)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::NoValidPixel),
+            FrameHeader {
+                module_id: 1,
+                ..plain(1)
+            }
+            .seal(),
+        ),
+        (
+            Some(Fault::UnknownCell),
+            FrameHeader {
+                module_id: 2,
+                cell_id: 2,
+                ..plain(1)
+            }
+            .seal(),
+        ),
+        // Cells differ, and it names none.
+        (
+            Some(Fault::UnknownCell),
+            FrameHeader {
+                module_id: 2,
+                ..plain(2)
+            }
+            .seal(),
+        ),
+        (
+            None,
+            FrameHeader {
+                module_id: 2,
+                cell_id: 1,
+                ..plain(3)
+            }
+            .seal(),
+        ),
+        (None, plain(14).seal()),
     ];
+    // This ring's slots have room for a header, and this backend answers.
+    let elsewhere = [Fault::Short, Fault::Backend];
+    for fault in Fault::ALL {
+        let here = sealed.iter().any(|(row, _)| *row == Some(fault));
+        assert_ne!(here, elsewhere.contains(&fault), "{fault}");
+    }
 
     let mut node = Collector::default();
     for (_, header) in &sealed {
@@ -213,6 +304,45 @@ fn a_fault_is_the_frames_own_and_keeps_it() {
             "kept pixels are untouched"
         );
         assert_eq!(frame.seq().get(), record.seq);
+    }
+}
+
+/// A backend that has no answer.
+struct Silent;
+
+impl Backend for Silent {
+    const BATCH: usize = 4;
+
+    fn score(&mut self, _: &[Frame<'_>], _: &impl Fn() -> u64) -> heapless::Vec<Scored, MAX_BATCH> {
+        heapless::Vec::new()
+    }
+}
+
+/// The faults that need another ring, and another backend.
+#[test]
+fn a_slot_too_short_for_a_header_and_a_frame_without_an_answer_are_kept() {
+    const STRIDE: u32 = 64;
+    assert!((STRIDE as usize) < HEADER_LEN);
+    let short = Ring::anonymous(&Layout::new(4, STRIDE, 4).unwrap(), 1).unwrap();
+    short.writer().unwrap().reserve().unwrap().unwrap().commit();
+    let whole = ring(4, BYTES);
+    assert!(put(
+        &mut whole.writer().unwrap(),
+        &header(COLUMNS, ROWS, 1).seal(),
+        &vec![0; BYTES]
+    ));
+    for (ring, fault) in [(&short, Fault::Short), (&whole, Fault::Backend)] {
+        let reader = ring.reader().unwrap();
+        let mut path = Pipeline::new(reader, Silent, POLICY, Holder::default(), IDENTITY);
+        let mut node = Collector::default();
+        while path.step(&mut node).unwrap() > 0 {}
+        let [record] = node.records[..] else {
+            panic!("{fault}: {} records", node.records.len())
+        };
+        assert_eq!(record.verdict(), Verdict::KeepFault, "{fault}");
+        assert_eq!(record.reasons, fault.reason_bit(), "{fault}");
+        assert_eq!(path.link.kept.len(), 1, "{fault}");
+        assert!(path.accounts().balance(), "{fault}");
     }
 }
 

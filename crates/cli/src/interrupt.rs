@@ -1,21 +1,37 @@
 //! Ctrl-C, and the requests to end, or to read files again, that a service manager sends.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// What the program exits with after an interrupt: 128 and the number of SIGINT.
-pub const EXIT_STATUS: u8 = 130;
+/// Set once a service manager asked. Signals are the process's, and so is this.
+static TERMINATED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// The command ended early because it was asked to; what it did until then is in order.
 #[derive(Debug)]
 pub struct Interrupted {
     /// Frames left in the ring.
     pub left: u64,
+}
+
+impl Interrupted {
+    /// What the program exits with: after Ctrl-C 130, as a shell expects, and 0 after SIGTERM: a service that ends in
+    /// good order when it is asked to has not failed.
+    pub fn exit_status(&self) -> u8 {
+        match TERMINATED.load(Ordering::Relaxed) {
+            true => 0,
+            false => killed_by(SIGINT) as u8,
+        }
+    }
+}
+
+/// The status of a program that a signal ended.
+const fn killed_by(signal: i32) -> i32 {
+    128 + signal
 }
 
 impl fmt::Display for Interrupted {
@@ -31,11 +47,11 @@ impl std::error::Error for Interrupted {}
 pub fn watched() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        let status = i32::from(EXIT_STATUS);
-        flag::register_conditional_shutdown(signal, status, Arc::clone(&stop))
+        flag::register_conditional_shutdown(signal, killed_by(signal), Arc::clone(&stop))
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))
             .context("cannot listen for Ctrl-C")?;
     }
+    flag::register(SIGTERM, Arc::clone(&TERMINATED)).context("cannot listen for SIGTERM")?;
     Ok(stop)
 }
 

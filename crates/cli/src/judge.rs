@@ -1,5 +1,7 @@
 //! The judging loop around the path's step.
 
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use crate::tally::Watched;
 pub const SILENCE: Duration = Duration::from_secs(5);
 
 /// Steps until the producer has closed the ring and every frame is judged, or `stop` is set. `between` two
-/// steps somebody may attend to the path.
+/// steps somebody may attend to the path, or end it.
 ///
 /// # Errors
 /// Where the ring's control words are impossible, or the producer gave no sign of life for `silence`
@@ -25,36 +27,119 @@ pub fn judge<'m, B: Backend, L: Link<'m>, F: FnMut(&Record)>(
     node: &mut Watched<F>,
     silence: Duration,
     stop: &AtomicBool,
-    mut between: impl FnMut(&mut Pipeline<'m, B, L>),
+    mut between: impl FnMut(&mut Pipeline<'m, B, L>) -> ControlFlow<()>,
 ) -> Result<()> {
     let mut backoff = Backoff::new();
-    // Silence is counted from when we listen: a producer that has just opened has no heartbeat yet.
-    let (mut heartbeat_ms, mut heard_ns) = (0, MonotonicClock.now_ns());
+    let mut listener = Listener::new(silence, MonotonicClock.now_ns());
     while !stop.load(Ordering::Relaxed) {
         pipeline.reader().heartbeat(MonotonicClock.now_ms());
-        between(pipeline);
+        if between(pipeline).is_break() {
+            break;
+        }
         if pipeline.step(node)? > 0 {
             backoff.reset();
+            say(listener.frames_come(MonotonicClock.now_ns()));
             continue;
         }
         if pipeline.reader().finished() {
             break;
         }
         let source = pipeline.reader().source();
-        let now_ns = MonotonicClock.now_ns();
-        if source.heartbeat_ms != heartbeat_ms {
-            (heartbeat_ms, heard_ns) = (source.heartbeat_ms, now_ns);
-        }
-        let silent = Duration::from_nanos(now_ns - heard_ns);
+        let silent = listener.hear(source.heartbeat_ms, MonotonicClock.now_ns());
         if source.state == State::Open && silent > silence && !frames_left(pipeline)? {
             bail!(
                 "the producer has given no sign of life for {:.1} s and has not closed the ring: every frame it finished is judged",
                 silent.as_secs_f64()
             );
         }
+        if listener.wonders() {
+            say(Some(listener.remark(frames_left(pipeline)?)));
+        }
         backoff.wait();
     }
     Ok(())
+}
+
+fn say(remark: Option<String>) {
+    if let Some(remark) = remark {
+        // Nobody may listen any more, which is no reason to end.
+        let _ = writeln!(std::io::stderr(), "hitgate: {remark}");
+    }
+}
+
+/// What is heard of the source between frames, and what is to be said of it. Times are in ns.
+struct Listener {
+    silence: Duration,
+    /// How long no frame may come before that is worth a word: longer each time, so that a slow source fills no log.
+    patience: Duration,
+    heartbeat_ms: u32,
+    heard_ns: u64,
+    frame_ns: u64,
+    now_ns: u64,
+    remarked: bool,
+}
+
+impl Listener {
+    /// Silence is counted from when we listen: a producer that has just opened has no heartbeat yet.
+    const fn new(silence: Duration, now_ns: u64) -> Self {
+        Listener {
+            silence,
+            patience: silence,
+            heartbeat_ms: 0,
+            heard_ns: now_ns,
+            frame_ns: now_ns,
+            now_ns,
+            remarked: false,
+        }
+    }
+
+    /// How long the heartbeat has been this one.
+    const fn hear(&mut self, heartbeat_ms: u32, now_ns: u64) -> Duration {
+        self.now_ns = now_ns;
+        if heartbeat_ms != self.heartbeat_ms {
+            (self.heartbeat_ms, self.heard_ns) = (heartbeat_ms, now_ns);
+        }
+        self.silent()
+    }
+
+    const fn silent(&self) -> Duration {
+        Duration::from_nanos(self.now_ns.saturating_sub(self.heard_ns))
+    }
+
+    const fn idle(&self) -> Duration {
+        Duration::from_nanos(self.now_ns.saturating_sub(self.frame_ns))
+    }
+
+    /// Whether no frame has come for so long that it has to be said, which it was not.
+    fn wonders(&self) -> bool {
+        !self.remarked && self.idle() > self.patience
+    }
+
+    /// What there is to say: whether frames wait for the link, or for the source.
+    fn remark(&mut self, frames_left: bool) -> String {
+        self.remarked = true;
+        let (idle, silent) = (self.idle().as_secs_f64(), self.silent().as_secs_f64());
+        let why = if frames_left {
+            "as many kept frames as may be out of the ring wait to be written: is the disk of --keep alive?".into()
+        } else if self.silent() > self.silence {
+            format!("the source has given no sign of life for {silent:.0} s: is it running?")
+        } else {
+            "the source is alive and sends none.".into()
+        };
+        format!("no frame for {idle:.0} s; {why} Waiting on, until Ctrl-C")
+    }
+
+    /// What there is to say of frames that come, if anything.
+    fn frames_come(&mut self, now_ns: u64) -> Option<String> {
+        self.now_ns = now_ns;
+        let idle = self.idle().as_secs_f64();
+        self.frame_ns = now_ns;
+        self.remarked.then(|| {
+            self.remarked = false;
+            self.patience *= 2;
+            format!("frames come again, after {idle:.0} s")
+        })
+    }
 }
 
 /// Whether there are frames to judge, now or once the link gives slots back.
@@ -66,6 +151,38 @@ fn frames_left<'m, B: Backend, L: Link<'m>>(pipeline: &mut Pipeline<'m, B, L>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_source_that_sends_nothing_it_is_said_once_and_why() {
+        let second = |s: f64| (s * 1e9) as u64;
+        let mut listener = Listener::new(Duration::from_secs(5), 0);
+        // Alive, and no frame.
+        for s in 1..=5 {
+            assert!(listener.hear(s, second(s.into())).is_zero() && !listener.wonders());
+        }
+        listener.hear(6, second(5.5));
+        assert!(listener.wonders());
+        let said = listener.remark(false);
+        assert!(said.contains("for 6 s; the source is alive"), "{said}");
+        listener.hear(6, second(12.0));
+        assert!(!listener.wonders(), "once");
+        let said = listener.frames_come(second(13.0)).unwrap();
+        assert!(said.contains("again, after 13 s"), "{said}");
+        assert_eq!(listener.frames_come(second(14.0)), None);
+
+        // Silent, and twice as long as before.
+        assert_eq!(
+            listener.hear(6, second(23.0)),
+            Duration::from_secs_f64(17.5)
+        );
+        assert!(!listener.wonders());
+        listener.hear(6, second(25.0));
+        assert!(listener.wonders());
+        let said = listener.remark(false);
+        assert!(said.contains("no sign of life for 20 s"), "{said}");
+        assert!(listener.remark(true).contains("wait to be written"));
+    }
+
     use crate::filter::FilterMemory;
     use crate::model;
     use crate::sink::{Outputs, sink};
@@ -113,7 +230,7 @@ mod tests {
                 &mut node,
                 SILENCE,
                 &AtomicBool::new(false),
-                |_| {},
+                |_| ControlFlow::Continue(()),
             );
             assert!(judged.unwrap_err().to_string().contains("no sign of life"));
             let (_, _, link, accounts) = pipeline.into_parts();

@@ -14,7 +14,7 @@ pub struct LinesArgs {
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     pub format: Format,
-    /// Write to this file, which appears once it is whole
+    /// Write to this file, which appears once it is whole, in the place of one of that name
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

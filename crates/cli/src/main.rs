@@ -130,11 +130,19 @@ fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hitgate: {error:#}");
-            match error.is::<interrupt::Interrupted>() {
-                true => ExitCode::from(interrupt::EXIT_STATUS),
-                false => ExitCode::FAILURE,
-            }
+            exit_code(&error)
         }
+    }
+}
+
+/// What the program exits with after this.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
+        return interrupted.exit_status().into();
+    }
+    match error.is::<sink::Unwritten>() {
+        true => sink::Unwritten::EXIT_STATUS.into(),
+        false => ExitCode::FAILURE,
     }
 }
 

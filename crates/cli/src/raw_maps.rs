@@ -20,6 +20,9 @@ self_cell! {
     }
 }
 
+/// What a pedestal can be.
+const POSSIBLE: &str = "from 0 to 16383.75 ADU";
+
 type Corrections<'m> = Vec<Correction<'m>>;
 
 struct Stages {
@@ -43,11 +46,6 @@ struct StageMaps {
 impl StageMaps {
     fn read(file: &Path, adu_per_photon: f64) -> Result<Self> {
         let gain = f16::from_f64(1.0 / adu_per_photon);
-        if !gain.is_normal() {
-            bail!(
-                "{adu_per_photon} ADU per photon: a number from 1/65504 to 16384 is needed, or its negative"
-            );
-        }
         let mut stack = FrameFile::open(file)?;
         let mut maps = StageMaps {
             file: file.into(),
@@ -78,6 +76,24 @@ impl StageMaps {
             }
         }
         Ok(maps)
+    }
+
+    /// Refuses maps of G0, `where_all_begin`, without any pedestal, and doubts those of which most are none.
+    fn doubt(&self, where_all_begin: bool) -> Result<()> {
+        let all = self.gains.len();
+        let none = self.gains.iter().filter(|gain| gain.is_nan()).count();
+        let file = self.file.display();
+        if none == all && where_all_begin {
+            bail!(
+                "{file}: none of the {all} pedestals is a number {POSSIBLE}, so that every pixel would be excluded and every frame a fault: is this the file of G0, and in ADU?"
+            );
+        }
+        if 2 * none > all {
+            eprintln!(
+                "hitgate: {file}: {none} of {all} pedestals are no numbers {POSSIBLE}, and pixels in this gain stage are excluded there: is this the right file?"
+            );
+        }
+        Ok(())
     }
 
     /// Columns, rows and storage cells, in words.
@@ -146,9 +162,10 @@ impl RawMaps {
     /// photon adds in each stage.
     ///
     /// # Errors
-    /// Where a file cannot be read, holds other numbers, or maps of another shape than the first; where no gain is
-    /// 1/`adu_per_photon`.
+    /// Where a file cannot be read, holds other numbers, or maps of another shape than the first; where no stage of a
+    /// JUNGFRAU has such a gain, or where every pixel would be excluded.
     pub fn read(pedestals: &[PathBuf; STAGES], adu_per_photon: &[f64; STAGES]) -> Result<Self> {
+        refuse_impossible(adu_per_photon)?;
         let [a, b, c] = pedestals;
         let [x, y, z] = *adu_per_photon;
         let stages = Stages::new([
@@ -156,6 +173,9 @@ impl RawMaps {
             StageMaps::read(b, y)?,
             StageMaps::read(c, z)?,
         ])?;
+        for (stage, maps) in stages.maps.iter().enumerate() {
+            maps.doubt(stage == 0)?;
+        }
         RawMaps::try_new(stages, Stages::corrections)
     }
 
@@ -182,6 +202,26 @@ impl RawMaps {
         }
         Ok(())
     }
+}
+
+/// Refuses a gain that is none, that half precision does not hold, or whose sign is another stage's.
+fn refuse_impossible(adu_per_photon: &[f64; STAGES]) -> Result<()> {
+    for (stage, adu) in adu_per_photon.iter().enumerate() {
+        let (sign, needed) = match stage {
+            0 => (
+                1.0,
+                "from 1/65504 to 16384 is needed: the ADC of G0 rises with the signal",
+            ),
+            _ => (
+                -1.0,
+                "from -16384 to -1/65504 is needed: the ADC of G1 and G2 falls with the signal",
+            ),
+        };
+        if !f16::from_f64(sign / adu).is_normal() || sign / adu < 0.0 {
+            bail!("--adu-per-photon {adu} for G{stage}: a number {needed}");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -233,7 +273,7 @@ mod tests {
             maps(file.clone(), 1, [1000.0; 2]);
             file
         });
-        let maps = Arc::new(RawMaps::read(&files, &[4.0; STAGES]).unwrap());
+        let maps = Arc::new(RawMaps::read(&files, &[4.0, -2.0, -0.5]).unwrap());
         let model = model::parse(model::EMBEDDED, None).unwrap();
         for (raw, maps, says) in [
             (true, Some(&maps), ""),
@@ -256,6 +296,47 @@ mod tests {
             assert_eq!(said.is_empty(), says.is_empty(), "{said}");
             assert!(said.contains(says), "{said}");
         }
+    }
+
+    #[test]
+    fn a_gain_that_no_stage_has_is_refused_with_the_reason() {
+        let files = ["G0", "G1", "G2"].map(PathBuf::from);
+        let (rises, falls) = (
+            "G0 rises with the signal",
+            "G1 and G2 falls with the signal",
+        );
+        for (adu, stage, reason) in [
+            ([0.0, -2.0, -0.5], "0 for G0", rises),
+            ([-4.0, -2.0, -0.5], "-4 for G0", rises),
+            ([f64::NAN, -2.0, -0.5], "NaN for G0", rises),
+            ([1e9, -2.0, -0.5], "1000000000 for G0", rises),
+            ([4.0, 2.0, -0.5], "2 for G1", falls),
+            ([4.0, -2.0, 0.5], "0.5 for G2", falls),
+            ([4.0, -2.0, f64::NEG_INFINITY], "-inf for G2", falls),
+        ] {
+            // Before any file is read: these are not there.
+            let said = RawMaps::read(&files, &adu).err().unwrap().to_string();
+            assert!(
+                said.contains(stage) && said.contains(reason),
+                "{adu:?}: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn pedestals_that_exclude_every_pixel_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["G0", "G1", "G2"].map(|stage| folder.path().join(stage));
+        let read = |adu: [f32; STAGES]| {
+            for (file, adu) in files.iter().zip(adu) {
+                maps(file.clone(), 2, [adu; 2]);
+            }
+            RawMaps::read(&files, &[4.0, -2.0, -0.5]).map(|_| ())
+        };
+        // A detector that never switches its gain has no use for the others.
+        read([1000.0, f32::NAN, f32::NAN]).unwrap();
+        let said = read([f32::NAN, 1000.0, 1000.0]).err().unwrap().to_string();
+        assert!(said.contains("G0: none of the 4 pedestals"), "{said}");
     }
 
     #[test]

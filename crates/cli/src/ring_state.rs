@@ -146,6 +146,10 @@ impl RingState {
         let (received, waits) = (self.books.received, self.consumer.waits);
         let out = match (self.slots_out(), self.layout.policy()) {
             (0, _) => String::new(),
+            // A filter that ended, or died, left them.
+            (n, Policy::Credit) if self.filter_end.process.is_none() => {
+                format!(", {n} slots of judged ones for the next filter to send")
+            }
             (n, Policy::Credit) => format!(", {n} slots of judged ones still with the link"),
             (n, Policy::FreeRunning) => format!(", {n} copies of judged ones still with the link"),
         };

@@ -330,7 +330,8 @@ mod tests {
         bytes.extend(PEDESTAL.to_le_bytes().repeat(SIDE * SIDE));
         std::fs::write(&path, bytes).unwrap();
         let paths = [&path; 3].map(Clone::clone);
-        Arc::new(RawMaps::read(&paths, &[ADU_PER_PHOTON; 3]).unwrap())
+        let [rises, falls] = [ADU_PER_PHOTON, -ADU_PER_PHOTON];
+        Arc::new(RawMaps::read(&paths, &[rises, falls, falls]).unwrap())
     }
 
     #[test]

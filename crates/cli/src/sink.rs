@@ -7,12 +7,13 @@
 //! hits. A slot that was lent could not be given up in this way: the source waits for the oldest one that is out,
 //! whatever it is worth.
 //!
-//! Where kept frames cannot be written any more, those that wait go back to the judging side one by one, which enters
-//! them in the books: of every frame it is known what became of it.
+//! Where kept frames cannot be written any more, the run is to end: slots that are out stay out, and whoever goes on with
+//! the ring is given them again. Copies are lost; the judging side hears of each and enters it in the books.
 //!
 //! The lines of records have a channel of their own. Records that find it full have no line, which is
 //! counted and told; those in the ring itself are the durable ones.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::iter;
@@ -27,7 +28,8 @@ use hitgate_core::interlock::Side;
 use hitgate_core::link::{Link, Record, Refused, Worth};
 use hitgate_core::net::Input;
 use hitgate_formats::FormatError;
-use hitgate_ring::{Layout, Lent};
+use hitgate_ring::{Layout, Lent, Policy};
+use rustix::fs::{Access, access};
 
 use crate::buffers::{Memory, buffers};
 use crate::description::{self, Description};
@@ -37,7 +39,7 @@ use crate::queue::{self, Giver, Room, Taker, queue};
 use crate::report;
 use crate::second_look::Drawn;
 use crate::slots_file::{Entry, SlotsWriter};
-use crate::traffic::Traffic;
+use crate::traffic::{Count, Traffic};
 
 /// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
 const WAITING_RECORDS: usize = 1 << 16;
@@ -75,41 +77,102 @@ pub struct Outputs {
 }
 
 impl OutputArgs {
-    /// Refuses names that are taken: what an earlier run kept is not to be replaced unasked.
-    pub fn refuse_taken(&self) -> Result<()> {
-        let mut paths = [&self.keep, &self.records, &self.keep_maps]
-            .into_iter()
-            .flatten();
-        match paths.find(|path| !self.replace && path.is_file()) {
-            Some(path) => Err(taken(path)),
-            None => Ok(()),
+    /// Refuses names that cannot be had, and makes nothing: those that are taken, as what an earlier run kept is not to
+    /// be replaced unasked, those of two files, and those in folders that are not there or not ours to write to.
+    pub fn check(&self) -> Result<()> {
+        let paths = [&self.keep, &self.records, &self.keep_maps];
+        let paths: Vec<&Path> = paths.into_iter().flatten().map(PathBuf::as_path).collect();
+        for (i, path) in paths.iter().enumerate() {
+            if path.is_file() && !self.replace {
+                return Err(taken(path));
+            }
+            let written = path.is_file() || !path.exists();
+            if written && paths[..i].contains(path) {
+                bail!(
+                    "{} is to hold two things: name a file for each of --keep, --records and --keep-maps",
+                    path.display()
+                );
+            }
+            let (place, may) = match path.exists() {
+                true => (*path, Access::WRITE_OK),
+                false => (folder_of(path), Access::WRITE_OK | Access::EXEC_OK),
+            };
+            access(place, may).map_err(|error| FormatError::writing(path, error.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the files, and the description beside kept slots that are a file; all of them, or none. Maps are prepared
+    /// as `input` says.
+    pub fn create(&self, description: &Description, input: &Input) -> Result<Outputs> {
+        let mut fresh = Fresh::default();
+        let mut open = |path: &Option<PathBuf>| -> Result<Option<(PathBuf, File)>> {
+            let open = |path: &PathBuf| Ok((path.clone(), open(path, self.replace, &mut fresh)?));
+            path.as_ref().map(open).transpose()
+        };
+        let [keep, records, maps] = [
+            open(&self.keep)?,
+            open(&self.records)?,
+            open(&self.keep_maps)?,
+        ];
+        if let Some((path, _)) = &keep {
+            fresh.note(description::path(path));
+            describe(path, description)?;
+        }
+        // What an earlier run kept goes once nothing else is in the way.
+        for (path, file) in [&keep, &records, &maps].into_iter().flatten() {
+            if path.is_file() {
+                (file.set_len(0)).map_err(|error| FormatError::writing(path, error))?;
+            }
+        }
+        let maps = maps.map(|(path, file)| {
+            let maps = MapsWriter::create(path, file, input)?;
+            anyhow::Ok((maps, *input))
+        });
+        let maps = maps.transpose()?;
+        fresh.stay();
+        Ok(Outputs {
+            keep: keep.map(|(path, file)| SlotsWriter::new(path, file)),
+            records: records.map(|(path, file)| Records {
+                path,
+                file: BufWriter::new(file),
+            }),
+            maps,
+            buffer: self.buffer,
+        })
+    }
+}
+
+/// Files that were not there before: they go where a run does not begin.
+#[derive(Default)]
+struct Fresh(Vec<PathBuf>);
+
+impl Fresh {
+    /// A file that is made now, if it is not there.
+    fn note(&mut self, path: PathBuf) {
+        if !path.exists() {
+            self.0.push(path);
         }
     }
 
-    /// Makes the files, and the description beside kept slots that are a file. Maps are prepared as `input`
-    /// says.
-    pub fn create(&self, description: &Description, input: &Input) -> Result<Outputs> {
-        let open = |path: &Path| open(path, self.replace);
-        let keep = self.keep.as_ref().map(|path| {
-            let file = open(path)?;
-            describe(path, description)?;
-            anyhow::Ok(SlotsWriter::new(path.into(), file))
-        });
-        let records = self.records.as_ref().map(|path| {
-            let file = BufWriter::new(open(path)?);
-            let path = path.into();
-            anyhow::Ok(Records { path, file })
-        });
-        let maps = self.keep_maps.as_ref().map(|path| {
-            let maps = MapsWriter::create(path.into(), open(path)?, input)?;
-            anyhow::Ok((maps, *input))
-        });
-        Ok(Outputs {
-            keep: keep.transpose()?,
-            records: records.transpose()?,
-            maps: maps.transpose()?,
-            buffer: self.buffer,
-        })
+    /// The run begins.
+    fn stay(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
@@ -140,14 +203,20 @@ fn taken(path: &Path) -> anyhow::Error {
     )
 }
 
-fn open(path: &Path, replace: bool) -> Result<File> {
-    let fresh = !replace && (path.is_file() || !path.exists());
+/// Opens a file with what is in it; one that is there already only where it may be replaced, or is no plain file.
+fn open(path: &Path, replace: bool, fresh: &mut Fresh) -> Result<File> {
+    let new = !replace && (path.is_file() || !path.exists());
+    let missing = !path.exists();
     let mut options = OpenOptions::new();
-    options.write(true).truncate(!fresh).create_new(fresh);
-    match options.create(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(taken(path)),
-        opened => Ok(opened.map_err(|error| FormatError::writing(path, error))?),
+    options.write(true).truncate(false).create_new(new);
+    let file = match options.create(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(taken(path)),
+        opened => opened.map_err(|error| FormatError::writing(path, error))?,
+    };
+    if missing {
+        fresh.0.push(path.into());
     }
+    Ok(file)
 }
 
 /// The judging side of the link.
@@ -160,7 +229,7 @@ pub struct SinkLink<'m> {
     unsent: Receiver<Record>,
     /// Memory for copies of kept frames that nobody uses, where they are copied.
     free: Option<Receiver<Memory>>,
-    broken: Arc<AtomicBool>,
+    breach: Arc<Breach>,
     /// The writing side of kept frames is gone.
     done: bool,
     records: Option<Sender<Record>>,
@@ -183,11 +252,72 @@ struct KeptIn<'m> {
     /// Where memory of copies goes back to.
     free: Option<Sender<Memory>>,
     looks: Option<Sender<Drawn>>,
-    /// Set once kept frames cannot be written any more.
-    broken: Arc<AtomicBool>,
-    /// Where the records of those go that had been taken by then.
+    breach: Arc<Breach>,
+    /// Where the records of those go that are lost.
     unsent: Sender<Record>,
 }
+
+/// What becomes of kept frames that cannot be written.
+struct Breach {
+    /// Set once none can be written any more.
+    broken: AtomicBool,
+    /// Slots wait for their reader, as those of a free-running ring do not.
+    slots_wait: bool,
+    /// Kept frames that stay in their slots.
+    staying: Count,
+}
+
+impl Breach {
+    fn is_there(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Leaves a frame in its slot; refused where there is but a copy, which is lost.
+    fn leave(&self, frame: Lent<'_>) -> Result<(), Refused> {
+        if !self.slots_wait {
+            return Err(Refused);
+        }
+        frame.leave();
+        self.staying.add(1);
+        Ok(())
+    }
+}
+
+/// Kept frames could not be written any more: the run ended there.
+#[derive(Debug)]
+pub struct Unwritten {
+    /// In words alone: a closed pipe at the end of kept frames is not one of standard output.
+    why: String,
+    staying: u64,
+    lost: usize,
+}
+
+impl Unwritten {
+    /// What the program exits with: `EX_IOERR` of the system's `sysexits.h`.
+    pub const EXIT_STATUS: u8 = 74;
+}
+
+impl fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unwritten { why, staying, lost } = self;
+        write!(f, "{why}: the run ended there")?;
+        if *staying > 0 {
+            write!(
+                f,
+                "; {staying} kept frames stay in the ring, and `hitgate run` with another --keep goes on with them"
+            )?;
+        }
+        if *lost > 0 {
+            write!(
+                f,
+                "; {lost} kept frames that the link had taken are lost, and counted as lost(link)"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unwritten {}
 
 /// A kept frame on its way.
 struct Kept<'m> {
@@ -222,7 +352,11 @@ pub fn sink<'m>(
     outputs: Outputs,
     looks: Option<Sender<Drawn>>,
 ) -> (SinkLink<'m>, Sink<'m>) {
-    let broken = Arc::new(AtomicBool::new(false));
+    let breach = Arc::new(Breach {
+        broken: AtomicBool::new(false),
+        slots_wait: ring.policy() == Policy::Credit,
+        staying: Count::default(),
+    });
     let room = outputs.buffer.unwrap_or(ring.lend_limit()) as usize;
     let (kept, kept_out) = queue(room);
     let (unsent_in, unsent) = bounded(room + queue::HELD);
@@ -249,7 +383,7 @@ pub fn sink<'m>(
         shed: None,
         unsent,
         free,
-        broken: Arc::clone(&broken),
+        breach: Arc::clone(&breach),
         done: false,
         records,
         maps,
@@ -260,7 +394,7 @@ pub fn sink<'m>(
         slots: outputs.keep,
         free: free_in,
         looks,
-        broken,
+        breach,
         unsent: unsent_in,
     };
     let sink = Sink {
@@ -278,7 +412,12 @@ impl SinkLink<'_> {
         self.kept = None;
     }
 
-    /// Whether all that was taken is written, or lost and told by [`Link::lost`]: some time after the end.
+    /// Whether kept frames cannot be written any more: those that come now stay in their slots, or are refused.
+    pub fn is_broken(&self) -> bool {
+        self.breach.is_there()
+    }
+
+    /// Whether all that was taken is written, or stays, or is lost and told by [`Link::lost`]: some time after the end.
     pub const fn is_done(&self) -> bool {
         self.done
     }
@@ -287,8 +426,8 @@ impl SinkLink<'_> {
 impl<'m> Link<'m> for SinkLink<'m> {
     fn keep(&mut self, record: &Record, frame: Lent<'m>) -> Result<(), Refused> {
         let kept = self.kept.as_mut().ok_or(Refused)?;
-        if self.broken.load(Ordering::Relaxed) {
-            return Err(Refused);
+        if self.breach.is_there() {
+            return self.breach.leave(frame);
         }
         let worth = Worth::of(record.verdict(), record.reasons);
         let shed = match kept.room(worth) {
@@ -347,9 +486,9 @@ impl Sink<'_> {
     /// Writes until the judging side is gone.
     ///
     /// # Errors
-    /// Where a file could not be written. The others are written to their ends; files of kept slots and of
-    /// maps end with a whole entry. The link refuses frames from then on and loses those that it had taken, or leaves
-    /// maps out.
+    /// [`Unwritten`] where kept frames could not be written: [`SinkLink::is_broken`] from then on. Where another file
+    /// could not, its lines or maps are left out. The others are written to their ends; files of kept slots and of maps
+    /// end with a whole entry.
     pub fn run(self) -> Result<()> {
         let Sink {
             kept,
@@ -358,9 +497,14 @@ impl Sink<'_> {
             traffic,
         } = self;
         std::thread::scope(|scope| {
-            let records = records.map(|(records, file)| scope.spawn(|| file.write(records)));
-            let maps = maps.map(|maps| scope.spawn(|| maps.write(&traffic)));
-            let mut written = vec![kept.write(&traffic)];
+            // Nobody should have to wait for the end to hear of it.
+            let told = |written: Result<()>| {
+                written.inspect_err(|error| eprintln!("hitgate: judging goes on, but {error:#}"))
+            };
+            let records = records.map(|(from, file)| scope.spawn(move || told(file.write(from))));
+            let traffic = &traffic;
+            let maps = maps.map(|maps| scope.spawn(move || told(maps.write(traffic))));
+            let mut written = vec![kept.write(traffic)];
             for (thread, what) in [(records, "records"), (maps, "maps of dropped frames")] {
                 written.push(match thread.map(|thread| thread.join()) {
                     Some(Ok(written)) => written,
@@ -373,21 +517,14 @@ impl Sink<'_> {
     }
 }
 
-impl<'m> KeptIn<'m> {
+impl KeptIn<'_> {
     fn write(mut self, traffic: &Traffic) -> Result<()> {
         while let Some(kept) = self.frames.next() {
             let entry = Entry::of(kept.frame.bytes());
             if let Some(slots) = &mut self.slots
                 && let Err(error) = slots.write(&entry)
             {
-                eprintln!(
-                    "hitgate: {error:#}: from now on kept frames are lost, and counted as lost(link)"
-                );
-                let lost = self.lose(kept);
-                // In words alone: a closed pipe at the end of kept frames is not one of standard output.
-                bail!(
-                    "{lost} kept frames that the link had taken are lost, and counted as lost(link): {error:#}"
-                );
+                return Err(self.give_up(kept, &error).into());
             }
             traffic.frames.add(1);
             traffic.bytes.add(entry.payload() as u64);
@@ -410,17 +547,30 @@ impl<'m> KeptIn<'m> {
             let _ = free.try_send(memory);
         }
     }
+}
 
-    /// Tells the judging side of a frame that could not be written and of all that it still gives; returns how many.
-    fn lose(self, first: Kept<'m>) -> usize {
-        self.broken.store(true, Ordering::Relaxed);
-        let tell = |Kept { frame, record }| {
-            // Slots go back to the ring while the judging side notices.
-            drop(frame);
-            // Where it is gone nobody keeps books.
-            let _ = self.unsent.send(record);
-        };
-        iter::once(first).chain(self.frames).map(tell).count()
+impl<'m> KeptIn<'m> {
+    /// Leaves a frame that could not be written, and all that the judging side still gives, in their slots, or tells
+    /// that side of those that were copied.
+    fn give_up(self, first: Kept<'m>, why: &anyhow::Error) -> Unwritten {
+        self.breach.broken.store(true, Ordering::Relaxed);
+        let mut lost = 0;
+        for Kept { frame, record } in iter::once(first).chain(self.frames) {
+            let left = match frame {
+                Held::Lent(slot) => self.breach.leave(slot),
+                Held::Copied(_) => Err(Refused),
+            };
+            if left.is_err() {
+                lost += 1;
+                // Where it is gone nobody keeps books.
+                let _ = self.unsent.send(record);
+            }
+        }
+        Unwritten {
+            why: format!("{why:#}"),
+            staying: self.breach.staying.get(),
+            lost,
+        }
     }
 }
 
@@ -571,48 +721,73 @@ mod tests {
         }
     }
 
+    /// Four kept frames on their way, the last given once the disk takes no more.
     #[test]
-    fn a_sink_that_cannot_write_gives_its_slots_back_names_what_it_lost_and_refuses_more() {
-        let layout = Layout::new(8, HEADER_LEN as u32, 8).unwrap();
-        let ring = Ring::anonymous(&layout, 1).unwrap();
-        let (mut writer, mut reader) = (ring.writer().unwrap(), ring.reader().unwrap());
-        let unwritable = File::open("/dev/null").unwrap();
-        let outputs = Outputs {
-            keep: Some(SlotsWriter::new("the file".into(), unwritable)),
-            ..Outputs::default()
-        };
-        let (mut link, sink) = sink(&layout, outputs, None);
-        for _ in 0..4 {
-            writer.reserve().unwrap().unwrap().commit();
+    fn frames_that_cannot_be_written_stay_in_their_slots_and_copies_are_lost_and_named() {
+        for (policy, buffer, staying, lost) in [
+            (Policy::Credit, None, 4, 0),
+            (Policy::Credit, Some(8), 1, 3),
+            (Policy::FreeRunning, None, 0, 3),
+        ] {
+            let layout = Layout::new(8, HEADER_LEN as u32, 8).unwrap();
+            let ring = Ring::anonymous(&layout.with_policy(policy), 1).unwrap();
+            let (mut writer, mut reader) = (ring.writer().unwrap(), ring.reader().unwrap());
+            let unwritable = File::open("/dev/null").unwrap();
+            let outputs = Outputs {
+                keep: Some(SlotsWriter::new("the file".into(), unwritable)),
+                buffer,
+                ..Outputs::default()
+            };
+            let (mut link, sink) = sink(ring.layout(), outputs, None);
+            for _ in 0..4 {
+                writer.reserve().unwrap().unwrap().commit();
+            }
+            let record = |frame_number| Record {
+                frame_number,
+                ..Record::default()
+            };
+            let mut take = || reader.read(1).unwrap().settle(&[0; RECORD_LEN]).unwrap();
+            let error = std::thread::scope(|scope| {
+                for number in 1..=3 {
+                    assert_eq!(link.keep(&record(number), take()), Ok(()));
+                }
+                assert_eq!(
+                    (link.lost(), link.is_broken()),
+                    (None, false),
+                    "not tried yet"
+                );
+                let sinking = scope.spawn(|| sink.run());
+                while !link.is_broken() {
+                    std::thread::yield_now();
+                }
+                // Only a slot can be left where it is.
+                let last = match policy {
+                    Policy::Credit => Ok(()),
+                    Policy::FreeRunning => Err(Refused),
+                };
+                assert_eq!(link.keep(&record(4), take()), last);
+                link.end();
+                let named = std::iter::from_fn(|| lost_at_last(&mut link));
+                let named: Vec<_> = named.map(|record| record.frame_number).collect();
+                assert_eq!(named, (1..=lost).collect::<Vec<_>>());
+                drop(link);
+                sinking.join().unwrap().unwrap_err()
+            });
+            let said = format!("{error:#}");
+            let told = |n: u64, words: &str| said.contains(&format!("{n} kept frames {words}"));
+            assert!(said.contains("the file"), "{said}");
+            assert_eq!(told(staying, "stay in the ring"), staying > 0, "{said}");
+            assert_eq!(told(lost, "that the link had taken"), lost > 0, "{said}");
+            assert!(error.is::<Unwritten>());
+            reader.reclaim();
+            assert_eq!(u64::from(reader.lent()), staying);
+
+            // Whoever goes on with the ring is given them again.
+            reader.close();
+            let again = ring.reopen().unwrap();
+            drop(ring);
+            let mut reader = again.reader().unwrap();
+            assert_eq!(reader.read(8).unwrap().frames().count() as u64, staying);
         }
-        let record = |frame_number| Record {
-            frame_number,
-            ..Record::default()
-        };
-        let error = std::thread::scope(|scope| {
-            for number in 1..=3 {
-                let lent = reader.read(1).unwrap().settle(&[0; RECORD_LEN]).unwrap();
-                assert_eq!(link.keep(&record(number), lent), Ok(()));
-            }
-            assert_eq!(link.lost(), None, "nothing was tried yet");
-            let sinking = scope.spawn(|| sink.run());
-            while reader.lent() > 0 {
-                std::thread::yield_now();
-            }
-            let lent = reader.read(1).unwrap().settle(&[0; RECORD_LEN]).unwrap();
-            assert_eq!(link.keep(&record(4), lent), Err(Refused));
-            link.end();
-            let lost =
-                std::iter::from_fn(|| lost_at_last(&mut link)).map(|record| record.frame_number);
-            assert_eq!(lost.collect::<Vec<_>>(), [1, 2, 3]);
-            drop(link);
-            sinking.join().unwrap().unwrap_err()
-        });
-        let said = format!("{error:#}");
-        assert!(
-            said.contains("3 kept frames") && said.contains("the file"),
-            "{said}"
-        );
-        assert_eq!(reader.lent(), 0);
     }
 }

@@ -3,11 +3,14 @@
 mod common;
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Output};
 
 use hitgate_core::frame::{FrameHeader, HEADER_LEN};
+use hitgate_host::{Creation, Ring};
+use hitgate_ring::Layout;
 use serde_json::Value;
 
 use common::{run_keeping, spawn};
@@ -22,19 +25,30 @@ fn finish(child: Child) -> Output {
     output
 }
 
-/// Lengths of the slots in a file of kept frames.
-fn slots(path: &Path) -> Vec<usize> {
+/// Headers of the slots in a file of kept frames.
+fn headers(path: &Path) -> Vec<FrameHeader> {
     let bytes = std::fs::read(path).expect("kept frames");
-    let mut lengths = Vec::new();
+    let mut headers = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let header =
             FrameHeader::from_bytes(bytes[at..].first_chunk::<HEADER_LEN>().expect("a header"));
-        lengths.push(header.slot_len());
         at += header.slot_len();
+        headers.push(header);
     }
     assert_eq!(at, bytes.len(), "the last slot is whole");
-    lengths
+    headers
+}
+
+/// Their lengths.
+fn slots(path: &Path) -> Vec<usize> {
+    headers(path).iter().map(FrameHeader::slot_len).collect()
+}
+
+/// Their numbers.
+fn numbers(path: &Path) -> Vec<u64> {
+    let headers = headers(path).into_iter();
+    headers.map(|header| header.frame_number).collect()
 }
 
 #[test]
@@ -147,36 +161,89 @@ fn a_slow_source_is_not_taken_for_a_dead_one() {
     finish(feed);
 }
 
-#[test]
-fn a_full_disk_is_told_and_what_is_written_stays_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name).display().to_string();
-    let (ring, kept) = (place("ring"), place("kept.slots"));
-    let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
-    // A limit on the size of files stands for the disk: writing beyond fails, as on a full one.
+/// A limit on the size of files stands for the disk: writing beyond fails, as on a full one.
+fn run_on_a_small_disk(args: &[&str]) -> (Option<i32>, String, String) {
     let run = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\""])
         .arg(env!("CARGO_BIN_EXE_hitgate"))
         .args(["run", "--threshold", "0", "--wait", "60"])
-        .args(["--ring", &ring, "--keep", &kept])
+        .args(args)
         .output()
         .unwrap();
-    let said = String::from_utf8(run.stderr).unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (books, said) = (text(run.stdout), text(run.stderr));
+    assert!(!said.contains("panicked"), "{said}");
+    (run.status.code(), books, said)
+}
+
+/// What `inspect` says of a ring.
+fn inspected(ring: &str) -> Value {
+    let inspect = finish(spawn(&["inspect", ring, "--json"]));
+    serde_json::from_slice(&inspect.stdout).unwrap()
+}
+
+#[test]
+fn a_full_disk_ends_the_run_and_whoever_goes_on_with_the_ring_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept, rest) = (place("ring"), place("kept.slots"), place("rest.slots"));
+    let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
+    let (code, books, said) = run_on_a_small_disk(&["--ring", &ring, "--keep", &kept]);
+    assert_eq!(code, Some(74), "{said}");
     assert!(
-        !run.status.success() && said.contains(&kept) && !said.contains("panicked"),
+        said.contains(&kept) && said.contains("the run ended there"),
         "{said}"
     );
-    let books = String::from_utf8(run.stdout).unwrap();
+    assert!(!books.contains("lost(link)"), "{books}");
+    let written = slots(Path::new(&kept)).len();
+    let staying = number_before(&said, " kept frames stay in the ring");
+    let state = inspected(&ring);
+    let text = finish(spawn(&["inspect", &ring])).stdout;
+    let left = format!("{staying} slots of judged ones for the next filter to send");
+    assert!(String::from_utf8(text).unwrap().contains(&left));
+    assert_eq!(state["received"], written + staying, "{said}");
     assert!(
-        books.contains("expected 200 = received 200") && books.contains("lost(link)"),
+        written > 0 && staying > 0 && written + staying < 200,
+        "{said}"
+    );
+    assert_eq!(state["in_flight"]["slots_out"], staying);
+    assert_eq!(
+        (&state["balance"], &state["filter"]["end"]["state"]),
+        (&true.into(), &"closed".into())
+    );
+
+    let run = ["run", "--threshold", "0", "--ring", &ring, "--keep", &rest];
+    let books = String::from_utf8(finish(spawn(&run)).stdout).unwrap();
+    finish(feed);
+    assert!(
+        books.contains("expected 200 = received 200 + lost 0"),
         "{books}"
     );
-    finish(feed);
-    let written = slots(Path::new(&kept)).len();
-    let taken = number_before(&said, " kept frames that the link had taken are lost");
+    assert!(!books.contains("lost(link)"), "{books}");
+    let numbers = [kept, rest].map(|file| numbers(Path::new(&file))).concat();
+    assert_eq!(
+        numbers,
+        (1..=200).collect::<Vec<_>>(),
+        "each once, in order"
+    );
+}
+
+#[test]
+fn a_full_disk_ends_the_run_of_a_device_that_waits_for_nobody_and_its_copies_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept) = (place("ring"), place("kept.slots"));
+    let free = ["--free-running", "--rate", "300", "--ring", &ring];
+    let feed = spawn(&[&FEED_200[..], &free].concat());
+    let (code, books, said) = run_on_a_small_disk(&["--ring", &ring, "--keep", &kept]);
+    assert_eq!(code, Some(74), "{said}");
+    assert!(!said.contains("stay in the ring"), "{said}");
     let lost = lost_by_the_link(&books);
-    assert!(written > 0 && 0 < taken && taken < lost, "{said} {books}");
-    assert_eq!(written + lost, 200, "{said} {books}");
+    let received = number_before(&books, " + lost 0");
+    assert!(0 < lost && received < 200, "{books}");
+    assert_eq!(slots(Path::new(&kept)).len() + lost, received, "{books}");
+    finish(spawn(&["run", "--ring", &ring]));
+    finish(feed);
 }
 
 fn number_before(text: &str, words: &str) -> usize {
@@ -229,7 +296,7 @@ fn a_disk_that_breaks_after_the_last_frame_leaves_nothing_out_of_the_books() {
         String::from_utf8(run.stdout).unwrap(),
         String::from_utf8(run.stderr).unwrap(),
     );
-    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert_eq!(run.status.code(), Some(74), "{said}");
     assert!(
         said.contains(&format!(
             "{FRAMES} kept frames that the link had taken are lost"
@@ -342,10 +409,113 @@ fn a_run_without_hits_leaves_a_file_of_no_frames() {
 
 /// Sends the signal of Ctrl-C.
 fn interrupt(child: &Child) {
+    signal(child, "-INT");
+}
+
+fn signal(child: &Child, name: &str) {
     let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args([name, &child.id().to_string()])
         .status();
     assert!(kill.unwrap().success());
+}
+
+/// A service that is asked to end, and does, has not failed.
+#[test]
+fn a_service_manager_ends_both_sides_with_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept, records) = (place("ring"), place("kept.slots"), place("records.jsonl"));
+    let endless = ["--frames", "1000000", "--rate", "200", "--ring", &ring];
+    let feed = spawn(
+        &[
+            &["feed", "--simulate", "cspad-2x1", "--distinct", "2"],
+            &endless[..],
+        ]
+        .concat(),
+    );
+    let run = run_keeping(&ring, &kept, &records, &[]);
+    while std::fs::metadata(&kept).map_or(0, |kept| kept.len()) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    for child in [run, feed] {
+        signal(&child, "-TERM");
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{said}");
+        assert!(said.contains("frames left in the ring"), "{said}");
+    }
+    let lines = std::fs::read_to_string(&records).unwrap().lines().count();
+    assert_eq!(
+        slots(Path::new(&kept)).len(),
+        lines,
+        "what was kept is written"
+    );
+}
+
+/// Nobody is at the writer's end, as where a device without a driver of its own has not begun.
+#[test]
+fn a_source_that_sends_nothing_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ring");
+    let layout = Layout::new(4, HEADER_LEN as u32 + 64, 4).unwrap();
+    Ring::create(&path, &layout, 1, Creation::Exclusive).unwrap();
+    let description = r#"{"modules":[{"columns":8,"rows":4,"pixel_type":"u16"}]}"#;
+    std::fs::write(folder.path().join("ring.json"), description).unwrap();
+    let mut run = spawn(&["run", "--ring", path.to_str().unwrap()]);
+    let told = BufReader::new(run.stderr.take().unwrap()).lines();
+    let mut told = told.map(Result::unwrap);
+    let line = told.find(|line| line.contains("no frame for"));
+    let line = line.expect("it says so");
+    assert!(
+        line.contains("no sign of life") && line.contains("Ctrl-C"),
+        "{line}"
+    );
+    interrupt(&run);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+}
+
+/// Each is refused before there is a ring, and leaves nothing behind.
+#[test]
+fn outputs_that_cannot_be_had_are_refused_at_once_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (kept, nowhere) = (place("kept.slots"), place("no/records.jsonl"));
+    let slow = ["run", "--wait", "600", "--keep", &kept];
+    for (more, words) in [
+        (["--records", &nowhere], "no/records.jsonl"),
+        (["--keep-maps", &nowhere], "no/records.jsonl"),
+        (["--records", &kept], "to hold two things"),
+    ] {
+        let output = spawn(&[&slow[..], &more].concat())
+            .wait_with_output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(words), "{said}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
+/// What is found out only once there is a ring: a folder takes no file, and no description can be written.
+#[test]
+fn a_run_that_does_not_begin_leaves_what_was_there_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept, records) = (place("ring"), place("kept.slots"), place("records.jsonl"));
+    std::fs::write(&records, "records of an earlier run").unwrap();
+    std::fs::create_dir(format!("{kept}.json")).unwrap();
+    let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
+    let outputs = ["--keep", &kept, "--records", &records, "--replace"];
+    let output = spawn(&[&["run", "--ring", &ring], &outputs[..]].concat());
+    let said = String::from_utf8(output.wait_with_output().unwrap().stderr).unwrap();
+    assert!(said.contains("kept.slots.json"), "{said}");
+    assert!(!Path::new(&kept).exists());
+    assert_eq!(
+        std::fs::read_to_string(&records).unwrap(),
+        "records of an earlier run"
+    );
+    finish(spawn(&["run", "--ring", &ring]));
+    finish(feed);
 }
 
 #[test]

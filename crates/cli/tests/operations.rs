@@ -144,6 +144,9 @@ fn only_a_ring_has_json_and_a_missing_one_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let missing = complaint(&["inspect", &place(&folder, "ring"), "--json"]);
     assert!(missing.contains("no such ring"), "{missing}");
+    for gone in [missing, complaint(&["inspect", &place(&folder, "ring")])] {
+        assert!(gone.contains("removed when that ends"), "{gone}");
+    }
     let model = place(&folder, "model.hgm");
     std::fs::write(&model, vec![0; 8192]).unwrap();
     let other = complaint(&["inspect", &model, "--json"]);

@@ -520,7 +520,10 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
     ]);
     assert!(none.is_none() && said.contains("G0, G1 and G2"), "{said}");
     let (none, said) = screen(&["raw.npy", "--pedestal", maps, "--adu-per-photon", "4,0,1"]);
-    assert!(none.is_none() && said.contains("ADU per photon"), "{said}");
+    assert!(
+        none.is_none() && said.contains("--adu-per-photon 0 for G1"),
+        "{said}"
+    );
 }
 
 /// A stack of two modules of a 2 x 1 tile and the geometry that puts them side by side.

@@ -29,6 +29,13 @@ impl<'m> Lent<'m> {
         self.held.seq
     }
 
+    /// Leaves the frame in its slot for good: whoever reads the ring next is given it again, with its record, and the
+    /// writer waits until then. Of a free-running ring, whose slots wait for nobody, this is the copy's end, and its
+    /// place's until there is another reader.
+    pub const fn leave(self) {
+        core::mem::forget(self);
+    }
+
     /// The whole slot; bytes 8..16 are the number.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: *one owner* and *one copy*: only `drop` sets the bit, and it takes `&mut self`.

@@ -1,5 +1,6 @@
 //! `hitgate demo`: an emulated detector → ring → filter → summary.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
@@ -204,7 +205,9 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         });
         let sinking = scope.spawn(|| sink.run());
         scope.spawn(|| progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken)));
-        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |_| {});
+        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |_| {
+            ControlFlow::Continue(())
+        });
         // Where judging ended early, nobody takes frames any more.
         let interrupted = stop.swap(true, Ordering::Relaxed);
         progress.finish();

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use hitgate_core::net::{Model, format};
 use hitgate_formats::geometry::window;
@@ -57,10 +57,13 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         } else {
             path
         };
-        return show_ring(&Ring::open(path)?, args.json);
+        return show_ring(&open_ring(path)?, args.json);
     }
     // Frames are the last guess, and know FILE:DATASET and what to say of a missing file.
     let Ok(start) = start_of(path) else {
+        if !path.exists() && may_have_been_a_ring(path) {
+            bail!("{}: no such file; {GONE}", path.display());
+        }
         return show_frames(path, None);
     };
     if let Some(geometry) = &args.geometry {
@@ -83,6 +86,21 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         }) => show_frames(path, None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Why a ring may be missing.
+const GONE: &str = "a ring is made by `hitgate feed`, and removed when that ends: the books of a run are in what it said last";
+
+/// Rings have no ending, as files of frames have.
+fn may_have_been_a_ring(path: &Path) -> bool {
+    path.extension().is_none() && !path.as_os_str().as_encoded_bytes().contains(&b':')
+}
+
+fn open_ring(path: &Path) -> Result<Ring> {
+    Ring::open(path).map_err(|error| match error {
+        HostError::Missing { path } => anyhow!("{}: no such ring; {GONE}", path.display()),
+        error => error.into(),
+    })
 }
 
 /// The first bytes of a file, fewer where it is shorter.
@@ -124,6 +142,11 @@ fn show_model(bytes: &[u8], path: Option<&Path>) -> Result<()> {
         model.multiply_adds() as f64 / 1e6
     );
     say!("threshold  {:.4}", report::probability(model.threshold()));
+    if model.operating_points().next().is_some() {
+        say!(
+            "points     where t was set, by the maps of validation (`hitgate import --validation`); other sets have others"
+        );
+    }
     let width = model.operating_points().map(|point| point.name.len()).max();
     let width = width.unwrap_or_default();
     for point in model.operating_points() {

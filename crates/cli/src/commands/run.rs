@@ -1,5 +1,6 @@
 //! `hitgate run`: the filter on a live ring.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +46,8 @@ with 1. What the device of a free-running ring overwrote before it was read is l
 RECORDS for each range, cause `lapped`, and a count in the books. Of dropped frames --keep-maps keeps
 what the network saw, for `hitgate rejudge`; where that disk is too slow, maps are left out, and the
 run says how many. Prometheus, or a browser, reads http://ADDRESS/metrics, once the ring is there.
-Ctrl-C ends the run in good order: what was kept is written, the books are told.
+Ctrl-C or SIGTERM ends the run in good order: what was kept is written, the books are told. So does a disk that takes
+no more of KEPT, with status 74: frames that are not written stay in the ring for the next run, but for copies.
 
 SIGHUP makes it read the model, RING.json and pedestals again: once all are packed and proved, it judges by
 them from one frame to the next, without a pause; where something is wrong with them it says what,
@@ -134,13 +136,13 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<()> {
+    // What is wrong with the command line is said before anybody waits for a ring.
+    args.outputs.check()?;
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let level = args.filter.level()?;
-    // What is wrong with it is said before anybody waits for a ring.
     let input = model::parse_for(&bytes, args.filter.model.as_deref(), level)?.input();
     let rules = args.interlock.rules(args.filter.sample)?;
     let raw_maps = args.raw.read()?;
-    args.outputs.refuse_taken()?;
     let endpoint = args.metrics.as_deref().map(Endpoint::listen).transpose()?;
     if let Some(endpoint) = &endpoint {
         eprintln!("hitgate: metrics at http://{}/metrics", endpoint.address()?);
@@ -174,7 +176,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
         reader = reader.with_cache_hooks(caches);
     }
     backend.passes = args.standby.is_some();
-    let outputs = args.outputs.create(&description, &input)?;
     let (look, looks, answers, looked) = match rules {
         Some(_) => {
             let (look, ends) = SecondLook::new(modules, raw_maps.as_ref())?;
@@ -187,6 +188,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         }
         None => (None, None, None, None),
     };
+    let monitor = ring.monitor()?;
+    // The last that can fail: where a run does not begin there are no files of it.
+    let outputs = args.outputs.create(&description, &input)?;
     let (link, sink) = sink(ring.layout(), outputs, looks);
     let traffic = sink.traffic();
     let mut pipeline = Pipeline::new(reader, backend, policy, link, identity);
@@ -212,7 +216,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
         raw_maps,
     };
     let mut node = Watched::new(|_| {});
-    let monitor = ring.monitor()?;
     let watch = attendant.watch();
     let sources = Sources {
         ring: &ring,
@@ -246,10 +249,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
         let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |pipeline| {
             exchange.attend(pipeline);
             attendant.attend(&mut pipeline.interlock);
+            match pipeline.link.is_broken() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         });
         drop(exchange);
         progress.finish();
-        // What was taken is written, or is lost and in the books.
+        // What was taken is written, or stays in the ring, or is lost and in the books.
         pipeline.link.end();
         while !pipeline.link.is_done() {
             // Somebody is here: a standby has nothing to take, and nobody is told to end this.
@@ -303,16 +310,16 @@ pub fn run(args: &RunArgs) -> Result<()> {
         accounts.lost_lapped
     );
     say_on!("{}", report::latencies(&node.latencies));
-    // The books are told first, however the run ended.
-    judged?;
-    if let Some(caches) = &caches {
-        caches.check()?;
-    }
     let (maps, maps_lost) = (traffic.maps.get(), traffic.maps_lost.get());
     if args.outputs.keep_maps.is_some() {
         say!("maps       {maps} of dropped frames written, {maps_lost} left out for a slow disk");
     }
+    // The books are told first, however the run ended.
     sent?;
+    judged?;
+    if let Some(caches) = &caches {
+        caches.check()?;
+    }
     say!(
         "sent       {} frames, {}",
         traffic.frames.get(),
