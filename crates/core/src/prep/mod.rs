@@ -77,6 +77,11 @@ impl<'m> Mask<'m> {
     /// Excludes nothing.
     pub const NONE: Mask<'static> = Mask { bits: &[] };
 
+    /// The bits.
+    pub const fn bits(&self) -> &'m [u8] {
+        self.bits
+    }
+
     /// Whether pixel `pixel`, counted row by row, is excluded.
     pub fn excludes(&self, pixel: usize) -> bool {
         self.bits
