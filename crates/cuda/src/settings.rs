@@ -45,6 +45,11 @@ words! {
 impl Job {
     /// Bytes on the device.
     pub const BYTES: usize = 8;
+
+    /// As the device has them.
+    pub fn bytes(&self) -> [u8; Job::BYTES] {
+        (u64::from(self.storage_cell) << 32 | u64::from(self.setting)).to_le_bytes()
+    }
 }
 
 /// What is added up over a channel of a map.

@@ -88,11 +88,14 @@ fn logits_equal_the_oracles() {
         let network = random::network(width, input, channels, 11);
         let file = random::file(width, input, channels, 11).unwrap();
         let model = Model::parse(&file).unwrap();
-        let maps: Vec<_> = (0..3)
+        let maps: Vec<_> = (0..2)
             .map(|seed| random::map(input, channels, seed))
             .collect();
         let logits: Vec<_> = maps.iter().map(|map| expected(&network, map)).collect();
-        assert_ne!(logits[0], logits[1], "the answer hangs on the map");
+        assert!(
+            input == 1 || logits[0] != logits[1],
+            "the answer hangs on the map"
+        );
         // Few multiprocessors have much to do in a block, many share a layer's channels out.
         for (multiprocessors, order) in [(1, ORDERS[0]), (8, ORDERS[1]), (132, ORDERS[0])] {
             let found = infer(&model, &maps, 4, multiprocessors, order);
