@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Compiles the kernels ahead of time: kernels.fatbin has machine code for each of the architectures below and PTX for newer ones,
-# registers.txt what ptxas says that a thread takes. Both are committed, so that nobody else needs this compiler.
+# registers.txt what ptxas says that a thread takes. (Shared memory is dynamic: a launch says how much.) Both are committed, so
+# that nobody else needs this compiler.
 #
 #   compile.sh            makes both
 #   compile.sh --check    says whether they are what the sources make; ends with 3 where there is no compiler

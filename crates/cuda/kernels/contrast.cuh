@@ -16,19 +16,15 @@ constexpr uint32_t LEAST = 13;
 /// The deviation of a cell without a measurement.
 constexpr int32_t NO_DEVIATION = -0x7FFFFFFF - 1;
 
-/// The largest integer whose square is at most `a`, for an `a` of at most 512 (8 * 589815 + 3).
+/// The largest integer whose square is at most `a`, for an `a` of 512 (8 cell + 3), where a cell is at most 589815.
 BODY uint32_t root(uint32_t a) {
 #ifdef __CUDACC__
-    uint32_t y = uint32_t(__fsqrt_rn(__uint2float_rn(a)));
+    const uint32_t y = uint32_t(__fsqrt_rn(__uint2float_rn(a)));
 #else
-    uint32_t y = uint32_t(std::sqrt(float(a)));
+    const uint32_t y = uint32_t(std::sqrt(float(a)));
 #endif
-    // f32 has 24 bits: the root of the rounded number is less than one away, and its square fits 32 bits.
-    if (y * y > a)
-        y--;
-    else if ((y + 1) * (y + 1) <= a)
-        y++;
-    return y;
+    // A multiple of 512 below 2^32 is an f32. Its root is rounded, and so may be the next integer; it is never less than its floor.
+    return y - (y * y > a);
 }
 
 /// A sum over valid cells, and how many they are.

@@ -85,6 +85,10 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
+fn failed<T>(call: &'static str, status: CUresult) -> Result<T, Failed> {
+    Err(Failed { call, status })
+}
+
 /// Names the call that a status belongs to.
 trait Of<T> {
     fn of(self, call: &'static str) -> Result<T, Failed>;
@@ -250,12 +254,20 @@ impl Gpu {
             let name = CString::new(launch.kernel).unwrap_or_default();
             // SAFETY: the module is loaded.
             let kernel = unsafe { result::module::get_function(self.module, name) };
-            kernels.push(kernel.of("cuModuleGetFunction")?);
+            let kernel = kernel.of("cuModuleGetFunction")?;
+            let (mut offset, mut bytes) = (0, 0);
+            // SAFETY: the kernel is there, and both outlive the call.
+            let status = unsafe { sys::cuFuncGetParamInfo(kernel, 1, &mut offset, &mut bytes) };
+            status.result().of("cuFuncGetParamInfo")?;
+            if bytes != size_of_val(&*launch.parameters) {
+                return failed("cuLaunchKernel", CUresult::CUDA_ERROR_INVALID_VALUE);
+            }
+            kernels.push(kernel);
         }
         let mode = sys::CUstreamCaptureMode_enum::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is ours; nothing is launched, only recorded. A kernel's two arguments are copied within the call:
-        // the address of the memory, and a struct of as many words as the kernel takes, by `tests/host`. The memory is as long as the places in
-        // the words demand, since they were given out together.
+        // the address of the memory, and a struct of as many bytes as the kernel takes, as was seen above. A place beyond the memory
+        // is the device's fault, and an error.
         unsafe {
             result::stream::begin_capture(self.stream, mode).of("cuStreamBeginCapture")?;
             let mut launched = Ok(());
@@ -319,16 +331,15 @@ impl Gpu {
             // page-locked in a buffer of its own, and what is page-locked stays so while the device reads it.
             unsafe { result::memcpy_htod_async(to, bytes, self.stream) }.of("cuMemcpyHtoDAsync")?;
         }
-        let (to, stream) = (self.address(sent.place, sent.bytes), self.stream);
-        let bytes = &self.pinned()[sent.from..][..sent.bytes];
-        // SAFETY: as above; pinned memory lives as long as `self`.
-        unsafe { result::memcpy_htod_async(to, bytes, stream) }.of("cuMemcpyHtoDAsync")?;
+        let stream = self.stream;
+        if sent.bytes > 0 {
+            let to = self.address(sent.place, sent.bytes);
+            let bytes = &self.pinned()[sent.from..][..sent.bytes];
+            // SAFETY: as above; pinned memory lives as long as `self`.
+            unsafe { result::memcpy_htod_async(to, bytes, stream) }.of("cuMemcpyHtoDAsync")?;
+        }
         let Some(&executable) = self.recorded.get(recorded.0) else {
-            let status = CUresult::CUDA_ERROR_INVALID_HANDLE;
-            return Err(Failed {
-                call: "cuGraphLaunch",
-                status,
-            });
+            return failed("cuGraphLaunch", CUresult::CUDA_ERROR_INVALID_HANDLE);
         };
         // SAFETY: it was instantiated in this context, and lives as long as `self`.
         unsafe { result::graph::launch(executable, stream) }.of("cuGraphLaunch")?;
@@ -343,20 +354,11 @@ impl Gpu {
             match unsafe { sys::cuStreamQuery(stream) } {
                 CUresult::CUDA_SUCCESS => return Ok(()),
                 CUresult::CUDA_ERROR_NOT_READY if late() => {
-                    let status = CUresult::CUDA_ERROR_TIMEOUT;
                     self.late = true;
-                    return Err(Failed {
-                        call: "cuStreamQuery",
-                        status,
-                    });
+                    return failed("cuStreamQuery", CUresult::CUDA_ERROR_TIMEOUT);
                 }
                 CUresult::CUDA_ERROR_NOT_READY => std::hint::spin_loop(),
-                status => {
-                    return Err(Failed {
-                        call: "cuStreamQuery",
-                        status,
-                    });
-                }
+                status => return failed("cuStreamQuery", status),
             }
         }
     }

@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use hitgate_cuda::Launch;
+use hitgate_cuda::driver::{Gpu, OpenError, Piece};
 
-const FLAGS: &str = "-std=c++17 -O1 -g -Wall -Wextra -Werror -pedantic -Wno-unknown-pragmas \
+const FLAGS: &str = "-std=c++17 -O2 -Wall -Wextra -Werror -pedantic -Wno-unknown-pragmas \
                      -ffp-contract=off -fno-strict-aliasing";
 /// They see who reads beyond memory, or a word that is not aligned.
 const SANITIZERS: &str = "-fsanitize=address,undefined -fno-sanitize-recover=all";
@@ -18,7 +19,10 @@ fn compile(cxx: &str, flags: &[&str], program: &Path) -> Result<(), String> {
     let output = Command::new(command.next().ok_or("CXX names no compiler: unset it")?)
         .args(command)
         .args(flags.iter().flat_map(|flags| flags.split_whitespace()))
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host/main.cpp"))
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/kernels/main.cpp"
+        ))
         .arg("-o")
         .arg(program)
         .output()
@@ -55,7 +59,42 @@ pub const ORDERS: [Order; 2] = [Order::Forwards, Order::Backwards];
 ///
 /// # Errors
 /// What the program complained of.
+///
+/// # Panics
+/// If a GPU leaves other bytes.
 pub fn run(launches: &[Launch], order: Order, memory: &mut [u8]) -> Result<(), String> {
+    let before = memory.to_vec();
+    on_cpu(launches, order, memory)?;
+    if let Some(left) = on_gpu(launches, &before) {
+        let other = left.iter().zip(&*memory).position(|(gpu, cpu)| gpu != cpu);
+        assert_eq!(other, None, "the first byte where the GPU's memory differs");
+    }
+    Ok(())
+}
+
+/// What `launches` make of `memory` on a GPU, where there is one.
+fn on_gpu(launches: &[Launch], memory: &[u8]) -> Option<Vec<u8>> {
+    let bytes = memory.len();
+    let mut gpu = match Gpu::open(0, memory, bytes as u64, bytes) {
+        Ok(gpu) => gpu,
+        Err(OpenError::Failed(failed)) => panic!("{failed}"),
+        Err(lack) => {
+            println!("NOT TESTED HERE: the kernels on a GPU ({lack})");
+            return None;
+        }
+    };
+    let recorded = gpu.record(launches).unwrap();
+    let none = Piece {
+        from: 0,
+        place: 0,
+        bytes: 0,
+    };
+    let all = Piece { bytes, ..none };
+    (gpu.run(std::iter::empty(), none, recorded, &[all], || false)).unwrap();
+    Some(gpu.pinned_bytes().to_vec())
+}
+
+fn on_cpu(launches: &[Launch], order: Order, memory: &mut [u8]) -> Result<(), String> {
     let mut child = Command::new(program())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -422,6 +422,43 @@ fn the_largest_counts() {
     }
 }
 
+/// Cells whose root rounds to the integer above, each alone among cells that are a little darker: one more of its root is
+/// one more of its level.
+#[test]
+fn roots_just_below_an_integer() {
+    let cell = |k: u64| ((k * k) % 4096 == 1537).then(|| (k * k - 1537) / 4096);
+    let cells: Vec<_> = (12_000..16_384)
+        .filter_map(|k| Some((k, cell(k)?)))
+        .collect();
+    assert!(cells.len() >= 4, "{cells:?}");
+    let cases: Vec<_> = cells
+        .iter()
+        .map(|&(k, cell)| {
+            let root = 512 * (8 * cell + 3);
+            assert_eq!((root.isqrt(), (root as f32).sqrt() as u64), (k - 1, k));
+            let count = |i: u32| match (i % 48 % 3, i / 48 % 3, i % 48 / 3 % 8, i / 144 % 8) {
+                (1, 1, 3, 3) => cell as u16,
+                (1, 1, _, _) => cell as u16 - 10,
+                _ => 0,
+            };
+            Case {
+                pixel_type: PixelType::U16,
+                columns: 48,
+                rows: 48,
+                window: Window::whole(48, 48, 16),
+                saturation: u32::MAX,
+                values: vec![],
+                mask: None,
+                payload: (0..48 * 48).flat_map(|i| count(i).to_le_bytes()).collect(),
+                storage_cell: NO_CELL,
+                maps: vec![],
+                mapped: 0,
+            }
+        })
+        .collect();
+    assert_eq!(compare(Reduce::Peaks, &cases, Order::Forwards), cases.len());
+}
+
 #[test]
 fn preparations_that_do_not_fit_are_named() {
     let mut numbers = Numbers(1);
