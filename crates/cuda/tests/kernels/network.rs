@@ -142,7 +142,7 @@ fn a_channel_of_any_weights_and_scales_is_requantized_as_the_oracle_does() {
     let file = hgm::write(&network, &meta, &map).unwrap();
     let model = Model::parse(&file).unwrap();
     assert_eq!(
-        infer(&model, &[map.clone()], 1, 8, ORDERS[0]),
+        infer(&model, std::slice::from_ref(&map), 1, 8, ORDERS[0]),
         [expected(&network, &map)]
     );
 }
