@@ -419,6 +419,11 @@ mod tests {
             Ok((map, found))
         };
         let expected = on(Level::by_name("scalar").unwrap(), 7);
+        let known_before = expected
+            .as_ref()
+            .err()
+            .filter(|fault| **fault != Fault::NoValidPixel);
+        assert_eq!(preparation.admit(&frame).err().as_ref(), known_before);
         for level in Level::all_available() {
             for held in [0, 0x8000_FFFF, u32::MAX] {
                 let found = on(level, held);
