@@ -306,7 +306,9 @@ impl Preparation<'_> {
 
     /// The correction of the frame's storage cell, where pixels are raw words.
     fn correction(&self, frame: &Frame<'_>) -> Result<Option<&Correction<'_>>, Fault> {
-        Ok(self.cell(frame)?.and_then(|cell| self.corrections.get(cell)))
+        Ok(self
+            .cell(frame)?
+            .and_then(|cell| self.corrections.get(cell)))
     }
 
     /// The number of that correction.
