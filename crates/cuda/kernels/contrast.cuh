@@ -78,10 +78,11 @@ BODY void background(const Block &block, uint8_t *memory, const Prepare &batch) 
         Tile<BACKGROUND> tile;
         uint32_t deviation, valid;
     };
-    if (setting_of(memory, batch, block.z / batch.channels) == nullptr)
+    const uint32_t number = batch.first * batch.channels + block.z;
+    if (setting_of(memory, batch, number / batch.channels) == nullptr)
         return;
     Shared &shared = *reinterpret_cast<Shared *>(block.shared);
-    const uint32_t *cells = plane<uint32_t>(memory, batch.cells, batch, block.z);
+    const uint32_t *cells = plane<uint32_t>(memory, batch.cells, batch, number);
     EACH_THREAD(t) {
         if (t == 0)
             shared.deviation = 0, shared.valid = 0;
@@ -106,13 +107,13 @@ BODY void background(const Block &block, uint8_t *memory, const Prepare &batch) 
                 add(&shared.deviation, uint32_t(deviation < 0 ? -deviation : deviation));
                 add(&shared.valid, uint32_t(1));
             }
-            plane<int32_t>(memory, batch.deviations, batch, block.z)[size_t(v) * batch.input + u] = deviation;
+            plane<int32_t>(memory, batch.deviations, batch, number)[size_t(v) * batch.input + u] = deviation;
         }
     }
     block.barrier();
     EACH_THREAD(t) {
         if (t == 0) {
-            Totals *totals = at<Totals>(memory, batch.totals) + block.z;
+            Totals *totals = at<Totals>(memory, batch.totals) + number;
             add(&totals->deviation, uint64_t(shared.deviation));
             add(&totals->valid_cells, shared.valid);
         }
@@ -125,12 +126,13 @@ BODY void levels(const Block &block, uint8_t *memory, const Prepare &batch) {
         Tile<NEIGHBOURHOOD> tile;
         uint32_t most, levels, zeros;
     };
-    const uint32_t frame = block.z / batch.channels, channel = block.z % batch.channels;
+    const uint32_t number = batch.first * batch.channels + block.z;
+    const uint32_t frame = number / batch.channels, channel = number % batch.channels;
     if (setting_of(memory, batch, frame) == nullptr)
         return;
     Shared &shared = *reinterpret_cast<Shared *>(block.shared);
-    const int32_t *deviations = plane<int32_t>(memory, batch.deviations, batch, block.z);
-    Totals *totals = at<Totals>(memory, batch.totals) + block.z;
+    const int32_t *deviations = plane<int32_t>(memory, batch.deviations, batch, number);
+    Totals *totals = at<Totals>(memory, batch.totals) + number;
     EACH_THREAD(t) {
         if (t == 0) {
             const uint32_t valid = larger(totals->valid_cells, 1);

@@ -45,9 +45,9 @@ struct Totals {
     uint32_t unused;
 };
 
-/// A batch.
+/// Frames of a batch, the first of which has number `first`.
 struct Prepare {
-    /// The pixels of the first frame, and units from one frame to the next.
+    /// The pixels of the batch's frame 0, and units from one frame to the next.
     uint32_t pixels, pixel_units;
     uint32_t jobs, settings;
     /// For each channel of each frame `input * input` words: cells, and deviations from the background.
@@ -59,6 +59,7 @@ struct Prepare {
     uint32_t map;
     /// Cells along the side of a map, and bytes of a cell.
     uint32_t input, channels;
+    uint32_t first;
 };
 
 BODY const Setting *setting_of(uint8_t *memory, const Prepare &batch, uint32_t frame) {

@@ -1,12 +1,15 @@
 //! Preparation and network on a GPU: a [`Device`] for [`Fallback`](crate::fallback::Fallback).
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use hitgate_core::frame::{Fault, Frame};
 use hitgate_core::net::{Model, Statistics};
 use hitgate_core::pipeline::{MAX_BATCH, Scored};
 use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::Score;
 
-use crate::driver::{Failed, Gpu, OpenError, Piece, Recorded};
+use crate::driver::{Context, Failed, Gpu, Piece, Recorded, Step, Times};
 use crate::fallback::Device;
 use crate::memory::{Constants, TooLarge};
 use crate::network::{Network, NetworkError};
@@ -16,9 +19,6 @@ use crate::settings::{Job, NOWHERE, Totals};
 /// Why a GPU cannot run this model with these preparations.
 #[derive(Debug, thiserror::Error)]
 pub enum CudaError {
-    /// There is none that could.
-    #[error(transparent)]
-    Open(#[from] OpenError),
     /// The model is too wide.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -46,9 +46,7 @@ pub enum CudaError {
 /// What of a GPU's work is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Which GPU, from 0.
-    pub number: u32,
-    /// A batch that takes longer is late, and the GPU lost.
+    /// A batch that takes longer is late, and the GPU lost; the first one may take ten times as long.
     pub limit_ns: u64,
     /// Whether maps come back too, for [`Device::map_of`].
     pub maps: bool,
@@ -60,8 +58,10 @@ pub struct Cuda<'m> {
     gpu: Gpu,
     preparations: &'m [Preparation<'m>],
     frames: Frames,
-    /// For batches of 1, 2 and more frames.
-    recorded: heapless::Vec<Recorded, MAX_BATCH>,
+    /// The preparation of each frame of a batch.
+    prepare: heapless::Vec<Recorded, MAX_BATCH>,
+    /// The network, for batches of 1, 2 and more frames.
+    network: heapless::Vec<Recorded, MAX_BATCH>,
     pinned: PinnedLayout,
     logits: u32,
     channels: usize,
@@ -103,8 +103,9 @@ impl<'m> Cuda<'m> {
     /// Packs the model for the GPU, and has it prove itself. `preparations[i]` prepares the frames of module `i`.
     ///
     /// # Errors
-    /// [`CudaError`] says what is missing, and what to do.
+    /// [`CudaError`] says what does not fit, or fails.
     pub fn new(
+        context: &Arc<Context>,
         model: &Model<'_>,
         preparations: &'m [Preparation<'m>],
         options: Options,
@@ -121,21 +122,24 @@ impl<'m> Cuda<'m> {
         let (channels, map_bytes) = (input.channels as usize, input.bytes());
         let pinned = PinnedLayout::new(channels, map_bytes);
         let bytes = working.bytes();
-        let mut gpu = Gpu::open(options.number, constants.bytes(), bytes, pinned.bytes)?;
-        let multiprocessors = gpu.multiprocessors();
-        let prove = gpu.record(&network.launches(&batch, 1, multiprocessors))?;
-        let mut recorded = heapless::Vec::new();
-        for n in 1..=most {
-            let mut launches = prepared.launches(&frames, n);
-            launches.extend(network.launches(&batch, n, multiprocessors));
+        let mut gpu = Gpu::new(context, constants.bytes(), bytes, pinned.bytes)?;
+        let multiprocessors = context.multiprocessors();
+        let [mut prepare, mut of_batches] = [const { heapless::Vec::new() }; 2];
+        for i in 0..most {
+            let [one, all] = [
+                prepared.launches(&frames, i..i + 1),
+                network.launches(&batch, i + 1, multiprocessors),
+            ];
             // There is room for as many as a batch has frames.
-            let _ = recorded.push(gpu.record(&launches)?);
+            let _ = prepare.push(gpu.record(&one)?);
+            let _ = of_batches.push(gpu.record(&all)?);
         }
         let mut cuda = Cuda {
             gpu,
             preparations,
             frames,
-            recorded,
+            prepare,
+            network: of_batches,
             pinned,
             logits: batch.logits,
             channels,
@@ -145,28 +149,49 @@ impl<'m> Cuda<'m> {
             statistics: model.statistics(),
             last: 0,
         };
-        cuda.prove(model, prove)?;
+        cuda.prove(model)?;
         Ok(cuda)
     }
 
-    /// The GPU's name.
-    pub fn name(&self) -> &str {
-        self.gpu.name()
+    /// The GPU.
+    pub fn context(&self) -> &Context {
+        self.gpu.context()
     }
 
     /// The model's golden map gives its golden logits.
-    fn prove(&mut self, model: &Model<'_>, network: Recorded) -> Result<(), CudaError> {
+    fn prove(&mut self, model: &Model<'_>) -> Result<(), CudaError> {
         let golden = model.golden();
-        let map = [(self.frames.map, golden.map)].into_iter();
-        let logits = self.logits(1);
-        // Nobody waits for this one.
+        let map = Piece {
+            from: self.pinned.maps,
+            place: self.frames.map,
+            bytes: self.map_bytes,
+        };
+        self.gpu.pinned()[map.from..][..map.bytes].copy_from_slice(golden.map);
+        let (network, logits) = (self.network[0], self.logits(1));
+        // A device may load what it takes with its first work.
+        let (began, limit) = (Instant::now(), self.options.limit_ns.saturating_mul(10));
+        let late = || began.elapsed().as_nanos() > u128::from(limit);
         self.gpu
-            .run(map, self.jobs(1), network, &[logits], || false)?;
+            .run(map, std::iter::empty(), network, &[logits], late)?;
         let (found, expected) = (self.logits_of(0), golden.logits);
         match found == expected {
             true => Ok(()),
             false => Err(CudaError::Golden { found, expected }),
         }
+    }
+
+    /// How long the network takes, by the GPU's clock, for the maps of so many frames, from 1 to [`MAX_BATCH`], that it has
+    /// already, in ns.
+    ///
+    /// # Errors
+    /// Where the GPU is lost.
+    pub fn time_network(&mut self, frames: usize) -> Result<u64, Failed> {
+        let network = self.network[frames.clamp(1, MAX_BATCH) - 1];
+        let (none, nobody_waits) = (self.jobs(0), || false);
+        let times = self
+            .gpu
+            .run(none, std::iter::empty(), network, &[], nobody_waits)?;
+        Ok(times.last_ns)
     }
 
     fn jobs(&self, frames: usize) -> Piece {
@@ -234,7 +259,7 @@ impl Device for Cuda<'_> {
     const BATCH: usize = MAX_BATCH;
     type Lost = Failed;
 
-    /// The time of the whole batch is shared out among its frames, as the network's.
+    /// The times of the whole batch are shared out among its frames: until the last of them is prepared, and the network's.
     fn score(
         &mut self,
         frames: &[Frame<'_>],
@@ -243,11 +268,8 @@ impl Device for Cuda<'_> {
         self.last = 0;
         let started = now_ns();
         let frames = &frames[..frames.len().min(MAX_BATCH)];
-        let Some(&recorded) = frames
-            .len()
-            .checked_sub(1)
-            .and_then(|n| self.recorded.get(n))
-        else {
+        let n = frames.len();
+        let Some(&network) = n.checked_sub(1).and_then(|n| self.network.get(n)) else {
             return Ok(heapless::Vec::new());
         };
         let mut admitted: heapless::Vec<Result<(), Fault>, MAX_BATCH> = heapless::Vec::new();
@@ -269,23 +291,20 @@ impl Device for Cuda<'_> {
             pixel_units,
             ..
         } = self.frames;
-        let sent = frames
-            .iter()
-            .zip(&admitted)
-            .enumerate()
-            .filter_map(|(i, (frame, admitted))| {
-                admitted
-                    .ok()
-                    .map(|()| (pixels + i as u32 * pixel_units, frame.payload))
+        let steps = (0..).zip(frames.iter().zip(&admitted).zip(&self.prepare));
+        let steps = steps
+            .filter(|(_, ((_, admitted), _))| admitted.is_ok())
+            .map(|(i, ((frame, _), &then))| Step {
+                place: pixels + i * pixel_units,
+                bytes: frame.payload,
+                then,
             });
-        let n = frames.len();
         let (jobs, received) = (self.jobs(n), [self.totals(n), self.logits(n), self.maps(n)]);
         let limit_ns = self.options.limit_ns;
         let late = || now_ns().saturating_sub(started) > limit_ns;
-        self.gpu.run(sent, jobs, recorded, &received, late)?;
+        let Times { steps_ns, last_ns } = self.gpu.run(jobs, steps, network, &received, late)?;
         self.last = n;
 
-        let each_ns = now_ns().saturating_sub(started) / n as u64;
         let results = admitted.iter().enumerate();
         Ok(results
             .map(
@@ -293,8 +312,8 @@ impl Device for Cuda<'_> {
                     Ok((score, in_domain)) => Scored {
                         score: Ok(score),
                         in_domain,
-                        prep_ns: 0,
-                        net_ns: each_ns,
+                        prep_ns: steps_ns / n as u64,
+                        net_ns: last_ns / n as u64,
                     },
                     Err(fault) => Scored::fault(fault),
                 },

@@ -42,8 +42,8 @@ pub struct Fallback<D: Device, C> {
     device: Result<D, D::Lost>,
     cpu: C,
     counts: Counts,
-    /// Whether the last batch was a single frame, whose map the CPU still has.
-    single: bool,
+    /// Frames of the last batch.
+    last: u64,
 }
 
 impl<D: Device, C: Backend> Fallback<D, C> {
@@ -54,7 +54,17 @@ impl<D: Device, C: Backend> Fallback<D, C> {
             device: Ok(device),
             cpu,
             counts: Counts::default(),
-            single: false,
+            last: 0,
+        }
+    }
+
+    /// Begins with a device that is lost already: the CPU scores all frames, which are counted as fallen back.
+    pub fn without(lost: D::Lost, cpu: C) -> Self {
+        Fallback {
+            device: Err(lost),
+            cpu,
+            counts: Counts::default(),
+            last: 0,
         }
     }
 
@@ -72,6 +82,14 @@ impl<D: Device, C: Backend> Fallback<D, C> {
 impl<D: Device, C: Backend> Backend for Fallback<D, C> {
     const BATCH: usize = D::BATCH;
 
+    /// The CPU's own once the device is lost: a frame of a batch would wait for those before it.
+    fn batch(&self) -> usize {
+        match self.device {
+            Ok(_) => D::BATCH,
+            Err(_) => C::BATCH,
+        }
+    }
+
     fn score(
         &mut self,
         frames: &[Frame<'_>],
@@ -79,7 +97,7 @@ impl<D: Device, C: Backend> Backend for Fallback<D, C> {
     ) -> heapless::Vec<Scored, MAX_BATCH> {
         let frames = &frames[..frames.len().min(MAX_BATCH)];
         let n = frames.len() as u64;
-        self.single = n == 1;
+        self.last = n;
         let Ok(device) = &mut self.device else {
             self.counts.cpu += n;
             let batches = frames.chunks(C::BATCH);
@@ -106,8 +124,16 @@ impl<D: Device, C: Backend> Backend for Fallback<D, C> {
     fn map_of(&self, i: usize) -> Option<&[u8]> {
         match &self.device {
             Ok(device) => device.map_of(i),
-            Err(_) if self.single => self.cpu.map_of(i),
+            // Of several frames the CPU has the last one's alone.
+            Err(_) if self.last == 1 => self.cpu.map_of(i),
             Err(_) => None,
+        }
+    }
+
+    fn fallen_back(&self) -> u64 {
+        match self.device {
+            Ok(_) => 0,
+            Err(_) => self.last,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Preparations → what a device holds of them, and the launches that take frames to maps.
 
+use std::ops::Range;
+
 use hitgate_core::frame::PixelType;
 use hitgate_core::net::Input;
 use hitgate_core::prep::{Preparation, Reduce};
@@ -128,9 +130,10 @@ impl Preparations {
         })
     }
 
-    /// What takes the first `frames` frames to maps, in this order.
-    pub fn launches(&self, of: &Frames, frames: u32) -> Vec<Launch> {
-        let (frames, channels) = (frames.min(of.frames), self.reduce.channels());
+    /// What takes `frames` of a batch to maps, in this order; the others stay as they are.
+    pub fn launches(&self, of: &Frames, frames: Range<u32>) -> Vec<Launch> {
+        let first = frames.start.min(of.frames);
+        let (frames, channels) = (frames.end.min(of.frames) - first, self.reduce.channels());
         let batch = Prepare {
             pixels: of.pixels,
             pixel_units: of.pixel_units,
@@ -143,6 +146,7 @@ impl Preparations {
             map: of.map,
             input: self.input,
             channels,
+            first,
         };
         let launch = |kernel, grid, shared| Launch::new(kernel, grid, shared, batch.words());
         let reduce = match self.reduce {

@@ -83,7 +83,7 @@ impl Totals {
 }
 
 words! {
-    /// A batch.
+    /// Frames of a batch.
     pub(crate) struct Prepare {
         pixels: u32,
         pixel_units: u32,
@@ -96,5 +96,6 @@ words! {
         map: u32,
         input: u32,
         channels: u32,
+        first: u32,
     }
 }

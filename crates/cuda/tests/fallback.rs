@@ -139,3 +139,21 @@ fn a_frame_that_the_device_was_lost_with_is_kept() {
     let decision = policy.decide(&frame().header, scored[0].score, None, 0, 0);
     assert_eq!(decision.verdict, Verdict::KeepFault);
 }
+
+#[test]
+fn without_its_device_it_is_the_cpu_and_says_that_it_fell_back() {
+    let mut backend = Fallback::<Failing, _>::without("lost before", Cpu);
+    assert_eq!((backend.batch(), backend.fallen_back()), (1, 0));
+    let scored = backend.score(&[frame(), frame()], &|| 0);
+    assert!(
+        scored
+            .iter()
+            .all(|of| of.score.map(|s| s.miss) == Ok(64_000))
+    );
+    assert_eq!(
+        (backend.fallen_back(), backend.lost()),
+        (2, Some(&"lost before"))
+    );
+    let (device, lost, cpu) = (0, 0, 2);
+    assert_eq!(backend.counts(), Counts { device, lost, cpu });
+}

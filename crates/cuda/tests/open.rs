@@ -1,14 +1,17 @@
 //! What is said where there is no GPU; where there is one, it proves itself.
 
+use std::sync::Arc;
+
 use hitgate_core::frame::PixelType;
 use hitgate_core::net::Model;
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
 use hitgate_cuda::cuda::{Cuda, CudaError, Options};
-use hitgate_cuda::driver::OpenError;
+use hitgate_cuda::driver::{Context, OpenError};
 
 const FILE: &[u8] = include_bytes!("../../../models/mobilenet-v1-025-224/model.hgm");
 
-fn open(number: u32) -> Result<String, CudaError> {
+/// The built-in model proves itself on the GPU.
+fn prove(context: &Arc<Context>) -> Result<(), CudaError> {
     let model = Model::parse(FILE).unwrap();
     let input = model.input();
     let preparations = [Preparation {
@@ -23,33 +26,28 @@ fn open(number: u32) -> Result<String, CudaError> {
         corrections: &[],
     }];
     let options = Options {
-        number,
         limit_ns: u64::MAX,
         maps: true,
     };
-    Cuda::new(&model, &preparations, options).map(|cuda| cuda.name().to_owned())
+    Cuda::new(context, &model, &preparations, options).map(|_| ())
 }
 
 #[test]
 fn a_gpu_proves_itself_or_what_is_missing_is_said() {
-    match open(0) {
-        Ok(name) => println!("proved on {name}"),
-        Err(CudaError::Open(
-            missing @ (OpenError::NoDriver
-            | OpenError::OldDriver(_)
-            | OpenError::NoDevice { .. }
-            | OpenError::OldDevice { .. }),
-        )) => {
-            println!("NOT TESTED HERE: the model on a GPU ({missing})");
+    match Context::open(0) {
+        Ok(context) => {
+            prove(&context).unwrap();
+            println!("proved on {}", context.name());
         }
-        Err(error) => panic!("{error}"),
+        Err(OpenError::Failed(failed)) => panic!("{failed}"),
+        Err(lack) => println!("NOT TESTED HERE: the model on a GPU ({lack})"),
     }
 }
 
 #[test]
 fn a_gpu_that_is_not_there_is_an_error() {
-    let error = open(u32::MAX).unwrap_err();
-    assert!(matches!(error, CudaError::Open(_)), "{error}");
+    let error = Context::open(u32::MAX).unwrap_err();
+    assert!(!matches!(error, OpenError::Failed(_)), "{error}");
 }
 
 #[test]
@@ -57,6 +55,7 @@ fn each_lack_says_what_to_do() {
     let name = "Tesla T4".to_owned();
     for (lack, said) in [
         (OpenError::NoDriver, "libcuda.so.1 is not found"),
+        (OpenError::Static, "is linked statically"),
         (
             OpenError::OldDriver(12_080),
             "it knows CUDA 12.8, and 13.0 is needed",

@@ -270,7 +270,16 @@ fn found(
         .zip(words)
         .for_each(|(to, byte)| *to = byte);
 
-    run(&prepared.launches(&batch, frames), order, &mut memory).unwrap_or_else(|e| panic!("{e}"));
+    // All at once, or, as the path has it, each by itself.
+    let parts: Vec<_> = match order {
+        Order::Forwards => std::iter::once(0..frames).collect(),
+        Order::Backwards => (0..frames).rev().map(|i| i..i + 1).collect(),
+    };
+    let launches: Vec<_> = parts
+        .into_iter()
+        .flat_map(|part| prepared.launches(&batch, part))
+        .collect();
+    run(&launches, order, &mut memory).unwrap_or_else(|e| panic!("{e}"));
 
     let (bytes, channels) = (of.map_bytes(), input.channels as usize);
     let totals = memory[batch.totals as usize * 256..].as_chunks().0.iter();

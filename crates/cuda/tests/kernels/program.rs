@@ -6,40 +6,20 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use hitgate_cuda::Launch;
-use hitgate_cuda::driver::{Gpu, OpenError, Piece};
+use hitgate_cuda::driver::{Context, Gpu, OpenError, Piece};
+use hitgate_testkit::cxx::{self, FLAGS, compile};
 
-const FLAGS: &str = "-std=c++17 -O2 -Wall -Wextra -Werror -pedantic -Wno-unknown-pragmas \
-                     -ffp-contract=off -fno-strict-aliasing";
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernels/main.cpp");
 /// They see who reads beyond memory, or a word that is not aligned.
 const SANITIZERS: &str = "-fsanitize=address,undefined -fno-sanitize-recover=all";
-
-/// Compiles the program with `cxx` (words of a command).
-fn compile(cxx: &str, flags: &[&str], program: &Path) -> Result<(), String> {
-    let mut command = cxx.split_whitespace();
-    let output = Command::new(command.next().ok_or("CXX names no compiler: unset it")?)
-        .args(command)
-        .args(flags.iter().flat_map(|flags| flags.split_whitespace()))
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/kernels/main.cpp"
-        ))
-        .arg("-o")
-        .arg(program)
-        .output()
-        .map_err(|e| format!("no C++ compiler `{cxx}` ({e}): install one, or name yours in CXX"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
-}
 
 fn program() -> &'static Path {
     static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels");
-        let cxx = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
-        if compile(&cxx, &[FLAGS, SANITIZERS], &program).is_err() {
+        let (cxx, source) = (cxx::compiler(), Path::new(SOURCE));
+        if compile(&cxx, source, &[FLAGS, SANITIZERS], &program).is_err() {
             println!("NOT TESTED HERE: reads beyond memory (`{cxx}` has no sanitizers)");
-            compile(&cxx, &[FLAGS], &program)?;
+            compile(&cxx, source, &[FLAGS], &program)?;
         }
         Ok(program)
     });
@@ -75,14 +55,15 @@ pub fn run(launches: &[Launch], order: Order, memory: &mut [u8]) -> Result<(), S
 /// What `launches` make of `memory` on a GPU, where there is one.
 fn on_gpu(launches: &[Launch], memory: &[u8]) -> Option<Vec<u8>> {
     let bytes = memory.len();
-    let mut gpu = match Gpu::open(0, memory, bytes as u64, bytes) {
-        Ok(gpu) => gpu,
+    let context = match Context::open(0) {
+        Ok(context) => context,
         Err(OpenError::Failed(failed)) => panic!("{failed}"),
         Err(lack) => {
             println!("NOT TESTED HERE: the kernels on a GPU ({lack})");
             return None;
         }
     };
+    let mut gpu = Gpu::new(&context, memory, bytes as u64, bytes).unwrap();
     let recorded = gpu.record(launches).unwrap();
     let none = Piece {
         from: 0,
@@ -90,7 +71,7 @@ fn on_gpu(launches: &[Launch], memory: &[u8]) -> Option<Vec<u8>> {
         bytes: 0,
     };
     let all = Piece { bytes, ..none };
-    (gpu.run(std::iter::empty(), none, recorded, &[all], || false)).unwrap();
+    (gpu.run(none, std::iter::empty(), recorded, &[all], || false)).unwrap();
     Some(gpu.pinned_bytes().to_vec())
 }
 
@@ -139,7 +120,13 @@ fn on_cpu(launches: &[Launch], order: Order, memory: &mut [u8]) -> Result<(), St
 
 #[test]
 fn a_missing_compiler_is_named() {
-    let said = compile("no-such-compiler", &[FLAGS], Path::new("nowhere")).unwrap_err();
+    let said = compile(
+        "no-such-compiler",
+        Path::new(SOURCE),
+        &[FLAGS],
+        Path::new("nowhere"),
+    )
+    .unwrap_err();
     assert!(said.contains("`no-such-compiler`"), "{said}");
     assert!(said.contains("name yours in CXX"), "{said}");
 }
