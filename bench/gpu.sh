@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Holds this machine's GPU to the CPU, bit for bit, and records how fast it is in bench/record/<gpu>/<date>.json, within six minutes.
-# Usage: bench/gpu.sh [HITGATE=target/release/hitgate] [RECORD]
+# Usage: bench/gpu.sh [HITGATE=target/release/hitgate [RECORD]]
 #
 # Takes the program, this repository and Python, and no network. Ends with 3 where there is no GPU to measure, with 1 where the GPU
 # computes anything else than the CPU. What could not be run here is named: compute-sanitizer, and PyTorch, which measures the floors
@@ -8,7 +8,7 @@
 # WIDTHS, BATCHES, DETECTORS and FRAMES make less of it, PYTHON names the Python that has PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-hitgate=${1:-target/release/hitgate} record=${2:-}
+hitgate=${1:-${CARGO_TARGET_DIR:-target}/release/hitgate} record=${2:-}
 read -ra widths <<<"${WIDTHS:-0.25 0.5 1.0}"
 read -ra batches <<<"${BATCHES:-1 2 4 8 16}"
 read -ra detectors <<<"${DETECTORS:-module 4m eiger16m}"

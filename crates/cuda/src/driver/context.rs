@@ -68,10 +68,9 @@ pub struct Context {
     late: AtomicBool,
 }
 
-// SAFETY: the driver's handles may be used from any thread that has made the context its own, which every use of them does
-// first; the driver locks what is shared.
+// SAFETY: *any thread*.
 unsafe impl Send for Context {}
-// SAFETY: as above.
+// SAFETY: *any thread*.
 unsafe impl Sync for Context {}
 
 impl Context {
@@ -83,12 +82,12 @@ impl Context {
         if cfg!(target_feature = "crt-static") {
             return Err(OpenError::Static);
         }
-        // SAFETY: loads and drops a library, whose initializers are NVIDIA's.
+        // SAFETY: *of the driver*: loads and drops its library, whose initializers are NVIDIA's.
         if !unsafe { sys::is_culib_present() } {
             return Err(OpenError::NoDriver);
         }
         let mut version = 0;
-        // SAFETY: the library is there, and `version` outlives the call, which needs no context.
+        // SAFETY: *of the driver*: the library is there, and `version` outlives the call, which needs no context.
         unsafe { sys::cuDriverGetVersion(&mut version) }
             .result()
             .of("cuDriverGetVersion")?;
@@ -119,7 +118,7 @@ impl Context {
             return Err(OpenError::OldDevice { name, major, minor });
         }
         let multiprocessors = multiprocessors?.max(1) as u32;
-        // SAFETY: `device` is one of the driver's; `Drop` releases the context once.
+        // SAFETY: *of the driver*: `device` is; `Drop` releases the context once.
         let context =
             unsafe { result::primary_ctx::retain(device) }.of("cuDevicePrimaryCtxRetain")?;
         Ok(Arc::new(Context {
@@ -143,7 +142,7 @@ impl Context {
 
     /// Makes the context that of this thread.
     pub(super) fn enter(&self) -> Result<(), Failed> {
-        // SAFETY: the context is retained until `Drop`.
+        // SAFETY: *of the driver*: the context is retained until `Drop`.
         unsafe { result::ctx::set_current(self.context) }.of("cuCtxSetCurrent")
     }
 
@@ -162,7 +161,7 @@ impl Context {
 }
 
 fn attribute(device: sys::CUdevice, which: Attribute) -> Result<i32, Failed> {
-    // SAFETY: `device` is one of the driver's.
+    // SAFETY: *of the driver*: `device` is.
     unsafe { result::device::get_attribute(device, which) }.of("cuDeviceGetAttribute")
 }
 
@@ -179,7 +178,7 @@ impl Drop for Context {
         // Waiting for a late device would stop whoever drops this.
         if !self.is_late() {
             // What a lost device refuses is lost with it.
-            // SAFETY: it was retained once, and nobody uses it any more.
+            // SAFETY: *of the driver*: it was retained once, and nobody uses it any more.
             let _ = unsafe { result::primary_ctx::release(self.device) };
         }
     }

@@ -59,8 +59,7 @@ pub struct Gpu {
     pinned: Pinned,
 }
 
-// SAFETY: the driver's handles may be used from any thread that has made the context its own, which every method does first; nothing
-// is shared with another `Gpu` but the context, which the driver locks.
+// SAFETY: *any thread*: nothing is shared with another `Gpu` but the context.
 unsafe impl Send for Gpu {}
 
 /// A frame, and what is done once it is on the device.
@@ -149,8 +148,8 @@ impl Gpu {
         for moment in [began, prepared, ended] {
             *moment = event(sys::CUevent_flags_enum::CU_EVENT_DEFAULT)?;
         }
-        // SAFETY: the image is a whole fatbin, which says its own length; the context is this one's. Memory is taken once, and given
-        // back in `Drop`; what is copied fits, by the assertion in `new`.
+        // SAFETY: *of the driver*: the image is a whole fatbin, which says its own length; memory is taken once, and given back in
+        // `Drop`. *on the device*: constants fit, by the assertion in `new`.
         unsafe {
             let image = KERNELS.0.as_ptr().cast::<c_void>();
             self.module = result::module::load_data(image).of("cuModuleLoadData")?;
@@ -181,11 +180,11 @@ impl Gpu {
         let mut kernels = Vec::new();
         for launch in launches {
             let name = CString::new(launch.kernel).unwrap_or_default();
-            // SAFETY: the module is loaded.
+            // SAFETY: *of the driver*: the module is loaded.
             let kernel = unsafe { result::module::get_function(self.module, name) };
             let kernel = kernel.of("cuModuleGetFunction")?;
             let (mut offset, mut bytes) = (0, 0);
-            // SAFETY: the kernel is there, and both outlive the call.
+            // SAFETY: *of the driver*: the kernel is; both words outlive the call.
             let status = unsafe { sys::cuFuncGetParamInfo(kernel, 1, &mut offset, &mut bytes) };
             status.result().of("cuFuncGetParamInfo")?;
             if bytes != size_of_val(&*launch.parameters) {
@@ -194,9 +193,8 @@ impl Gpu {
             kernels.push(kernel);
         }
         let mode = sys::CUstreamCaptureMode_enum::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        // SAFETY: the stream is ours; nothing is launched, only recorded. A kernel's two arguments are copied within the call:
-        // the address of the memory, and a struct of as many bytes as the kernel takes, as was seen above. A place beyond the memory
-        // is the device's fault, and an error.
+        // SAFETY: *of the driver*: nothing is launched, only recorded. *on the device*: a kernel's two arguments are copied within the
+        // call, the address of the memory, and a struct of as many bytes as the kernel takes, as was seen above.
         let graph = unsafe {
             result::stream::begin_capture(self.works, mode).of("cuStreamBeginCapture")?;
             let mut launched = Ok(());
@@ -225,9 +223,9 @@ impl Gpu {
             executable.of("cuGraphInstantiate")?
         };
         // Now, and not with the first batch of its kind.
-        // SAFETY: it was instantiated just now, in this context.
+        // SAFETY: *of the driver*: it was instantiated just now.
         let uploaded = unsafe { result::graph::upload(graph, self.works) }.of("cuGraphUpload");
-        // Of what is timed it is no part, and cheaper so.
+        // Nobody asks when, which is cheaper.
         let arrived = event(sys::CUevent_flags_enum::CU_EVENT_DISABLE_TIMING);
         self.recorded.push(Replay {
             graph,
@@ -239,14 +237,14 @@ impl Gpu {
 
     /// The memory on this side, to look at.
     pub fn pinned_bytes(&self) -> &[u8] {
-        // SAFETY: as in `pinned`.
+        // SAFETY: *waited for*, as in `pinned`.
         unsafe { std::slice::from_raw_parts(self.pinned.at, self.pinned.bytes) }
     }
 
     /// The memory on this side.
     pub fn pinned(&mut self) -> &mut [u8] {
-        // SAFETY: so long and initialized since `fill`; the device touches it within `run` alone, which has `self` to itself, unless
-        // `run` failed: then nobody may trust the bytes, and any value is a u8.
+        // SAFETY: *waited for*: so long and initialized since `fill`; the device touches it within `run` alone, which has `self` to
+        // itself, unless `run` failed: then nobody may trust the bytes, and any value is a u8.
         unsafe { std::slice::from_raw_parts_mut(self.pinned.at, self.pinned.bytes) }
     }
 
@@ -267,7 +265,7 @@ impl Gpu {
         let begun = self.begin(sent, steps, last, received);
         if begun.is_err() {
             // What is under way still reads the caller's frames. A lost device answers at once.
-            // SAFETY: the streams are ours.
+            // SAFETY: *of the driver*: the streams are.
             unsafe {
                 let _ = result::stream::synchronize(self.copies);
                 let _ = result::stream::synchronize(self.works);
@@ -276,7 +274,7 @@ impl Gpu {
         begun?;
         // All that `copies` does is waited for by `works`.
         loop {
-            // SAFETY: the stream is ours.
+            // SAFETY: *of the driver*: the stream is.
             match unsafe { sys::cuStreamQuery(self.works) } {
                 CUresult::CUDA_SUCCESS => return self.times(),
                 CUresult::CUDA_ERROR_NOT_READY if late() => {
@@ -311,7 +309,7 @@ impl Gpu {
         for piece in received.iter().filter(|piece| piece.bytes > 0) {
             let (from, stream) = (self.address(piece.place, piece.bytes), self.works);
             let bytes = &mut self.pinned()[piece.from..][..piece.bytes];
-            // SAFETY: it is within the memory, by `address`; pinned memory lives as long as `self`, and is looked at when this is done.
+            // SAFETY: *on the device*, by `address`; *waited for*: pinned memory lives as long as `self`.
             unsafe { result::memcpy_dtoh_async(bytes, from, stream) }.of("cuMemcpyDtoHAsync")?;
         }
         Ok(())
@@ -323,8 +321,8 @@ impl Gpu {
             return Ok(());
         }
         let to = self.address(place, bytes.len());
-        // SAFETY: it fits the memory, by `address`. What is not page-locked the driver has taken when the call returns; what is stays
-        // where it is: `run` waits for it, or the device is late, and nothing that it may read is given back.
+        // SAFETY: *on the device*, by `address`; *waited for* where the bytes are page-locked: others the driver has taken when the
+        // call returns.
         unsafe { result::memcpy_htod_async(to, bytes, self.copies) }.of("cuMemcpyHtoDAsync")
     }
 
@@ -333,19 +331,19 @@ impl Gpu {
         let arrived = self.of(before)?.arrived;
         self.happens(arrived, self.copies)?;
         let flags = sys::CUevent_wait_flags_enum::CU_EVENT_WAIT_DEFAULT;
-        // SAFETY: stream and event are ours.
+        // SAFETY: *of the driver*: stream and event are.
         unsafe { result::stream::wait_event(self.works, arrived, flags) }.of("cuStreamWaitEvent")
     }
 
     /// Notes `event` once `stream` has come so far.
     fn happens(&self, event: sys::CUevent, stream: sys::CUstream) -> Result<(), Failed> {
-        // SAFETY: stream and event are ours.
+        // SAFETY: *of the driver*: stream and event are.
         unsafe { result::event::record(event, stream) }.of("cuEventRecord")
     }
 
     fn replay(&self, recorded: Recorded) -> Result<(), Failed> {
         let graph = self.of(recorded)?.graph;
-        // SAFETY: it was instantiated in this context, and lives as long as `self`.
+        // SAFETY: *of the driver*: it lives as long as `self`.
         unsafe { result::graph::launch(graph, self.works) }.of("cuGraphLaunch")
     }
 
@@ -363,7 +361,7 @@ impl Gpu {
             ended,
         } = self.moments;
         let between = |start, end| {
-            // SAFETY: the events are ours, were recorded, and are over.
+            // SAFETY: *of the driver*: the events are, and are over.
             let ms = unsafe { result::event::elapsed(start, end) }.of("cuEventElapsedTime")?;
             Ok((ms * 1e6) as u64)
         };
@@ -411,8 +409,7 @@ impl Drop for Gpu {
         let events = of_replays.chain([began, prepared, ended]);
         let streams = [self.copies, self.works];
         // What a lost device refuses is lost with it, and nothing can be done about it here.
-        // SAFETY: each was made in this context, and is given back once. The streams are waited for first, so that the device no
-        // longer writes to pinned memory.
+        // SAFETY: *of the driver*: each was made in this context, and is given back once. *waited for*: the streams come first.
         unsafe {
             let _ = self.context.enter();
             for stream in streams.into_iter().filter(|stream| !stream.is_null()) {

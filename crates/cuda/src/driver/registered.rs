@@ -33,8 +33,8 @@ impl<'m> Registered<'m> {
             _ => sys::CU_MEMHOSTREGISTER_READ_ONLY,
         };
         let at = memory.as_ptr().cast_mut().cast();
-        // SAFETY: the memory is mapped for `'m`, which this does not outlive, and `Drop` ends it once. The device reads of it what
-        // `Gpu::run` says, which waits for that.
+        // SAFETY: *waited for*: the memory is mapped for `'m`, which this does not outlive, and `Drop` ends it once. The device reads of
+        // it what `Gpu::run` says.
         unsafe { sys::cuMemHostRegister_v2(at, memory.len(), flags) }
             .result()
             .of("cuMemHostRegister")?;
@@ -50,7 +50,7 @@ impl Drop for Registered<'_> {
     fn drop(&mut self) {
         // A late device may still read: the driver holds the pages, wherever the mapping goes.
         if !self.context.is_late() && self.context.enter().is_ok() {
-            // SAFETY: it was registered in this context, and is given back once; nobody copies from it now.
+            // SAFETY: *of the driver*, *waited for*: it was registered in this context, and nobody copies from it now.
             let _ = unsafe { sys::cuMemHostUnregister(self.at) };
         }
     }
