@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 SHIPPED = ["hitgate", "hitgate-capi"]
 PLATFORMS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]
 # In the order in which one is chosen where a crate offers several.
-PERMISSIVE = ["MIT", "Apache-2.0", "Zlib", "BSD-3-Clause", "BSD-2-Clause"]
+PERMISSIVE = ["MIT", "Apache-2.0", "Zlib", "ISC", "BSD-3-Clause", "BSD-2-Clause"]
 TEXT = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE)", re.IGNORECASE)
 
 

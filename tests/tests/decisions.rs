@@ -38,6 +38,40 @@ impl<const N: usize> Backend for PixelSays<N> {
     }
 }
 
+/// Takes four frames at once until it has lost what it takes them with, in its second batch; one from then on.
+struct Failing {
+    batches: usize,
+    last: u64,
+}
+
+impl Failing {
+    const fn is_lost(&self) -> bool {
+        self.batches > 1
+    }
+}
+
+impl Backend for Failing {
+    const BATCH: usize = 4;
+
+    fn batch(&self) -> usize {
+        if self.is_lost() { 1 } else { Self::BATCH }
+    }
+
+    fn score(
+        &mut self,
+        frames: &[Frame<'_>],
+        now_ns: &impl Fn() -> u64,
+    ) -> heapless::Vec<Scored, MAX_BATCH> {
+        self.batches += 1;
+        self.last = frames.len() as u64;
+        PixelSays::<4>.score(frames, now_ns)
+    }
+
+    fn fallen_back(&self) -> u64 {
+        if self.is_lost() { self.last } else { 0 }
+    }
+}
+
 /// A node whose clock jumps while it asks about a frame.
 struct Beamline {
     now_ns: Cell<u64>,
@@ -363,4 +397,30 @@ fn frames_that_the_link_refuses_are_counted_by_class_and_named() {
     }
     let consumer = ring.monitor().unwrap().consumer().unwrap();
     assert_eq!(consumer.returned, 7, "refused slots go back to the ring");
+}
+
+#[test]
+fn a_backend_that_falls_back_takes_fewer_frames_at_once_and_the_books_count_them() {
+    let ring = ring(16, 1);
+    let mut writer = ring.writer().unwrap();
+    for number in 1..=11 {
+        let shot = numbered(number, Class::Miss);
+        assert!(put(&mut writer, &shot.header, &[shot.class as u8]));
+    }
+    let backend = Failing {
+        batches: 0,
+        last: 0,
+    };
+    let reader = ring.reader().unwrap();
+    let mut path = Pipeline::new(reader, backend, POLICY, Full::default(), IDENTITY);
+    let mut node = Beamline::default();
+    let steps: Vec<usize> = std::iter::from_fn(|| Some(path.step(&mut node).unwrap()))
+        .take_while(|n| *n > 0)
+        .collect();
+    assert_eq!(steps, [4, 4, 1, 1, 1]);
+    assert_eq!(path.accounts().fallen_back, 7);
+    // Any process sees it, and whoever goes on.
+    let published = ring.monitor().unwrap().consumer().unwrap();
+    let books = Accounts::from_counters(&published.path);
+    assert_eq!((books.fallen_back, books.received), (7, 11));
 }

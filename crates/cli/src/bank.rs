@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use hitgate_core::cpu::Cpu;
 use hitgate_core::frame::Frame;
 use hitgate_core::interlock::Rules;
 use hitgate_core::pipeline::{Backend, Bank, MAX_BATCH, Scored};
 use hitgate_core::prep::Preparation;
+use hitgate_cuda::driver::Failed;
 use self_cell::{MutBorrow, self_cell};
 
+use crate::backend::{Hardware, Processor};
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::model;
 use crate::module::{Module, Prepared};
@@ -27,34 +28,49 @@ self_cell! {
     }
 }
 
-/// What a [`Cpu`] borrows.
+/// What a [`Processor`] borrows.
 struct Parts {
     modules: Modules,
     memory: MutBorrow<FilterMemory>,
 }
 
 self_cell! {
-    /// A [`Cpu`] and what it borrows; to move it moves a pointer.
-    pub struct OwnedCpu {
+    /// A [`Processor`] and what it borrows; to move it moves a pointer.
+    pub struct OwnedProcessor {
         owner: Parts,
-        #[covariant]
-        dependent: Cpu,
+        #[not_covariant]
+        dependent: Processor,
     }
 }
 
-impl Backend for OwnedCpu {
-    const BATCH: usize = Cpu::BATCH;
+impl OwnedProcessor {
+    /// Why the GPU was lost, if it was.
+    pub fn lost(&self) -> Option<Failed> {
+        self.with_dependent(|_, processor| processor.lost())
+    }
+}
+
+impl Backend for OwnedProcessor {
+    const BATCH: usize = Processor::BATCH;
+
+    fn batch(&self) -> usize {
+        self.with_dependent(|_, processor| processor.batch())
+    }
 
     fn score(
         &mut self,
         frames: &[Frame<'_>],
         now_ns: &impl Fn() -> u64,
     ) -> heapless::Vec<Scored, MAX_BATCH> {
-        self.with_dependent_mut(|_, cpu| cpu.score(frames, now_ns))
+        self.with_dependent_mut(|_, processor| processor.score(frames, now_ns))
     }
 
     fn map_of(&self, i: usize) -> Option<&[u8]> {
-        self.borrow_dependent().map_of(i)
+        self.with_dependent(|_, processor| processor.map_of(i))
+    }
+
+    fn fallen_back(&self) -> u64 {
+        self.with_dependent(|_, processor| processor.fallen_back())
     }
 }
 
@@ -62,14 +78,15 @@ impl Backend for OwnedCpu {
 /// What is doubtful of a module's geometry is said.
 ///
 /// # Errors
-/// Where the file is no sound model, does not give its golden vector's answer, or a module is impossible or has no
-/// such words.
+/// Where the file is no sound model, does not give its golden vector's answer, a module is impossible or has no
+/// such words, or the GPU cannot take them.
 pub fn bank(
     bytes: &[u8],
     modules: &[Module],
     filter: &FilterArgs,
     rules: Option<Rules>,
     raw: Option<&Arc<RawMaps>>,
+    hardware: &Hardware,
 ) -> Result<Bank<Filter>> {
     let level = filter.level()?;
     let model = model::parse_for(bytes, filter.model.as_deref(), level)?;
@@ -85,11 +102,17 @@ pub fn bank(
         prepared.iter().map(Prepared::preparation).collect()
     });
     let memory = FilterMemory::new(&model, level, modules.borrow_dependent()).into();
-    let cpu = OwnedCpu::try_new(Parts { modules, memory }, |Parts { modules, memory }| {
-        (memory.borrow_mut()).cpu(&model, level, modules.borrow_dependent())
+    let parts = Parts { modules, memory };
+    let processor = OwnedProcessor::try_new(parts, |Parts { modules, memory }| {
+        let preparations = modules.borrow_dependent();
+        let cpu = (memory.borrow_mut()).cpu(&model, level, preparations)?;
+        hardware.processor(&model, preparations, cpu)
     })?;
     Ok(Bank {
-        backend: Filter { cpu, passes: false },
+        backend: Filter {
+            processor,
+            passes: false,
+        },
         policy,
         identity,
     })

@@ -11,6 +11,7 @@ macro_rules! say_on {
 }
 
 mod audit;
+mod backend;
 mod bank;
 mod buffers;
 mod cam;

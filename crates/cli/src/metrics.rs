@@ -132,6 +132,8 @@ pub struct Sources<'r> {
     pub identity: &'r Mutex<Identity>,
     /// The CPU level.
     pub level: Level,
+    /// The GPU, where there is one.
+    pub gpu: Option<&'r str>,
 }
 
 impl Sources<'_> {
@@ -156,12 +158,14 @@ impl Sources<'_> {
     fn build(&self, text: &mut Exposition) {
         let identity = *self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         let labels = format!(
-            "version=\"{VERSION}\",commit=\"{COMMIT}\",level=\"{}\",model=\"{:08x}\",config=\"{:08x}\"",
+            "version=\"{VERSION}\",commit=\"{COMMIT}\",level=\"{}\",gpu=\"{}\",model=\"{:08x}\",config=\"{:08x}\"",
             self.level.name(),
+            self.gpu.unwrap_or_default(),
             identity.model,
             identity.config
         );
-        let help = "Program, CPU level, and checksums of the model and of the whole configuration.";
+        let help =
+            "Program, CPU level, GPU, and checksums of the model and of the whole configuration.";
         text.family("build_info", "gauge", help)
             .sample(&labels, 1.0);
     }
@@ -295,6 +299,11 @@ fn frames(text: &mut Exposition, state: &RingState) {
         "link_lost_frames_total",
         "Kept frames that the link gave up, by class.",
         &by_class([hit, maybe, miss], unjudged),
+    );
+    text.counter(
+        "frames_fallen_back_total",
+        "Frames that the GPU did not score, because it was lost.",
+        &[("", books.fallen_back)],
     );
     let help = "1 while the equations of the books hold.";
     let balance = if state.problem().is_none() { 1.0 } else { 0.0 };

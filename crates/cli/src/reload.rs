@@ -13,6 +13,7 @@ use hitgate_core::link::{Identity, Link};
 use hitgate_core::net::{Input, Model};
 use hitgate_core::pipeline::{Bank, Pipeline};
 
+use crate::backend::Hardware;
 use crate::bank::bank;
 use crate::description::Description;
 use crate::filter::FilterArgs;
@@ -84,6 +85,8 @@ pub struct Reload<'a> {
     pub hand: Hand,
     /// What the command line says of the filter.
     pub filter: &'a FilterArgs,
+    /// Where frames are scored.
+    pub hardware: &'a Hardware,
     /// What it says of raw words.
     pub raw: &'a RawArgs,
     /// What it says of the interlock.
@@ -139,7 +142,7 @@ impl Reload<'_> {
         self.same_maps(&model::parse(&bytes, self.filter.model.as_deref())?)?;
         let modules = &description.modules;
         let raw = raw_maps.as_ref();
-        let bank = bank(&bytes, modules, self.filter, self.rules, raw)?;
+        let bank = bank(&bytes, modules, self.filter, self.rules, raw, self.hardware)?;
         // All that can fail comes before the swap.
         if let Some(keep) = self.keep
             && description != self.description

@@ -215,6 +215,13 @@ pub fn accounts(accounts: &Accounts) -> String {
             accounts.lost_lapped
         );
     }
+    if accounts.fallen_back > 0 {
+        let _ = writeln!(
+            text,
+            "fell back  {} frames that the lost GPU did not score: its last batch kept as faults, the others scored on the CPU",
+            accounts.fallen_back
+        );
+    }
     if accounts.refused() > 0 {
         let [hit, maybe, miss, none] = accounts.lost_link;
         let _ = writeln!(

@@ -225,6 +225,7 @@ impl RingState {
             "classes": classes,
             "unjudged": books.unjudged(),
             "unidentified": books.unidentified,
+            "fallen_back": books.fallen_back,
             "in_flight": { "to_judge": self.to_judge(), "slots_out": self.slots_out() },
             "balance": self.problem().is_none(),
             "problem": self.problem(),

@@ -9,6 +9,7 @@ use hitgate_core::net::{Arena, Model, Plan};
 use hitgate_core::verdict::{Class, Score};
 use hitgate_import::metrics::Scored;
 
+use crate::backend::Hardware;
 use crate::filter::FilterArgs;
 use crate::float::FloatModel;
 use crate::module::Input;
@@ -103,7 +104,7 @@ impl<'m> Scorer<'m> {
     /// Judges every frame of a file, as far as it can be judged; returns how many could not be read,
     /// having said why. One that is read and cannot be judged is kept: it counts as a hit.
     pub fn file(&self, path: &Path, emit: &mut Emit<'_>) -> Result<usize> {
-        let describe = DescribeArgs::default();
+        let (describe, hardware) = (DescribeArgs::default(), Hardware::default());
         match self {
             Scorer::Native {
                 model,
@@ -116,6 +117,7 @@ impl<'m> Scorer<'m> {
                     model_bytes: bytes,
                     describe: &describe,
                     filter,
+                    hardware: &hardware,
                     raw: None,
                 };
                 screener.file(path, &mut |judged| {

@@ -10,6 +10,7 @@ use hitgate_core::pipeline::{Node, Pipeline, Stages};
 use hitgate_host::{MonotonicClock, Ring};
 use hitgate_ring::Layout;
 
+use crate::backend::Hardware;
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::module::{Module, Prepared};
 use crate::open::{DescribeArgs, Picture, Pictures};
@@ -39,6 +40,8 @@ pub struct Screener<'a> {
     pub describe: &'a DescribeArgs,
     /// What decides.
     pub filter: &'a FilterArgs,
+    /// Where frames are scored.
+    pub hardware: &'a Hardware,
     /// What makes raw words photons, where the frames are such.
     pub raw: Option<Arc<RawMaps>>,
 }
@@ -141,7 +144,9 @@ impl Screener<'_> {
         let raw = self.raw.as_deref();
         let identity = identity(self.model_bytes, &setup.modules, &policy, None, raw)?;
         let reader = setup.ring.reader()?;
-        let mut pipeline = Pipeline::new(reader, cpu, policy, LentQueue::<1>::new(), identity);
+        let processor = self.hardware.processor(&self.model, &preparations, cpu)?;
+        let mut pipeline =
+            Pipeline::new(reader, processor, policy, LentQueue::<1>::new(), identity);
 
         let name = path.display().to_string();
         let file = pictures.file().to_owned();
@@ -153,6 +158,7 @@ impl Screener<'_> {
             }
             let mut node = LastRecord(None);
             pipeline.step(&mut node)?;
+            self.hardware.attend(pipeline.backend.lost());
             drop(pipeline.link.take());
             let record = node.0.context("the frame was written and not judged")?;
             let prepared = setup.prepared.get(usize::from(record.module));

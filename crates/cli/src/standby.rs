@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use hitgate_core::frame::{Fault, Frame};
 use hitgate_core::pipeline::{Backend, MAX_BATCH, Scored};
+use hitgate_cuda::driver::Failed;
 use hitgate_host::{HostError, Ring};
 use hitgate_ring::{AttachError, Policy, Reader, State};
 
-use crate::bank::OwnedCpu;
+use crate::bank::OwnedProcessor;
 use crate::interrupt::Interrupted;
 use crate::judge::SILENCE;
 use crate::ring_state::RingState;
@@ -20,13 +21,24 @@ const LOOKING: Duration = Duration::from_millis(10);
 /// The network, or nobody.
 pub struct Filter {
     /// The network.
-    pub cpu: OwnedCpu,
+    pub processor: OwnedProcessor,
     /// Whether it is left out, so that every frame is kept as a fault.
     pub passes: bool,
 }
 
+impl Filter {
+    /// Why the GPU was lost, if it was.
+    pub fn lost(&self) -> Option<Failed> {
+        self.processor.lost()
+    }
+}
+
 impl Backend for Filter {
-    const BATCH: usize = OwnedCpu::BATCH;
+    const BATCH: usize = OwnedProcessor::BATCH;
+
+    fn batch(&self) -> usize {
+        self.processor.batch()
+    }
 
     fn score(
         &mut self,
@@ -34,7 +46,7 @@ impl Backend for Filter {
         now_ns: &impl Fn() -> u64,
     ) -> heapless::Vec<Scored, MAX_BATCH> {
         match self.passes {
-            false => self.cpu.score(frames, now_ns),
+            false => self.processor.score(frames, now_ns),
             true => (frames.iter().take(MAX_BATCH))
                 .map(|_| Scored::fault(Fault::Backend))
                 .collect(),
@@ -42,7 +54,11 @@ impl Backend for Filter {
     }
 
     fn map_of(&self, i: usize) -> Option<&[u8]> {
-        self.cpu.map_of(i)
+        self.processor.map_of(i)
+    }
+
+    fn fallen_back(&self) -> u64 {
+        self.processor.fallen_back()
     }
 }
 

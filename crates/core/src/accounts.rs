@@ -48,6 +48,8 @@ pub struct Accounts {
     pub classes: [u64; 3],
     /// Received frames whose header could not be believed. All of them are kept.
     pub unidentified: u64,
+    /// Frames that the device which was asked for did not score, because it was lost.
+    pub fallen_back: u64,
     verdicts: [u64; Verdict::ALL.len()],
     last: heapless::Vec<Last, NUMBERED_MODULES>,
     /// Frames without a readable number that fill no gap yet.
@@ -317,6 +319,11 @@ impl Accounts {
             .fold(0, |sum, verdict| sum.saturating_add(self.of(verdict)))
     }
 
+    /// Enters frames that were not scored by the device that was asked for.
+    pub fn fall_back(&mut self, frames: u64) {
+        add(&mut self.fallen_back, frames);
+    }
+
     /// Enters a kept frame that the link refused.
     pub fn refuse(&mut self, class: Option<Class>) {
         let place = class.map_or(3, |class| class as usize);
@@ -325,7 +332,7 @@ impl Accounts {
 
     /// The words for the ring's control page, where any process reads them: received, expected,
     /// repeated, lost (source), lost (link; hit, maybe, miss, unjudged), classes, verdicts 1 to 9,
-    /// unidentified, verdict 11, lost (lapped).
+    /// unidentified, verdict 11, lost (lapped), fallen back.
     pub fn counters(&self) -> [u64; COUNTERS] {
         let mut words = [0; COUNTERS];
         words[..4].copy_from_slice(&[
@@ -341,6 +348,7 @@ impl Accounts {
         }
         words[20] = self.unidentified;
         words[22] = self.lost_lapped;
+        words[23] = self.fallen_back;
         words
     }
 
@@ -357,6 +365,7 @@ impl Accounts {
             verdicts: VERDICT_WORDS.map(|word| words[word]),
             unidentified: words[20],
             lost_lapped: words[22],
+            fallen_back: words[23],
             ..Accounts::default()
         }
     }

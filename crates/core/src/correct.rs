@@ -5,8 +5,8 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use hitgate_kernels::{EXCLUDED, Simd, StageMaps, correct};
-pub use hitgate_kernels::{PER_PHOTON, STAGES};
+use hitgate_kernels::{EXCLUDED, Simd, correct};
+pub use hitgate_kernels::{PER_PHOTON, STAGES, StageMaps};
 
 /// The maps of one storage cell, a number for each pixel, row by row.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,16 @@ impl<'m> Correction<'m> {
     pub fn is(&self, other: &Correction<'_>) -> bool {
         let mut both = self.stages.iter().zip(&other.stages);
         both.all(|(stage, other)| stage.are(other))
+    }
+
+    /// The maps of each stage; they may be longer than the pixels that they are for.
+    pub const fn stages(&self) -> &[StageMaps<'m>; STAGES] {
+        &self.stages
+    }
+
+    /// The pixels that the maps are for.
+    pub const fn pixels(&self) -> usize {
+        self.pixels
     }
 
     /// Of the words of pixel `first` and those after it `(ADC − pedestal) · gain` in 1/16 photon, rounded

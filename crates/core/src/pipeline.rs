@@ -73,6 +73,12 @@ pub trait Backend {
     /// The most frames that one call takes, at most [`MAX_BATCH`].
     const BATCH: usize;
 
+    /// How many one call takes now, at least one: fewer than [`Backend::BATCH`] where a batch would only make its frames
+    /// wait for each other.
+    fn batch(&self) -> usize {
+        Self::BATCH
+    }
+
     /// Scores each of `frames`, at most [`Backend::BATCH`]; `now_ns` tells the time.
     fn score(
         &mut self,
@@ -84,6 +90,11 @@ pub trait Backend {
     /// has the map.
     fn map_of(&self, _i: usize) -> Option<&[u8]> {
         None
+    }
+
+    /// How many of the frames that were scored last were not scored by the device that was asked for, because it is lost.
+    fn fallen_back(&self) -> u64 {
+        0
     }
 }
 
@@ -177,7 +188,8 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
     /// [`RingError`] where the ring's control words are impossible: nothing of it can be believed.
     pub fn step(&mut self, node: &mut impl Node) -> Result<usize, RingError> {
         let taken_ns = node.now_ns();
-        let mut batch = self.reader.read(B::BATCH as u32)?;
+        let most = self.backend.batch().min(B::BATCH).max(1);
+        let mut batch = self.reader.read(most as u32)?;
         let n = batch.len();
         if n == 0 {
             drop(batch);
@@ -186,6 +198,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
         }
         self.accounts.lap(batch.lapped());
         let outcomes = score(&batch, &mut self.backend, taken_ns, node);
+        self.accounts.fall_back(self.backend.fallen_back());
         for (header, outcome) in outcomes {
             let started_ns = node.now_ns();
             let record = match &outcome {

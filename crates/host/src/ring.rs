@@ -7,6 +7,7 @@ use hitgate_ring::{AttachError, End, Layout, Monitor, PAGE, Reader, Region, Writ
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fs::{self as rfs, CWD, FallocateFlags, MemfdFlags, RenameFlags};
 use rustix::io::Errno;
+use std::cell::UnsafeCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -216,6 +217,20 @@ impl Ring {
     pub fn advise_huge_pages(&self) -> Result<(), HostError> {
         let advised = self.map.advise(Advice::HugePage);
         advised.map_err(|e| HostError::io(&self.path, "use huge pages", e))
+    }
+
+    /// The memory that its frames are read from: the mapping, and a free-running ring's copies once there is a reader. For
+    /// whoever tells a device about it; other ends, and other processes, may write there at any time.
+    pub fn memory(&self) -> impl Iterator<Item = &[UnsafeCell<u8>]> {
+        let memory = |map: &MmapRaw| {
+            let from = base(map).cast::<UnsafeCell<u8>>().as_ptr();
+            // SAFETY: *mapped*: the mapping is valid for its length for as long as this borrow of it, and an `UnsafeCell` says
+            // nothing of who reads or writes there.
+            unsafe { std::slice::from_raw_parts(from, map.len()) }
+        };
+        std::iter::once(&self.map)
+            .chain(self.copies.get())
+            .map(memory)
     }
 
     /// Where it lies; a name only for a ring in memory.

@@ -1,7 +1,8 @@
 //! Rings in files: what the two sides and a careless user may meet.
 
 use hitgate_host::{Creation, HostError, Ring};
-use hitgate_ring::{AttachError, End, Layout, RECORD_LEN};
+use hitgate_ring::{AttachError, End, Layout, Policy, RECORD_LEN};
+use std::cell::UnsafeCell;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -51,6 +52,26 @@ fn a_frame_passes_between_two_mappings_of_a_file() {
             .record(hitgate_ring::Seq::FIRST)
             .is_some()
     );
+}
+
+#[test]
+fn frames_are_read_from_the_memory_that_a_device_is_told_of() {
+    for policy in [Policy::Credit, Policy::FreeRunning] {
+        let layout = layout().with_policy(policy);
+        let ring = Ring::anonymous(&layout, 1).unwrap();
+        let mut writer = ring.writer().unwrap();
+        let mut reader = ring.reader().unwrap();
+        writer.reserve().unwrap().unwrap().commit();
+        let batch = reader.read(1).unwrap();
+        let frame = batch.front().unwrap().bytes().as_ptr_range();
+        let holds = |memory: &[UnsafeCell<u8>]| {
+            let all = memory.as_ptr_range();
+            all.start.cast() <= frame.start && frame.end <= all.end.cast()
+        };
+        assert_eq!(ring.memory().filter(|memory| holds(memory)).count(), 1);
+        let bytes: usize = ring.memory().map(<[_]>::len).sum();
+        assert_eq!(bytes, layout.bytes() + layout.copy_bytes());
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! For tests only: what the rest of the workspace is checked against.
 
 pub mod alloc;
+pub mod cxx;
 pub mod oracle;
 
 /// How many random cases a property tries: `usual`, or what the variable `PROPTEST_CASES` says, as an

@@ -13,6 +13,7 @@ use hitgate_core::pipeline::{Bank, Pipeline};
 use hitgate_host::{DmaBuffer, HostError, MonotonicClock, Ring, pin_to_core};
 use hitgate_ring::AttachError;
 
+use crate::backend::BackendArgs;
 use crate::bank::bank;
 use crate::description::{self, Description};
 use crate::filter::FilterArgs;
@@ -37,6 +38,7 @@ Examples:
   hitgate run --keep kept.slots --keep-maps dropped.maps --metrics 127.0.0.1:9464
   hitgate run --standby 500 --keep unjudged.slots    # beside it, should it die
   hitgate run --pedestal G0.npy,G1.npy,G2.npy --adu-per-photon 508,-17.9,-1.44    # of raw words
+  hitgate run --backend cuda --keep kept.slots       # on an NVIDIA GPU, to the same bits
 
 RING.json beside the ring describes the modules: shape, geometry, mask. Kept slots are written one
 after another, header and all, with KEPT.json beside them; `hitgate screen` and `hitgate feed` read
@@ -49,6 +51,9 @@ run says how many. Prometheus, or a browser, reads http://ADDRESS/metrics, once 
 Ctrl-C or SIGTERM ends the run in good order: what was kept is written, the books are told. So does a disk that takes
 no more of KEPT, with status 74: frames that are not written stay in the ring for the next run, but for copies.
 
+--backend cuda takes NVIDIA's driver 580 or newer and a GPU of compute capability 8.0 or newer. If the GPU is
+lost, the frames that it had are kept as faults, the CPU goes on, and the books count those that fell back.
+
 SIGHUP makes it read the model, RING.json and pedestals again: once all are packed and proved, it judges by
 them from one frame to the next, without a pause; where something is wrong with them it says what,
 and goes on as before. --max-loss begins in shadow again.")]
@@ -57,6 +62,8 @@ pub struct RunArgs {
     ring: RingArg,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    backend: BackendArgs,
     #[command(flatten)]
     raw: RawArgs,
     #[command(flatten)]
@@ -68,7 +75,7 @@ pub struct RunArgs {
     metrics: Option<String>,
     /// Do not judge but stand by: once no filter has given a sign of life for so many milliseconds, pass
     /// every frame on unjudged (reason fault), until the source ends or Ctrl-C
-    #[arg(long, value_name = "MS", conflicts_with_all = ["max_loss", "keep_maps"])]
+    #[arg(long, value_name = "MS", conflicts_with_all = ["max_loss", "keep_maps", "backend"])]
     standby: Option<u32>,
     /// Run the decision on this CPU core alone
     #[arg(long, value_name = "CORE")]
@@ -141,6 +148,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let level = args.filter.level()?;
     let input = model::parse_for(&bytes, args.filter.model.as_deref(), level)?.input();
+    let hardware = args.backend.open(args.outputs.keep_maps.is_some())?;
     let rules = args.interlock.rules(args.filter.sample)?;
     let raw_maps = args.raw.read()?;
     let endpoint = args.metrics.as_deref().map(Endpoint::listen).transpose()?;
@@ -157,7 +165,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
         mut backend,
         policy,
         identity,
-    } = bank(&bytes, modules, &args.filter, rules, raw_maps.as_ref())?;
+    } = bank(
+        &bytes,
+        modules,
+        &args.filter,
+        rules,
+        raw_maps.as_ref(),
+        &hardware,
+    )?;
 
     let mut reader = match args.standby {
         None => ring.reader()?,
@@ -170,6 +185,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
             reader
         }
     };
+    // Frames are where they will be: a free-running ring's copies are made with its reader.
+    let _registered = hardware.register(&ring);
     // Whoever stands by sees at once that the end has somebody.
     reader.heartbeat(MonotonicClock.now_ms());
     if let Some(caches) = &caches {
@@ -204,6 +221,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         asked,
         hand,
         filter: &args.filter,
+        hardware: &hardware,
         raw: &args.raw,
         rules,
         ring: &path,
@@ -223,6 +241,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         interlock: rules.map(|_| &*watch),
         identity: &judging,
         level,
+        gpu: hardware.gpu(),
     };
     let done = AtomicBool::new(false);
     let start_ns = MonotonicClock.now_ns();
@@ -248,12 +267,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
         }
         let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |pipeline| {
             exchange.attend(pipeline);
+            hardware.attend(pipeline.backend.lost());
             attendant.attend(&mut pipeline.interlock);
             match pipeline.link.is_broken() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         });
+        hardware.attend(pipeline.backend.lost());
         drop(exchange);
         progress.finish();
         // What was taken is written, or stays in the ring, or is lost and in the books.
@@ -294,7 +315,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             Some(_) => "passed",
         },
         frames as f64 / seconds,
-        level.name(),
+        hardware.words(level),
     );
     say_on!("{}", report::accounts(&accounts));
     if rules.is_some() {

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use crate::backend::BackendArgs;
 use crate::filter::FilterArgs;
 use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
 use crate::model;
@@ -22,6 +23,7 @@ Examples:
   hitgate screen run.h5:/entry/data/data --format lst -o hits.lst   # for CrystFEL
   hitgate screen module.npy --distance 150 --wavelength 1.3 --beam-center 512,256 --pixel 0.075
   hitgate screen run.h5 --geometry detector.geom          # modules 8 x 512 x 1024, assembled
+  hitgate screen run.h5 --backend cuda                    # on an NVIDIA GPU, to the same bits
   hitgate screen raw.npy --pedestal G0.npy,G1.npy,G2.npy --adu-per-photon 508,-17.9,-1.44
     # JUNGFRAU at 12.4 keV, of nominal gains 41, -1.44 and -0.116 ADU/keV
 
@@ -42,6 +44,8 @@ pub struct ScreenArgs {
     raw: RawArgs,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    backend: BackendArgs,
 }
 
 const HEADER: &str = "file,index,p_hit,p_maybe,p_miss,class,keep,reason,latency_us,geometry";
@@ -86,11 +90,13 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         refuse_geometry(&args.describe)?;
     }
     let bytes = model::bytes(args.filter.model.as_deref())?;
+    let hardware = args.backend.open(false)?;
     let screener = Screener {
         model: model::parse_for(&bytes, args.filter.model.as_deref(), args.filter.level()?)?,
         model_bytes: &bytes,
         describe: &args.describe,
         filter: &args.filter,
+        hardware: &hardware,
         raw: args.raw.read()?,
     };
     args.lines.write(HEADER, |out| {

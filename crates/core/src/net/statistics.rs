@@ -39,7 +39,13 @@ impl Statistics {
     /// The same as far as the map alone tells, where nobody knows which cells are valid.
     pub fn contain_levels(&self, level: Level, map: &[u8]) -> bool {
         let (sum, zeros) = level.run(Totals(map));
-        let bytes = map.len().max(1) as f32;
+        self.contain_totals(sum, zeros, map.len())
+    }
+
+    /// [`contain_levels`](Self::contain_levels), of a map of so many `bytes` whose levels add up to `sum`, and of which so
+    /// many are 0.
+    pub fn contain_totals(&self, sum: u64, zeros: u64, bytes: usize) -> bool {
+        let bytes = bytes.max(1) as f32;
         self.mean.contains(sum as f32 / bytes) && self.zero.contains(zeros as f32 / bytes)
     }
 }

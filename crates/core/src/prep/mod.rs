@@ -77,6 +77,11 @@ impl<'m> Mask<'m> {
     /// Excludes nothing.
     pub const NONE: Mask<'static> = Mask { bits: &[] };
 
+    /// The bits.
+    pub const fn bits(&self) -> &'m [u8] {
+        self.bits
+    }
+
     /// Whether pixel `pixel`, counted row by row, is excluded.
     pub fn excludes(&self, pixel: usize) -> bool {
         self.bits
@@ -273,6 +278,18 @@ impl Preparation<'_> {
         })
     }
 
+    /// The number of the correction that `frame` takes, which is 0 where pixels are counts: for whoever prepares
+    /// elsewhere what [`run`](Self::run) would prepare.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run) that are known before the pixels are.
+    pub fn admit(&self, frame: &Frame<'_>) -> Result<usize, Fault> {
+        match self.fits(frame) {
+            true => Ok(self.cell(frame)?.unwrap_or(0)),
+            false => Err(Fault::Shape),
+        }
+    }
+
     /// Whether the frame is of the configured shape.
     fn fits(&self, frame: &Frame<'_>) -> bool {
         let expected = (self.rows, self.columns, self.pixel_type);
@@ -289,18 +306,25 @@ impl Preparation<'_> {
 
     /// The correction of the frame's storage cell, where pixels are raw words.
     fn correction(&self, frame: &Frame<'_>) -> Result<Option<&Correction<'_>>, Fault> {
+        Ok(self
+            .cell(frame)?
+            .and_then(|cell| self.corrections.get(cell)))
+    }
+
+    /// The number of that correction.
+    fn cell(&self, frame: &Frame<'_>) -> Result<Option<usize>, Fault> {
         let Some((first, others)) = self.corrections.split_first() else {
             return Ok(None);
         };
-        let correction = match frame.header.cell_id {
+        let cell = match frame.header.cell_id {
             // Of which cell the frame is matters only where cells differ.
-            NO_CELL if others.iter().all(|other| other.is(first)) => Some(first),
-            NO_CELL => None,
-            cell => self.corrections.get(usize::from(cell)),
+            NO_CELL if others.iter().all(|other| other.is(first)) => 0,
+            NO_CELL => return Err(Fault::UnknownCell),
+            cell => usize::from(cell),
         };
-        let correction = correction.ok_or(Fault::UnknownCell)?;
         match self.pixel_type {
-            PixelType::U16 => Ok(Some(correction)),
+            _ if cell >= self.corrections.len() => Err(Fault::UnknownCell),
+            PixelType::U16 => Ok(Some(cell)),
             _ => Err(Fault::Shape),
         }
     }
@@ -397,6 +421,11 @@ mod tests {
             Ok((map, found))
         };
         let expected = on(Level::by_name("scalar").unwrap(), 7);
+        let known_before = expected
+            .as_ref()
+            .err()
+            .filter(|fault| **fault != Fault::NoValidPixel);
+        assert_eq!(preparation.admit(&frame).err().as_ref(), known_before);
         for level in Level::all_available() {
             for held in [0, 0x8000_FFFF, u32::MAX] {
                 let found = on(level, held);

@@ -94,7 +94,7 @@ impl Window {
     }
 
     /// The blocks of row `v` of the window that it [`sees`](Self::sees).
-    pub(super) fn seen(&self, v: usize) -> Range<usize> {
+    pub fn seen(&self, v: usize) -> Range<usize> {
         let input = self.input as usize;
         // Nearer and nearer to the centre, up to the middle.
         let (mut out, mut half) = (0, input.div_ceil(2));
@@ -112,7 +112,7 @@ impl Window {
     }
 
     /// The part of the window along an axis, from `first` on, that lies on a panel of `len` pixels.
-    pub(super) fn on_panel(&self, first: i32, len: u32) -> Range<usize> {
+    pub fn on_panel(&self, first: i32, len: u32) -> Range<usize> {
         let side = u64::from(self.block) * u64::from(self.input);
         let end = i64::from(first).saturating_add_unsigned(side);
         let [start, end] = [i64::from(first), end].map(|at| at.clamp(0, i64::from(len)) as usize);

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use hitgate_core::pipeline::MAX_BATCH;
 use hitgate_host::Schedule;
 use hitgate_sim::Detector;
 
 use super::engine::EngineArg;
 use super::panel::{self, View};
 use super::plot;
+use crate::backend::{BackendArg, BackendArgs};
 use crate::filter::FilterArgs;
 use crate::simulation;
 
@@ -22,6 +24,8 @@ Examples:
   hitgate bench --detector eiger16m --rate 133 --seconds 60 --pin 1
   hitgate bench --cores 2 --plot percentiles.svg
   hitgate bench --json --stage net --width 0.5 --isa avx2
+  hitgate bench --backend cuda --batch 4          # an NVIDIA GPU, four frames at once
+  hitgate bench --backend cuda --check            # is what it computes what the CPU computes?
 
 The whole path runs over simulated frames of u16 in a ring, and its stages are timed where they
 work; net, decode and correct are also timed by themselves, again and again. With --stage net,
@@ -37,7 +41,12 @@ unseen, takes turns with the real one, a second each: it shows the machine's own
 
 A JSON line has the percentiles in µs from min_us to max_us; what the core could not beat, floor_us at
 its highest rates and floor_p50_us at its median ones; and mpx, the megapixels that the stage
-touches; alone is true for a stage by itself. bench/record.sh records a whole machine.")]
+touches; alone is true for a stage by itself. bench/record.sh records a whole machine.
+
+On a GPU frames come from memory that it reads by itself, in batches. A batch is the whole of one, from the ring to its
+records, and frames_per_s is what batches of that median come to; prep is a frame's share of the time until all are
+prepared, copies among it, net its share of the network's, both by the GPU's clock. The floors are the core's, and so left
+out; bench/gpu.sh measures a GPU's.")]
 pub struct BenchArgs {
     /// Detector whose frames are simulated: module, 4m, eiger16m, or a name that `hitgate simulate`
     /// has
@@ -84,6 +93,14 @@ pub struct BenchArgs {
     pub json: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
+    #[command(flatten)]
+    pub backend: BackendArgs,
+    /// Frames that the GPU is given at once, at most [default: 16]
+    #[arg(long, value_name = "N", requires = "backend", value_parser = clap::value_parser!(u8).range(1..=MAX_BATCH as i64))]
+    pub batch: Option<u8>,
+    /// Time nothing: compare the GPU with the CPU, to the bit
+    #[arg(long, requires = "backend", conflicts_with_all = ["stage", "rate", "json", "plot"])]
+    pub check: bool,
 }
 
 /// What is timed.
@@ -99,6 +116,8 @@ pub enum Stage {
     Verdict,
     /// Raw frame in its slot → record
     Path,
+    /// All frames of a batch, from their slots to their records
+    Batch,
     /// Bitshuffle-LZ4 → pixels, by itself: the path does not do it yet
     Decode,
     /// Raw JUNGFRAU words → map, by itself: the preparation with pedestals and gains on the way
@@ -114,6 +133,7 @@ impl Stage {
             Stage::Net => "net",
             Stage::Verdict => "verdict",
             Stage::Path => "path",
+            Stage::Batch => "batch",
             Stage::Decode => "decode",
             Stage::Correct => "correct",
         }
@@ -174,6 +194,7 @@ impl BenchArgs {
             );
         }
         self.filter.level()?;
+        self.check_backend()?;
         if self.engine == EngineArg::None && matches!(self.stage, Some(Stage::Prep | Stage::Net)) {
             bail!("--engine none neither prepares nor runs a network: time another stage");
         }
@@ -186,9 +207,51 @@ impl BenchArgs {
         Ok(())
     }
 
+    /// Says what a GPU does not do.
+    fn check_backend(&self) -> Result<()> {
+        if self.backend.backend == BackendArg::Cpu {
+            if self.batch.is_some() || self.check {
+                bail!(
+                    "--batch and --check are for --backend cuda: the CPU takes one frame at once"
+                );
+            }
+            if self.stage == Some(Stage::Batch) {
+                bail!("the CPU takes one frame at once: time path, or give --backend cuda");
+            }
+            return Ok(());
+        }
+        if self.engine != EngineArg::Native {
+            bail!(
+                "--engine {} runs on the CPU: leave out --backend",
+                self.engine.name()
+            );
+        }
+        if self.cores.is_some() {
+            bail!("one core feeds the GPU: leave out --cores");
+        }
+        if let Some(stage @ (Stage::Decode | Stage::Correct)) = self.stage {
+            bail!("{} is timed on the CPU: leave out --backend", stage.name());
+        }
+        Ok(())
+    }
+
+    /// Whether frames are scored on a GPU.
+    pub fn on_gpu(&self) -> bool {
+        self.backend.backend == BackendArg::Cuda
+    }
+
+    /// Frames of a batch.
+    pub fn batch(&self) -> usize {
+        match self.on_gpu() {
+            true => self.batch.map_or(MAX_BATCH, usize::from),
+            false => 1,
+        }
+    }
+
     /// Whether this stage is to be timed.
     pub fn wants(&self, stage: Stage) -> bool {
-        self.stage.is_none_or(|wanted| wanted == stage)
+        let of_cpu = matches!(stage, Stage::Decode | Stage::Correct);
+        self.stage.is_none_or(|wanted| wanted == stage) && !(of_cpu && self.on_gpu())
     }
 
     /// The windows to time it with.

@@ -1,7 +1,6 @@
 //! What scores the frames of a measurement.
 
 use clap::ValueEnum;
-use hitgate_core::cpu::Cpu;
 use hitgate_core::frame::{Fault, Frame};
 use hitgate_core::pipeline::{Backend, MAX_BATCH, Scored};
 use hitgate_core::prep::Preparation;
@@ -9,6 +8,7 @@ use hitgate_core::verdict::{Class, Score};
 use hitgate_import::metrics;
 use hitgate_kernels::Level;
 
+use crate::backend::Processor;
 use crate::float::FloatModel;
 
 /// What runs the network.
@@ -39,8 +39,11 @@ impl EngineArg {
     reason = "a path has one, which stays where it is"
 )]
 pub enum Engine<'m> {
-    /// The filter itself.
-    Native(Cpu<'m>),
+    /// The filter itself, which takes at most so many frames at once.
+    Native {
+        processor: Processor<'m>,
+        batch: usize,
+    },
     /// A float network behind the same preparation.
     Tract {
         net: &'m FloatModel,
@@ -68,7 +71,14 @@ impl<'m> Engine<'m> {
 }
 
 impl Backend for Engine<'_> {
-    const BATCH: usize = Cpu::BATCH;
+    const BATCH: usize = Processor::BATCH;
+
+    fn batch(&self) -> usize {
+        match self {
+            Engine::Native { processor, batch } => processor.batch().min(*batch),
+            Engine::Tract { .. } | Engine::Empty => 1,
+        }
+    }
 
     fn score(
         &mut self,
@@ -76,7 +86,7 @@ impl Backend for Engine<'_> {
         now_ns: &impl Fn() -> u64,
     ) -> heapless::Vec<Scored, MAX_BATCH> {
         match self {
-            Engine::Native(cpu) => cpu.score(frames, now_ns),
+            Engine::Native { processor, .. } => processor.score(frames, now_ns),
             Engine::Tract {
                 net,
                 preparations,

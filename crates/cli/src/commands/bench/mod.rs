@@ -3,6 +3,7 @@
 mod alone;
 mod args;
 mod cache;
+mod check;
 mod engine;
 mod floor;
 mod panel;
@@ -43,13 +44,18 @@ const ROUNDS: u64 = 4;
 pub fn run(args: &BenchArgs) -> Result<()> {
     args.check()?;
     let cores = workers::cores(args.cores.unwrap_or(1).into(), args.pin)?;
+    let hardware = args.backend.open(args.check)?;
     let network = Network::open(args)?;
     let count = match args.rate {
         Some(_) => DISTINCT,
         None => DISTINCT.min(args.frames),
     };
     let panel = Panel::simulate(args.detector, count)?;
-    let (subject, machine) = (Subject::new(args, network, panel)?, Machine::here());
+    let subject = Subject::new(args, network, hardware, panel)?;
+    if args.check {
+        return check::run(&subject);
+    }
+    let machine = Machine::here();
     let beyond_the_caches = match Cache::cold(machine.cache) {
         Cache::Cold { bytes } => bytes,
         Cache::Warm => 0,
@@ -153,9 +159,15 @@ impl Bench<'_> {
         }
         if self.args.wants(Stage::Net) && self.args.engine != EngineArg::None {
             let latencies = self.alone("timing net", cores, frames, |times| {
-                alone::net(&self.subject, times)
+                match self.args.on_gpu() {
+                    true => alone::net_on_gpu(&self.subject, times),
+                    false => alone::net(&self.subject, times),
+                }
             })?;
-            rows.push(self.row("net", true, None, cores.len(), latencies)?);
+            rows.push(Row {
+                of_batches: self.args.on_gpu(),
+                ..self.row("net", true, None, cores.len(), latencies)?
+            });
         }
         if self.args.wants(Stage::Decode) {
             let compressed = Compressed::new(&self.subject);
@@ -203,16 +215,27 @@ impl Bench<'_> {
             path::time(&self.subject, view, self.cache(), &times)
         });
         progress.clear();
-        let mut latencies = Latencies::default();
-        timed?.iter().for_each(|worker| latencies.merge(worker));
+        let (mut latencies, mut batches) = (Latencies::default(), histogram());
+        for worker in timed? {
+            latencies.merge(&worker.latencies);
+            batches.add(&worker.batches)?;
+        }
         let idle =
             |stage: &str| self.args.engine == EngineArg::None && ["prep", "net"].contains(&stage);
         let wanted = |stage: &str| self.args.stage.is_none_or(|wanted| wanted.name() == stage);
-        latencies
+        let stages = latencies
             .stages()
             .filter(|(stage, _)| wanted(stage) && !idle(stage))
-            .map(|(stage, of)| self.row(stage, false, Some(view), cores.len(), of.clone()))
-            .collect()
+            .map(|(stage, of)| self.row(stage, false, Some(view), cores.len(), of.clone()));
+        let mut rows: Vec<Row> = stages.collect::<Result<_>>()?;
+        let batch = Stage::Batch.name();
+        if self.args.on_gpu() && wanted(batch) {
+            rows.push(Row {
+                of_batches: true,
+                ..self.row(batch, false, Some(view), cores.len(), batches)?
+            });
+        }
+        Ok(rows)
     }
 
     /// A stage by itself, on these cores at the same time.
@@ -304,6 +327,8 @@ impl Bench<'_> {
         // An empty filter looks at nothing.
         let empty = self.args.engine == EngineArg::None || (stage == "path" && view.is_none());
         let work = match stage {
+            // The core's floors are not a GPU's.
+            _ if self.args.on_gpu() => Work::default(),
             "net" => net,
             "prep" => prep,
             // A floor of one half of it would say nothing.
@@ -326,6 +351,8 @@ impl Bench<'_> {
                 self.cache()
             },
             cores,
+            batch: self.subject.batch,
+            of_batches: false,
             mpx: read.filter(|_| looks).map(|pixels| pixels as f64 / 1e6),
             work,
             latencies,

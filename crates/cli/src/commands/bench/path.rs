@@ -1,28 +1,41 @@
 //! The path back to back: frame after frame through a ring, each stage timed where it works.
 
 use anyhow::{Result, bail};
+use hdrhistogram::Histogram;
+use hitgate_host::MonotonicClock;
 
 use super::alone::Times;
 use super::cache::Cache;
 use super::panel::View;
 use super::subject::Subject;
-use crate::tally::{Latencies, Watched};
+use crate::tally::{Latencies, Watched, histogram};
 
 /// Frames before the first that is timed.
 pub const WARM_UP: u64 = 20;
 
+/// How long frames took.
+pub struct Timed {
+    /// Each, by stages.
+    pub latencies: Latencies,
+    /// Those of a batch together, in ns.
+    pub batches: Histogram<u64>,
+}
+
 /// Times all stages of the frames.
-pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> Result<Latencies> {
+pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> Result<Timed> {
     let frames = times.frames;
-    let slots = cache.slots(subject.stride()?);
+    // Half of the slots may be lent, and a batch is no longer.
+    let most = 2 * subject.batch as u32;
+    let slots = cache.slots(subject.stride()?).max(most);
     subject.on_a_ring(slots, |mut writer, mut path| {
         let mut node = Watched::new(|_| {});
-        let (mut written, mut judged) = (0, 0);
+        let (mut written, mut judged, mut warm) = (0, 0, false);
+        let mut batches = histogram();
         while judged < WARM_UP + frames {
             // A ring that is filled before it is read holds more than the caches do.
             while subject.put(&mut writer, written + 1, view)? {
                 written += 1;
-                if cache == Cache::Warm {
+                if cache == Cache::Warm && written - judged >= subject.batch as u64 {
                     break;
                 }
             }
@@ -30,18 +43,26 @@ pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> R
                 (times.start)();
             }
             while judged < written.min(WARM_UP + frames) {
-                if judged == WARM_UP {
-                    node.latencies = Latencies::default();
+                if judged >= WARM_UP && !warm {
+                    (node.latencies, batches, warm) = (Latencies::default(), histogram(), true);
                 }
-                if path.step(&mut node)? == 0 {
+                let started_ns = MonotonicClock.now_ns();
+                let n = path.step(&mut node)?;
+                batches.saturating_record(MonotonicClock.now_ns() - started_ns);
+                if n == 0 {
                     bail!("a frame that is in the ring was not judged");
                 }
-                drop(path.link.take());
-                judged += 1;
-                times.progress.advance();
-                times.meter.after(judged);
+                while path.link.take().is_some() {}
+                for _ in 0..n {
+                    judged += 1;
+                    times.progress.advance();
+                    times.meter.after(judged);
+                }
             }
         }
-        Ok(node.latencies)
+        Ok(Timed {
+            latencies: node.latencies,
+            batches,
+        })
     })
 }

@@ -25,6 +25,7 @@ impl Bench<'_> {
     fn isa(&self) -> &'static str {
         match self.args.engine {
             EngineArg::Tract => "tract",
+            _ if self.args.on_gpu() => "cuda",
             _ => self.subject.level.name(),
         }
     }
@@ -50,6 +51,7 @@ impl Bench<'_> {
             "reduce": ReduceArg::name(input.reduce),
             "multiply_adds": self.subject.network.multiply_adds()?,
             "isa": self.isa(),
+            "gpu": self.subject.hardware.gpu(),
             "pinned": self.args.pin,
             "peak_gmacs": floors.macs.highest / 1e9,
             "median_gmacs": floors.macs.median / 1e9,
@@ -89,6 +91,9 @@ impl Bench<'_> {
             network += &format!(", {:.1} million multiply-adds", macs as f64 / 1e6);
         }
         say!("{network}");
+        if let Some(gpu) = self.subject.hardware.gpu() {
+            say!("GPU        {gpu}, {} frames at once", self.subject.batch);
+        }
         say!(
             "this core  {:.0} G multiply-adds/s at most, {:.0} mostly; reads {:.1} GB/s from memory, {:.1} mostly",
             floors.macs.highest / 1e9,
@@ -129,6 +134,12 @@ impl Bench<'_> {
             let ones = rows.iter().filter(|row| row.cores == 1);
             let pairs: Vec<_> = ones.filter_map(|one| Some((one, many(&one)?))).collect();
             say!("{}", table::of_cores(cores, &pairs));
+        }
+        if self.args.on_gpu() {
+            return say!(
+                "prep and net are a frame's shares of its batch, by the GPU's clock, and copies are among prep. What a GPU\n\
+                 cannot beat bench/gpu.sh measures."
+            );
         }
         say!(
             "The floor is what this core cannot beat: the network's multiply-adds at the rate above, and\n\

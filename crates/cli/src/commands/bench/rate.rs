@@ -87,7 +87,7 @@ pub fn time(
         for number in 1..=slots.into() {
             subject.put(&mut writer, number, View::Whole)?;
             path.step(&mut node)?;
-            drop(path.link.take());
+            while path.link.take().is_some() {}
         }
         for _ in 0..rounds {
             for turns in &mut measured {
@@ -160,7 +160,7 @@ impl Turns {
                 loop {
                     let last = ended.load(Ordering::Acquire);
                     while path.step(&mut node)? > 0 {
-                        drop(path.link.take());
+                        while path.link.take().is_some() {}
                     }
                     if last {
                         return Ok(());

@@ -23,6 +23,10 @@ pub struct Row {
     pub cache: Cache,
     /// Cores that were at work at the same time, each on frames of its own.
     pub cores: usize,
+    /// Frames that were scored at once.
+    pub batch: usize,
+    /// A time is a whole batch's, not a frame's.
+    pub of_batches: bool,
     /// Megapixels that it touches.
     pub mpx: Option<f64>,
     /// What it has to do at least.
@@ -75,10 +79,11 @@ impl Row {
         QUANTILES.map(|(_, quantile)| self.us(quantile))
     }
 
-    /// Frames a second of all cores together, were there no other stage: at the median, which
+    /// Frames a second of all cores together, of a batch all its frames, were there no other stage: at the median, which
     /// neighbours on a shared machine move least.
     pub fn frames_per_s(&self) -> f64 {
-        self.cores as f64 * 1e6 / self.us(0.5).max(1e-3)
+        let frames = if self.of_batches { self.batch } else { 1 };
+        (self.cores * frames) as f64 * 1e6 / self.us(0.5).max(1e-3)
     }
 
     /// Whether `other` is the same measurement, on however many cores.
@@ -96,6 +101,7 @@ impl Row {
         line["engine"] = self.engine.name().into();
         line["cache"] = self.cache.name().into();
         line["cores"] = self.cores.into();
+        line["batch"] = self.batch.into();
         line["frames"] = self.latencies.len().into();
         for (name, quantile) in QUANTILES {
             line[name] = self.us(quantile).into();
@@ -111,6 +117,8 @@ impl Row {
                 line["lapped"] = rate.lapped.into();
                 line["source_late_us"] = (rate.source_late_ns as f64 / 1e3).into();
             }
+            // A frame of a batch waits for the others: its latency is no rate.
+            (None, Some(_)) if self.batch > 1 && !self.of_batches => {}
             (None, Some(one_core)) => {
                 line["frames_per_s"] = self.frames_per_s().into();
                 line["scaling"] = (self.frames_per_s() / one_core.frames_per_s()).into();

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use hitgate_core::frame::Frame;
 use hitgate_core::link::{Identity, LentQueue};
-use hitgate_core::pipeline::Pipeline;
+use hitgate_core::pipeline::{MAX_BATCH, Pipeline};
 use hitgate_core::prep::{Preparation, Reduce};
 use hitgate_core::verdict::Policy;
 use hitgate_host::Ring;
@@ -14,6 +14,7 @@ use hitgate_ring::{Layout, Writer};
 use super::BenchArgs;
 use super::engine::{Engine, EngineArg};
 use super::panel::{Panel, View};
+use crate::backend::Hardware;
 use crate::filter::{FilterMemory, identity};
 use crate::float::FloatModel;
 use crate::model;
@@ -28,6 +29,10 @@ pub struct Subject {
     pub network: Network,
     /// The CPU level.
     pub level: Level,
+    /// What scores frames.
+    pub hardware: Hardware,
+    /// How many at once, at most.
+    pub batch: usize,
     /// The frames.
     pub panel: Panel,
     /// One for each [`View`].
@@ -49,7 +54,7 @@ pub enum Network {
 }
 
 /// The path of a measurement: what is kept comes back at once.
-pub type Path<'r, 'e> = Pipeline<'r, Engine<'e>, LentQueue<'r, 1>>;
+pub type Path<'r, 'e> = Pipeline<'r, Engine<'e>, LentQueue<'r, MAX_BATCH>>;
 
 /// The input of a network of which only the width is given, as in most papers.
 const INPUT: u32 = 224;
@@ -129,7 +134,7 @@ impl Network {
     }
 
     /// The model file that decides; a float network has none, and the one built in lends its policy.
-    fn file(&self) -> &[u8] {
+    pub fn file(&self) -> &[u8] {
         match self {
             Network::Native { bytes, .. } => bytes,
             Network::Float { .. } => model::EMBEDDED,
@@ -139,7 +144,12 @@ impl Network {
 
 impl Subject {
     /// Simulates the frames, and places the windows that the network asks for.
-    pub fn new(args: &BenchArgs, network: Network, panel: Panel) -> Result<Self> {
+    pub fn new(
+        args: &BenchArgs,
+        network: Network,
+        hardware: Hardware,
+        panel: Panel,
+    ) -> Result<Self> {
         let policy = args.filter.policy(&model::parse(network.file(), None)?);
         let input = network.input()?;
         let place = |module: &Module| module.prepare(input, None);
@@ -150,6 +160,8 @@ impl Subject {
             policy,
             identity: identity(network.file(), &panel.modules, &policy, None, None)?,
             network,
+            hardware,
+            batch: args.batch(),
             panel,
         })
     }
@@ -196,13 +208,18 @@ impl Subject {
         let engine = match (self.engine, &self.network) {
             (EngineArg::None, _) => Engine::Empty,
             (_, Network::Native { .. }) => {
-                Engine::Native(memory.cpu(&model, self.level, &preparations)?)
+                let cpu = memory.cpu(&model, self.level, &preparations)?;
+                Engine::Native {
+                    processor: self.hardware.processor(&model, &preparations, cpu)?,
+                    batch: self.batch,
+                }
             }
             (_, Network::Float { net, .. }) => Engine::tract(net, &preparations),
         };
         let ring = Ring::anonymous(&Layout::new(slots, self.stride()?, slots)?, 1)?;
-        let link = LentQueue::new();
-        let path = Pipeline::new(ring.reader()?, engine, self.policy, link, self.identity);
+        let reader = ring.reader()?;
+        let _registered = self.hardware.register(&ring);
+        let path = Pipeline::new(reader, engine, self.policy, LentQueue::new(), self.identity);
         work(ring.writer()?, path)
     }
 

@@ -1,0 +1,219 @@
+"""The table and the record of bench/gpu.sh: what the program measured, beside what the GPU cannot beat and what PyTorch does.
+
+Usage: gpu.py FOLDER HITGATE SECONDS [RECORD]: FOLDER has what the script collected, SECONDS are left.
+"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+# Strides and channels out of MobileNet-V1's blocks at width 1 (Howard et al. 2017), behind a stem of 32.
+STEM = 32
+BLOCKS = [(1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024)]
+
+
+def channels(width, full):
+    """As the model file has them: a multiple of 8, halves up."""
+    return max(8, 8 * int(width * full / 8 + 0.5))
+
+
+def median_s(torch, run, rounds=30, warm=5):
+    """The median of how long `run` takes, in seconds, by the GPU's clock as the program's own times are."""
+    times = []
+    for i in range(warm + rounds):
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        began.record()
+        run()
+        ended.record()
+        torch.cuda.synchronize()
+        if i >= warm:
+            times.append(began.elapsed_time(ended) / 1e3)
+    return statistics.median(times)
+
+
+def floors(torch):
+    """Bytes a second of copies from pinned memory, and int8 multiply-adds a second of a large product."""
+    host = torch.empty(256 << 20, dtype=torch.uint8, pin_memory=True)
+    device = torch.empty_like(host, device="cuda")
+    copy_s = median_s(torch, lambda: device.copy_(host, non_blocking=True), 10)
+    n = 8192
+    a = torch.ones(n, n, dtype=torch.int8, device="cuda")
+    # Both operands along their rows, as the product likes it best.
+    b = torch.ones(n, n, dtype=torch.int8, device="cuda").t()
+    product_s = median_s(torch, lambda: torch._int_mm(a, b), 10)
+    return {"bytes_per_s": host.numel() / copy_s, "macs_per_s": n**3 / product_s}
+
+
+def network(torch, width, inputs):
+    """MobileNet-V1 without its norms, which a deployed one has folded into its weights."""
+    from torch import nn
+
+    def convolution(a, b, *shape, **more):
+        return [nn.Conv2d(a, b, *shape, **more), nn.ReLU6()]
+
+    before = channels(width, STEM)
+    layers = convolution(inputs, before, 3, 2, 1)
+    for stride, full in BLOCKS:
+        after = channels(width, full)
+        layers += convolution(before, before, 3, stride, 1, groups=before) + convolution(before, after, 1)
+        before = after
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 3)]
+    return nn.Sequential(*layers).eval().cuda().half().to(memory_format=torch.channels_last)
+
+
+def pytorch(torch, asked, until):
+    """Seconds of a batch in fp16, as it is and compiled, for each (width, batch, side) of `asked`; some may be left out for time."""
+    found = []
+    with torch.inference_mode():
+        for width, batch, side in asked:
+            of = {"width": width, "batch": batch, "fp16_us": None, "compiled_us": None}
+            net = network(torch, width, 1)
+            maps = torch.rand(batch, 1, side, side, device="cuda").half().to(memory_format=torch.channels_last)
+            for key, compiles in (("fp16_us", False), ("compiled_us", True)):
+                # A compilation may take a minute.
+                if time.monotonic() > until - (60 if compiles else 5):
+                    of[key] = "no time"
+                    continue
+                try:
+                    run = torch.compile(net, mode="reduce-overhead") if compiles else net
+                    of[key] = 1e6 * median_s(torch, lambda: run(maps))
+                except Exception as error:
+                    of[key] = f"failed: {type(error).__name__}"
+            found.append(of)
+    return found
+
+
+def smi(query):
+    """What nvidia-smi says of the first GPU, or None."""
+    command = ["nvidia-smi", "--id=0", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return [word.strip() for word in said.stdout.strip().split(",")]
+
+
+def watts(hitgate, widths, batch, until):
+    """While the network runs on and on: the median of what nvidia-smi tells, by width."""
+    found = {}
+    for width in widths:
+        if smi("power.draw") is None or time.monotonic() > until - 15:
+            return found
+        words = ["--backend=cuda", "--detector=cspad-2x1", "--stage=net", f"--width={width}", f"--batch={batch}"]
+        run = subprocess.Popen([hitgate, "bench", *words, "--frames=10000000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            # It begins with its frames, on the CPU.
+            time.sleep(4)
+            drawn = []
+            for _ in range(10):
+                drawn.append(float(smi("power.draw")[0]))
+                time.sleep(0.2)
+            if run.poll() is None:
+                found[width] = statistics.median(drawn)
+        except (TypeError, ValueError):
+            return found
+        finally:
+            run.kill()
+            run.wait()
+    return found
+
+
+def floor_us(row, rates):
+    """What a batch cannot beat: its bytes over the bus, and its multiply-adds, which may run beside each other."""
+    if not rates:
+        return None
+    macs = row["batch"] * row["multiply_adds"] / rates["macs_per_s"]
+    pixels = 0 if row["alone"] else row["columns"] * row["rows"] * 2
+    return 1e6 * max(macs, row["batch"] * pixels / rates["bytes_per_s"])
+
+
+def table(rows, rates, references, drawn):
+    """Lines for people; a dash is what was not measured."""
+
+    def number(value, digits=1):
+        return f"{value:,.{digits}f}" if isinstance(value, (int, float)) else value or "–"
+
+    by = {(of["width"], of["batch"]): of for of in references}
+    heads = ["what", "width", "batch", "p50/µs", "frames/s", "GB/s", "floor/µs", "p50/floor", "fp16/µs", "compiled/µs", "W"]
+    lines = [heads]
+    for row in rows:
+        net = row["alone"]
+        of = by.get((row["width"], row["batch"]), {}) if net else {}
+        floor = floor_us(row, rates)
+        bus = None if net else row["frames_per_s"] * row["columns"] * row["rows"] * 2 / 1e9
+        lines.append([
+            f"{'prepared maps' if net else row['detector']}, {row['model']}",
+            number(row["width"], 2), str(row["batch"]), number(row["p50_us"]), number(row["frames_per_s"], 0), number(bus),
+            number(floor), number(floor and row["p50_us"] / floor, 2), number(of.get("fp16_us")), number(of.get("compiled_us")),
+            number(drawn.get(row["width"]) if net and row["batch"] == max(r["batch"] for r in rows) else None, 0),
+        ])
+    wide = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    return "\n".join("  ".join([line[0].ljust(wide[0])] + [word.rjust(w) for word, w in zip(line[1:], wide[1:])]) for line in lines)
+
+
+def main(folder, hitgate, seconds, record=None):
+    until = time.monotonic() + float(seconds)
+    lines = [json.loads(line) for line in Path(folder, "lines").read_text().splitlines()]
+    # Each only once: a run of the path times the network by itself too.
+    named = {}
+    for line in lines:
+        if line["stage"] == "batch" or line["alone"]:
+            place = None if line["alone"] else line["detector"]
+            named.setdefault((place, line["model"], line["width"], line["batch"]), line)
+    rows = list(named.values())
+    rows.sort(key=lambda row: (not row["alone"], row["width"] if row["alone"] else row["columns"] * row["rows"], row["batch"]))
+    nets = [row for row in rows if row["alone"]]
+    widths = sorted({row["width"] for row in nets})
+    most = max(row["batch"] for row in nets)
+    asked = sorted({(row["width"], row["batch"], row["input"]) for row in nets if row["batch"] in (1, most)})
+    drawn = watts(hitgate, widths, most, until)
+    rates, references, torch_is = None, [], "not there"
+    try:
+        import torch
+
+        torch_is = torch.__version__
+        if torch.cuda.is_available():
+            rates = floors(torch)
+            references = pytorch(torch, asked, until)
+        else:
+            torch_is += ", which finds no GPU"
+    except Exception as error:
+        torch_is += f" ({type(error).__name__}: {error})"
+
+    name = rows[0]["gpu"]
+    known = dict(zip(["driver", "capability", "watts_limit", "pcie_generation", "pcie_lanes"],
+                     smi("driver_version,compute_cap,power.limit,pcie.link.gen.max,pcie.link.width.current") or []))
+    head = {key: rows[0][key] for key in ("gpu", "machine", "os", "version", "commit")} | known
+    head |= {"date": date.today().isoformat(), "pytorch": torch_is}
+    print("\n".join(f"{key:<16} {value}" for key, value in head.items()))
+    if rates:
+        print(f"from memory      {rates['bytes_per_s'] / 1e9:.1f} GB/s over the bus, pinned")
+        print(f"int8             {rates['macs_per_s'] / 1e12:.1f} T multiply-adds/s in a product of 8192")
+    else:
+        print(f"floors           not measured: PyTorch is {torch_is}")
+    if not drawn:
+        print("watts            not told here")
+    print()
+    print(table(rows, rates, references, drawn))
+    print("\nOf a batch, from the ring to its records; of prepared maps by the GPU's clock. The floor is what is larger: the frames' bytes\n"
+          "over the bus, or the network's multiply-adds, at the rates above.")
+
+    said = {key: Path(folder, key).read_text().splitlines() for key in ("checks", "sanitizer")}
+    whole = head | said | {"floors": rates, "pytorch_times": references, "watts": drawn, "rows": lines}
+    folder_name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    record = Path(record or f"bench/record/{folder_name}/{date.today()}.json")
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    print(f"\n{record}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

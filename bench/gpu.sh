@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Holds this machine's GPU to the CPU, bit for bit, and records how fast it is in bench/record/<gpu>/<date>.json, within six minutes.
+# Usage: bench/gpu.sh [HITGATE=target/release/hitgate [RECORD]]
+#
+# Takes the program, this repository and Python, and no network. Ends with 3 where there is no GPU to measure, with 1 where the GPU
+# computes anything else than the CPU. What could not be run here is named: compute-sanitizer, and PyTorch, which measures the floors
+# (bytes over the bus, int8 multiply-adds) and runs the same network in fp16, as it is and compiled.
+# WIDTHS, BATCHES, DETECTORS and FRAMES make less of it, PYTHON names the Python that has PyTorch.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+hitgate=${1:-${CARGO_TARGET_DIR:-target}/release/hitgate} record=${2:-}
+read -ra widths <<<"${WIDTHS:-0.25 0.5 1.0}"
+read -ra batches <<<"${BATCHES:-1 2 4 8 16}"
+read -ra detectors <<<"${DETECTORS:-module 4m eiger16m}"
+frames=${FRAMES:-400}
+[ -x "$hitgate" ] || { echo "no program $hitgate: cargo build --release -p hitgate, or name one" >&2 && exit 2; }
+
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
+gpu() { timeout 120 "$hitgate" bench --backend cuda "$@"; }
+
+# What is asked for first says whether there is a GPU.
+small=(--check --detector cspad-2x1 --frames 1)
+if ! gpu "${small[@]}" >"$made/said" 2>&1; then
+    cat "$made/said"
+    grep -q "run on the CPU" "$made/said" || exit 1
+    echo "no GPU: nothing measured"
+    exit 3
+fi
+
+echo "== the same bits as the CPU's"
+{
+    cat "$made/said"
+    for detector in "${detectors[@]}"; do gpu --check --detector "$detector" --frames 2; done
+    for width in "${widths[@]}"; do gpu --check --detector cspad-2x1 --frames 2 --width "$width"; done
+    gpu --check --detector cspad-2x1 --frames 2 --width 0.25 --input 97
+} | tee "$made/checks"
+
+echo "== compute-sanitizer"
+sanitizer=$(command -v compute-sanitizer || compgen -G "/usr/local/cuda*/bin/compute-sanitizer" | tail -1 || true)
+if [ -z "$sanitizer" ]; then
+    echo "NOT RUN: there is no compute-sanitizer here"
+else
+    for tool in memcheck racecheck synccheck; do
+        status=0
+        timeout 40 "$sanitizer" --tool "$tool" --error-exitcode 9 "$hitgate" bench --backend cuda "${small[@]}" \
+            >"$made/sanitized" 2>&1 || status=$?
+        case $status in
+        0) echo "$tool: nothing found" ;;
+        9) cat "$made/sanitized" && exit 1 ;;
+        *) echo "NOT RUN to its end: $tool (status $status)" && tail -3 "$made/sanitized" ;;
+        esac
+    done
+fi | tee "$made/sanitizer"
+
+echo "== times"
+last=${batches[${#batches[@]} - 1]}
+time_it() { gpu --json --frames "$frames" "$@" >>"$made/lines"; }
+for width in "${widths[@]}"; do
+    for batch in "${batches[@]}"; do
+        time_it --detector cspad-2x1 --stage net --width "$width" --batch "$batch"
+    done
+done
+for detector in "${detectors[@]}"; do
+    for batch in "${batches[0]}" "$last"; do
+        time_it --detector "$detector" --window whole --batch "$batch"
+    done
+done
+# The prepared peaks of the model that is built in are the default; other widths on the first detector's frames.
+for width in "${widths[@]}"; do
+    time_it --detector "${detectors[0]}" --window whole --batch "$last" --width "$width"
+done
+
+"${PYTHON:-python3}" bench/gpu.py "$made" "$hitgate" $((330 - SECONDS)) ${record:+"$record"}

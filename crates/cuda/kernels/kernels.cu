@@ -1,0 +1,4 @@
+// All kernels, as one module.
+
+#include "network.cu"
+#include "preparation.cu"

@@ -1,0 +1,14 @@
+// Entry points of the network.
+
+#include "head.cuh"
+#include "separable.cuh"
+#include "stem.cuh"
+
+#include "entry.cuh"
+
+ENTRY(stem_1, Stem, stem<1>)
+ENTRY(stem_2, Stem, stem<2>)
+ENTRY(stem_3, Stem, stem<3>)
+ENTRY(stem_4, Stem, stem<4>)
+ENTRY(separable, Separable, separable)
+ENTRY(head, Head, head)

@@ -1,0 +1,35 @@
+// What the host tells the kernels of the network: the same words as `src/layers.rs`.
+//
+// Activations are 0..=127, channels last, frame after frame, without borders. Fields that are no counts or sizes are
+// places in the device's memory, in units.
+#pragma once
+
+#include "block.cuh"
+
+/// 3x3, stride 2, from the map.
+struct Stem {
+    uint32_t map, out;
+    /// `[out][quads]`: the window's bytes `[tap][channel]`, filled up with zeros to whole quads of words.
+    uint32_t weights, bias, scale;
+    uint32_t frames, side, channels;
+};
+
+/// A 3x3 depthwise convolution, and a 1x1 over its result, which never leaves the block.
+struct Separable {
+    uint32_t in, out;
+    /// `[3][channel]`: taps 0 to 3, 4 to 7, and 8 with zeros.
+    uint32_t depthwise, depthwise_bias, depthwise_scale;
+    /// As the tensor cores take them: see `src/pack.rs`. Bias and scale are filled up to whole groups.
+    uint32_t pointwise, pointwise_bias, pointwise_scale;
+    uint32_t frames, side, stride, channels, outputs;
+    /// Pixels of a block, a multiple of 32, and groups of 32 channels out that a block computes.
+    uint32_t pixels, groups;
+};
+
+/// Pool and dense layer of a frame.
+struct Head {
+    uint32_t in, logits;
+    uint32_t scale, weights;
+    int32_t bias[3];
+    uint32_t pixels, channels;
+};

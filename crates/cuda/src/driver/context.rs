@@ -1,0 +1,185 @@
+//! The device, and what all that use it share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cudarc::driver::result::{self, DriverError};
+use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUresult};
+
+use super::{Failed, Of};
+
+/// The driver's interface that kernels were compiled for, as the driver numbers it: CUDA 13.0.
+const DRIVER: i32 = 13_000;
+/// The oldest compute capability that kernels were compiled for.
+const CAPABILITY: (i32, i32) = (8, 0);
+
+/// Why there is no GPU to run on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// This program is a static one.
+    #[error(
+        "this program is linked statically and cannot load the CUDA driver: take one that is not, or run on the CPU"
+    )]
+    Static,
+    /// There is no driver library.
+    #[error(
+        "no CUDA driver on this machine (libcuda.so.1 is not found): install NVIDIA's driver 580 or newer, or run on the CPU"
+    )]
+    NoDriver,
+    /// The driver is older than the kernels.
+    #[error(
+        "the CUDA driver is too old: it knows CUDA {}.{}, and 13.0 is needed: install NVIDIA's driver 580 or newer, or run on the CPU",
+        .0 / 1000, .0 % 1000 / 10
+    )]
+    OldDriver(i32),
+    /// There is no such device.
+    #[error(
+        "the CUDA driver finds no GPU {number} (there are {found}): see nvidia-smi, or run on the CPU"
+    )]
+    NoDevice {
+        /// The one that was asked for.
+        number: u32,
+        /// How many there are.
+        found: u32,
+    },
+    /// The device is older than the kernels.
+    #[error("{name} has compute capability {major}.{minor}, and 8.0 is needed: run on the CPU")]
+    OldDevice {
+        /// As the driver calls it.
+        name: String,
+        /// The first half of its capability.
+        major: i32,
+        /// The second half.
+        minor: i32,
+    },
+    /// The driver refused.
+    #[error("{0}: see nvidia-smi, or run on the CPU")]
+    Failed(#[from] Failed),
+}
+
+/// A device that kernels can run on.
+pub struct Context {
+    name: String,
+    multiprocessors: u32,
+    device: sys::CUdevice,
+    context: sys::CUcontext,
+    /// Whether the device did not end in time what it was given.
+    late: AtomicBool,
+}
+
+// SAFETY: *any thread*.
+unsafe impl Send for Context {}
+// SAFETY: *any thread*.
+unsafe impl Sync for Context {}
+
+impl Context {
+    /// GPU `number`, from 0.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is missing, and what to do.
+    pub fn open(number: u32) -> Result<Arc<Self>, OpenError> {
+        if cfg!(target_feature = "crt-static") {
+            return Err(OpenError::Static);
+        }
+        // SAFETY: *of the driver*: loads and drops its library, whose initializers are NVIDIA's.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(OpenError::NoDriver);
+        }
+        let mut version = 0;
+        // SAFETY: *of the driver*: the library is there, and `version` outlives the call, which needs no context.
+        unsafe { sys::cuDriverGetVersion(&mut version) }
+            .result()
+            .of("cuDriverGetVersion")?;
+        if version < DRIVER {
+            return Err(OpenError::OldDriver(version));
+        }
+        let found = match result::init() {
+            Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => 0,
+            initialized => {
+                initialized.of("cuInit")?;
+                result::device::get_count().of("cuDeviceGetCount")?
+            }
+        };
+        let found = u32::try_from(found).unwrap_or(0);
+        let Some(ordinal) = i32::try_from(number).ok().filter(|_| number < found) else {
+            return Err(OpenError::NoDevice { number, found });
+        };
+        let device = result::device::get(ordinal).of("cuDeviceGet")?;
+        let name = result::device::get_name(device).of("cuDeviceGetName")?;
+        let [major, minor, multiprocessors] = [
+            Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+            Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+            Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+        ]
+        .map(|which| attribute(device, which));
+        let (major, minor) = (major?, minor?);
+        if (major, minor) < CAPABILITY {
+            return Err(OpenError::OldDevice { name, major, minor });
+        }
+        let multiprocessors = multiprocessors?.max(1) as u32;
+        // SAFETY: *of the driver*: `device` is; `Drop` releases the context once.
+        let context =
+            unsafe { result::primary_ctx::retain(device) }.of("cuDevicePrimaryCtxRetain")?;
+        Ok(Arc::new(Context {
+            name,
+            multiprocessors,
+            device,
+            context,
+            late: AtomicBool::new(false),
+        }))
+    }
+
+    /// As the driver calls the device.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Multiprocessors of the device.
+    pub fn multiprocessors(&self) -> u32 {
+        self.multiprocessors
+    }
+
+    /// Makes the context that of this thread.
+    pub(super) fn enter(&self) -> Result<(), Failed> {
+        // SAFETY: *of the driver*: the context is retained until `Drop`.
+        unsafe { result::ctx::set_current(self.context) }.of("cuCtxSetCurrent")
+    }
+
+    pub(super) fn attribute(&self, which: Attribute) -> Result<i32, Failed> {
+        attribute(self.device, which)
+    }
+
+    /// Says that the device did not end in time: what it may still read or write is never given back.
+    pub(super) fn set_late(&self) {
+        self.late.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
+    }
+}
+
+fn attribute(device: sys::CUdevice, which: Attribute) -> Result<i32, Failed> {
+    // SAFETY: *of the driver*: `device` is.
+    unsafe { result::device::get_attribute(device, which) }.of("cuDeviceGetAttribute")
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // Waiting for a late device would stop whoever drops this.
+        if !self.is_late() {
+            // What a lost device refuses is lost with it.
+            // SAFETY: *of the driver*: it was retained once, and nobody uses it any more.
+            let _ = unsafe { result::primary_ctx::release(self.device) };
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! One piece of a device's memory, and recorded launches that work in it.
+
+use std::ffi::{CString, c_void};
+use std::fmt;
+use std::sync::Arc;
+
+use cudarc::driver::result;
+use cudarc::driver::sys::{self, CUresult};
+
+use super::{Context, Failed, Of};
+use crate::launch::{Launch, THREADS};
+use crate::memory::UNIT;
+
+/// All kernels, for every architecture.
+static KERNELS: &Aligned<[u8]> = &Aligned(*include_bytes!("../../kernels/kernels.fatbin"));
+
+#[repr(align(64))]
+struct Aligned<T: ?Sized>(T);
+
+/// Launches that were recorded, by their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded(usize);
+
+/// Launches that are replayed as one.
+struct Replay {
+    graph: sys::CUgraphExec,
+    /// What they wait for is on the device.
+    arrived: sys::CUevent,
+}
+
+/// Memory on this side that the device reads and writes by itself.
+struct Pinned {
+    at: *mut u8,
+    bytes: usize,
+}
+
+/// Moments of a batch.
+struct Moments {
+    began: sys::CUevent,
+    prepared: sys::CUevent,
+    ended: sys::CUevent,
+}
+
+/// Memory of a device, and what is replayed in it.
+///
+/// Two of the device's streams take turns at a batch. One, `copies`, sends the frames one after another; the other, `works`,
+/// prepares each once it is there, while the next one comes, and runs the network when all are. Nothing of a batch is under way
+/// when [`Gpu::run`] returns: the next batch may write wherever it likes.
+pub struct Gpu {
+    context: Arc<Context>,
+    copies: sys::CUstream,
+    works: sys::CUstream,
+    module: sys::CUmodule,
+    memory: sys::CUdeviceptr,
+    bytes: u64,
+    recorded: Vec<Replay>,
+    moments: Moments,
+    /// What goes to the device besides frames, and what comes back.
+    pinned: Pinned,
+}
+
+// SAFETY: *any thread*: nothing is shared with another `Gpu` but the context.
+unsafe impl Send for Gpu {}
+
+/// A frame, and what is done once it is on the device.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'f> {
+    /// Its place on the device.
+    pub place: u32,
+    /// Its bytes. Those of [`Registered`](super::Registered) memory are not copied on this side.
+    pub bytes: &'f [u8],
+    /// What is replayed then.
+    pub then: Recorded,
+}
+
+/// So many bytes of the pinned memory, and their place on the device.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// The first byte of the pinned memory.
+    pub from: usize,
+    /// Their place on the device.
+    pub place: u32,
+    /// How many.
+    pub bytes: usize,
+}
+
+/// How long a batch took, by the device's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Until all steps were done, in ns.
+    pub steps_ns: u64,
+    /// What came after them, in ns.
+    pub last_ns: u64,
+}
+
+impl Gpu {
+    /// Memory of so many `bytes` that begins with `constants`, and so many bytes of memory on this side.
+    ///
+    /// # Errors
+    /// What the driver refused: too much memory, mostly.
+    ///
+    /// # Panics
+    /// If the constants are more than the memory.
+    pub fn new(
+        context: &Arc<Context>,
+        constants: &[u8],
+        bytes: u64,
+        pinned: usize,
+    ) -> Result<Self, Failed> {
+        assert!(
+            constants.len() as u64 <= bytes,
+            "constants are a part of the memory"
+        );
+        let mut gpu = Gpu {
+            context: Arc::clone(context),
+            copies: std::ptr::null_mut(),
+            works: std::ptr::null_mut(),
+            module: std::ptr::null_mut(),
+            memory: 0,
+            bytes,
+            recorded: Vec::new(),
+            moments: Moments {
+                began: std::ptr::null_mut(),
+                prepared: std::ptr::null_mut(),
+                ended: std::ptr::null_mut(),
+            },
+            pinned: Pinned {
+                at: std::ptr::null_mut(),
+                bytes: 0,
+            },
+        };
+        gpu.fill(constants, pinned)?;
+        Ok(gpu)
+    }
+
+    /// Loads the kernels and takes the memory.
+    fn fill(&mut self, constants: &[u8], pinned: usize) -> Result<(), Failed> {
+        self.context.enter()?;
+        for stream in [&mut self.copies, &mut self.works] {
+            let kind = result::stream::StreamKind::NonBlocking;
+            *stream = result::stream::create(kind).of("cuStreamCreate")?;
+        }
+        let Moments {
+            began,
+            prepared,
+            ended,
+        } = &mut self.moments;
+        for moment in [began, prepared, ended] {
+            *moment = event(sys::CUevent_flags_enum::CU_EVENT_DEFAULT)?;
+        }
+        // SAFETY: *of the driver*: the image is a whole fatbin, which says its own length; memory is taken once, and given back in
+        // `Drop`. *on the device*: constants fit, by the assertion in `new`.
+        unsafe {
+            let image = KERNELS.0.as_ptr().cast::<c_void>();
+            self.module = result::module::load_data(image).of("cuModuleLoadData")?;
+            self.memory = result::malloc_sync(self.bytes as usize).of("cuMemAlloc")?;
+            result::memcpy_htod_sync(self.memory, constants).of("cuMemcpyHtoD")?;
+            let at = result::malloc_host(pinned, 0).of("cuMemHostAlloc")?;
+            self.pinned = Pinned {
+                at: at.cast(),
+                bytes: pinned,
+            };
+            // Nobody reads what was never written.
+            std::ptr::write_bytes(self.pinned.at, 0, pinned);
+        }
+        Ok(())
+    }
+
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Records `launches`, to be replayed as one.
+    ///
+    /// # Errors
+    /// Where the driver refuses, or has no such kernel.
+    pub fn record(&mut self, launches: &[Launch]) -> Result<Recorded, Failed> {
+        self.context.enter()?;
+        let mut kernels = Vec::new();
+        for launch in launches {
+            let name = CString::new(launch.kernel).unwrap_or_default();
+            // SAFETY: *of the driver*: the module is loaded.
+            let kernel = unsafe { result::module::get_function(self.module, name) };
+            let kernel = kernel.of("cuModuleGetFunction")?;
+            let (mut offset, mut bytes) = (0, 0);
+            // SAFETY: *of the driver*: the kernel is; both words outlive the call.
+            let status = unsafe { sys::cuFuncGetParamInfo(kernel, 1, &mut offset, &mut bytes) };
+            status.result().of("cuFuncGetParamInfo")?;
+            if bytes != size_of_val(&*launch.parameters) {
+                return Failed::at("cuLaunchKernel", CUresult::CUDA_ERROR_INVALID_VALUE);
+            }
+            kernels.push(kernel);
+        }
+        let mode = sys::CUstreamCaptureMode_enum::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        // SAFETY: *of the driver*: nothing is launched, only recorded. *on the device*: a kernel's two arguments are copied within the
+        // call, the address of the memory, and a struct of as many bytes as the kernel takes, as was seen above.
+        let graph = unsafe {
+            result::stream::begin_capture(self.works, mode).of("cuStreamBeginCapture")?;
+            let mut launched = Ok(());
+            for (launch, kernel) in launches.iter().zip(kernels) {
+                let [x, y, z] = launch.grid;
+                let mut memory = self.memory;
+                let mut words = launch.parameters.clone();
+                let arguments = &mut [(&raw mut memory).cast(), words.as_mut_ptr().cast()];
+                let (grid, block) = ((x, y, z), (THREADS, 1, 1));
+                let one = result::launch_kernel(
+                    kernel,
+                    grid,
+                    block,
+                    launch.shared,
+                    self.works,
+                    arguments,
+                );
+                launched = launched.and(one);
+            }
+            // Ends in any case, or the stream would record for ever.
+            let graph = result::stream::end_capture(self.works);
+            launched.of("cuLaunchKernel")?;
+            let graph = graph.of("cuStreamEndCapture")?;
+            let executable = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0));
+            result::graph::destroy(graph).of("cuGraphDestroy")?;
+            executable.of("cuGraphInstantiate")?
+        };
+        // Now, and not with the first batch of its kind.
+        // SAFETY: *of the driver*: it was instantiated just now.
+        let uploaded = unsafe { result::graph::upload(graph, self.works) }.of("cuGraphUpload");
+        // Nobody asks when, which is cheaper.
+        let arrived = event(sys::CUevent_flags_enum::CU_EVENT_DISABLE_TIMING);
+        self.recorded.push(Replay {
+            graph,
+            arrived: arrived.unwrap_or(std::ptr::null_mut()),
+        });
+        let recorded = Recorded(self.recorded.len() - 1);
+        uploaded.and(arrived).map(|_| recorded)
+    }
+
+    /// The memory on this side, to look at.
+    pub fn pinned_bytes(&self) -> &[u8] {
+        // SAFETY: *waited for*, as in `pinned`.
+        unsafe { std::slice::from_raw_parts(self.pinned.at, self.pinned.bytes) }
+    }
+
+    /// The memory on this side.
+    pub fn pinned(&mut self) -> &mut [u8] {
+        // SAFETY: *waited for*: so long and initialized since `fill`; the device touches it within `run` alone, which has `self` to
+        // itself, unless `run` failed: then nobody may trust the bytes, and any value is a u8.
+        unsafe { std::slice::from_raw_parts_mut(self.pinned.at, self.pinned.bytes) }
+    }
+
+    /// Sends the pinned bytes of `sent`; then takes `steps`, each while the next one's bytes come; replays `last`; and has the
+    /// pinned bytes of `received` filled. Returns when all that is done.
+    ///
+    /// # Errors
+    /// What the driver refused; `CUDA_ERROR_TIMEOUT` where `late` said so first. The device is lost then.
+    pub fn run<'f>(
+        &mut self,
+        sent: Piece,
+        steps: impl Iterator<Item = Step<'f>>,
+        last: Recorded,
+        received: &[Piece],
+        late: impl Fn() -> bool,
+    ) -> Result<Times, Failed> {
+        self.context.enter()?;
+        let begun = self.begin(sent, steps, last, received);
+        if begun.is_err() {
+            // What is under way still reads the caller's frames. A lost device answers at once.
+            // SAFETY: *of the driver*: the streams are.
+            unsafe {
+                let _ = result::stream::synchronize(self.copies);
+                let _ = result::stream::synchronize(self.works);
+            }
+        }
+        begun?;
+        // All that `copies` does is waited for by `works`.
+        loop {
+            // SAFETY: *of the driver*: the stream is.
+            match unsafe { sys::cuStreamQuery(self.works) } {
+                CUresult::CUDA_SUCCESS => return self.times(),
+                CUresult::CUDA_ERROR_NOT_READY if late() => {
+                    self.context.set_late();
+                    return Failed::at("cuStreamQuery", CUresult::CUDA_ERROR_TIMEOUT);
+                }
+                CUresult::CUDA_ERROR_NOT_READY => std::hint::spin_loop(),
+                status => return Failed::at("cuStreamQuery", status),
+            }
+        }
+    }
+
+    /// Gives the device a batch.
+    fn begin<'f>(
+        &mut self,
+        sent: Piece,
+        steps: impl Iterator<Item = Step<'f>>,
+        last: Recorded,
+        received: &[Piece],
+    ) -> Result<(), Failed> {
+        self.happens(self.moments.began, self.copies)?;
+        self.send(sent.place, &self.pinned_bytes()[sent.from..][..sent.bytes])?;
+        self.wait_for_copies(last)?;
+        for Step { place, bytes, then } in steps {
+            self.send(place, bytes)?;
+            self.wait_for_copies(then)?;
+            self.replay(then)?;
+        }
+        self.happens(self.moments.prepared, self.works)?;
+        self.replay(last)?;
+        self.happens(self.moments.ended, self.works)?;
+        for piece in received.iter().filter(|piece| piece.bytes > 0) {
+            let (from, stream) = (self.address(piece.place, piece.bytes), self.works);
+            let bytes = &mut self.pinned()[piece.from..][..piece.bytes];
+            // SAFETY: *on the device*, by `address`; *waited for*: pinned memory lives as long as `self`.
+            unsafe { result::memcpy_dtoh_async(bytes, from, stream) }.of("cuMemcpyDtoHAsync")?;
+        }
+        Ok(())
+    }
+
+    /// Copies to the device, behind what is being copied.
+    fn send(&self, place: u32, bytes: &[u8]) -> Result<(), Failed> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let to = self.address(place, bytes.len());
+        // SAFETY: *on the device*, by `address`; *waited for* where the bytes are page-locked: others the driver has taken when the
+        // call returns.
+        unsafe { result::memcpy_htod_async(to, bytes, self.copies) }.of("cuMemcpyHtoDAsync")
+    }
+
+    /// What is replayed from now on waits until all that was sent is there.
+    fn wait_for_copies(&self, before: Recorded) -> Result<(), Failed> {
+        let arrived = self.of(before)?.arrived;
+        self.happens(arrived, self.copies)?;
+        let flags = sys::CUevent_wait_flags_enum::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: *of the driver*: stream and event are.
+        unsafe { result::stream::wait_event(self.works, arrived, flags) }.of("cuStreamWaitEvent")
+    }
+
+    /// Notes `event` once `stream` has come so far.
+    fn happens(&self, event: sys::CUevent, stream: sys::CUstream) -> Result<(), Failed> {
+        // SAFETY: *of the driver*: stream and event are.
+        unsafe { result::event::record(event, stream) }.of("cuEventRecord")
+    }
+
+    fn replay(&self, recorded: Recorded) -> Result<(), Failed> {
+        let graph = self.of(recorded)?.graph;
+        // SAFETY: *of the driver*: it lives as long as `self`.
+        unsafe { result::graph::launch(graph, self.works) }.of("cuGraphLaunch")
+    }
+
+    fn of(&self, recorded: Recorded) -> Result<&Replay, Failed> {
+        match self.recorded.get(recorded.0) {
+            Some(replay) => Ok(replay),
+            None => Failed::at("cuGraphLaunch", CUresult::CUDA_ERROR_INVALID_HANDLE),
+        }
+    }
+
+    fn times(&self) -> Result<Times, Failed> {
+        let Moments {
+            began,
+            prepared,
+            ended,
+        } = self.moments;
+        let between = |start, end| {
+            // SAFETY: *of the driver*: the events are, and are over.
+            let ms = unsafe { result::event::elapsed(start, end) }.of("cuEventElapsedTime")?;
+            Ok((ms * 1e6) as u64)
+        };
+        Ok(Times {
+            steps_ns: between(began, prepared)?,
+            last_ns: between(prepared, ended)?,
+        })
+    }
+
+    /// Where so many bytes from a place on lie on the device.
+    fn address(&self, place: u32, bytes: usize) -> sys::CUdeviceptr {
+        let at = u64::from(place) * UNIT as u64;
+        assert!(
+            at + bytes as u64 <= self.bytes,
+            "places are within the memory"
+        );
+        self.memory + at
+    }
+}
+
+fn event(flags: sys::CUevent_flags_enum) -> Result<sys::CUevent, Failed> {
+    result::event::create(flags).of("cuEventCreate")
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gpu")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // A late device may still write to pinned memory, now or never: waiting for it would stop the path, so that all stays.
+        if self.context.is_late() {
+            return;
+        }
+        let Moments {
+            began,
+            prepared,
+            ended,
+        } = self.moments;
+        let of_replays = self.recorded.iter().map(|replay| replay.arrived);
+        let events = of_replays.chain([began, prepared, ended]);
+        let streams = [self.copies, self.works];
+        // What a lost device refuses is lost with it, and nothing can be done about it here.
+        // SAFETY: *of the driver*: each was made in this context, and is given back once. *waited for*: the streams come first.
+        unsafe {
+            let _ = self.context.enter();
+            for stream in streams.into_iter().filter(|stream| !stream.is_null()) {
+                let _ = result::stream::synchronize(stream);
+            }
+            for event in events.filter(|event| !event.is_null()) {
+                let _ = result::event::destroy(event);
+            }
+            for replay in &self.recorded {
+                let _ = result::graph::exec_destroy(replay.graph);
+            }
+            if !self.pinned.at.is_null() {
+                let _ = result::free_host(self.pinned.at.cast());
+            }
+            if self.memory != 0 {
+                let _ = result::free_sync(self.memory);
+            }
+            if !self.module.is_null() {
+                let _ = result::module::unload(self.module);
+            }
+            for stream in streams.into_iter().filter(|stream| !stream.is_null()) {
+                let _ = result::stream::destroy(stream);
+            }
+        }
+    }
+}

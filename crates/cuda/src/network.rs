@@ -1,0 +1,281 @@
+//! A model → what a device holds of it, and the launches that take maps to logits.
+
+use hitgate_core::net::Model;
+
+use crate::launch::{Launch, THREADS};
+use crate::layers::{Head, Separable, Stem};
+use crate::memory::{Constants, TooLarge, Working};
+use crate::pack::{self, GROUP, STEP};
+
+/// Shared memory that every device gives to a block without being asked twice.
+const SHARED: u32 = 48 * 1024;
+/// A block keeps to a third of it where it can, so that several run at once on a multiprocessor.
+const SHARED_OF_MANY: u32 = SHARED / 3;
+/// Pixels of a block: whole strips of what a warp computes, at most four.
+const STRIP: u32 = 32;
+/// The most of them.
+const STRIPS: u32 = 4;
+
+/// Why a model cannot run on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// The map between the halves of a block does not fit shared memory.
+    #[error(
+        "block {block} of the model has {channels} channels in, the GPU's kernels take at most {most}: run it on the CPU"
+    )]
+    Channels {
+        /// The block's number, from 1.
+        block: usize,
+        /// Its channels.
+        channels: u32,
+        /// The most that there may be.
+        most: u32,
+    },
+    /// Places or pixels do not fit 32 bits.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+}
+
+/// A model's layers, with their weights placed among the constants of a device.
+#[derive(Clone, Debug)]
+pub struct Network {
+    stem_kernel: &'static str,
+    stem: Stem,
+    blocks: Vec<Separable>,
+    head: Head,
+    map_bytes: u64,
+}
+
+/// Where the maps, the activations and the logits of a batch lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// The most frames of a batch.
+    pub frames: u32,
+    /// The prepared maps, one behind the other.
+    pub map: u32,
+    /// Two maps of activations that take turns.
+    activations: [u32; 2],
+    /// Three i32 a frame.
+    pub logits: u32,
+}
+
+impl Network {
+    /// Packs `model` into `constants`.
+    ///
+    /// # Errors
+    /// [`NetworkError`] where a layer is wider than the kernels take.
+    pub fn new(model: &Model<'_>, constants: &mut Constants) -> Result<Self, NetworkError> {
+        let input = model.input();
+        let floats = |scales: &mut dyn Iterator<Item = f32>| scales.collect::<Vec<_>>();
+        let stem = model.stem();
+        let stem_kernel = [
+            "hitgate_stem_1",
+            "hitgate_stem_2",
+            "hitgate_stem_3",
+            "hitgate_stem_4",
+        ][input.channels as usize - 1];
+        let placed_stem = Stem {
+            map: 0,
+            out: 0,
+            weights: constants.place(&pack::stem(stem, input.channels as usize))?,
+            bias: constants.place(&stem.biases().collect::<Vec<_>>())?,
+            scale: constants.place(&floats(&mut stem.scales()))?,
+            frames: 0,
+            side: input.size,
+            channels: stem.channels() as u32,
+        };
+        let mut side = input.size.div_ceil(2);
+        let mut blocks = Vec::new();
+        for (number, block) in (1..).zip(model.blocks()) {
+            let (depthwise, pointwise) = (block.depthwise(), block.pointwise());
+            let (channels, outputs) = (depthwise.channels(), pointwise.channels());
+            if shared(channels as u32, STRIP) > SHARED {
+                return Err(NetworkError::Channels {
+                    block: number,
+                    channels: channels as u32,
+                    most: most_channels(),
+                });
+            }
+            let stride = block.stride() as u32;
+            blocks.push(Separable {
+                r#in: 0,
+                out: 0,
+                depthwise: constants.place(&pack::depthwise(depthwise))?,
+                depthwise_bias: constants.place(&depthwise.biases().collect::<Vec<_>>())?,
+                depthwise_scale: constants.place(&floats(&mut depthwise.scales()))?,
+                pointwise: constants.place(&pack::pointwise(pointwise, channels))?,
+                pointwise_bias: constants.place(&pack::grouped(pointwise.biases(), 0))?,
+                pointwise_scale: constants.place(&pack::grouped(pointwise.scales(), 1.0))?,
+                frames: 0,
+                side,
+                stride,
+                channels: channels as u32,
+                outputs: outputs as u32,
+                pixels: 0,
+                groups: 0,
+            });
+            side = side.div_ceil(stride);
+        }
+        let head = Head {
+            r#in: 0,
+            logits: 0,
+            scale: constants.place(&floats(&mut model.pool_scales()))?,
+            weights: constants.place(model.head().weights())?,
+            bias: model.head().biases(),
+            pixels: side * side,
+            channels: model.pool_scales().len() as u32,
+        };
+        Ok(Network {
+            stem_kernel,
+            stem: placed_stem,
+            blocks,
+            head,
+            map_bytes: input.bytes() as u64,
+        })
+    }
+
+    /// Room for batches of up to `frames` frames.
+    ///
+    /// # Errors
+    /// [`NetworkError::TooLarge`] where the batch has more pixels than a kernel counts.
+    pub fn place(&self, frames: u32, working: &mut Working) -> Result<Batch, NetworkError> {
+        let bytes = |side: u32, channels: u32| {
+            let pixels = u64::from(side) * u64::from(side) * u64::from(frames);
+            // Threads beyond the last pixel have numbers too.
+            match pixels <= 1 << 31 {
+                true => Ok(pixels * u64::from(channels)),
+                false => Err(TooLarge),
+            }
+        };
+        bytes(self.stem.side, 1)?;
+        let mut largest = [bytes(self.stem.side.div_ceil(2), self.stem.channels)?, 0];
+        for (i, block) in self.blocks.iter().enumerate() {
+            let to = &mut largest[(i + 1) % 2];
+            *to = bytes(block.side.div_ceil(block.stride), block.outputs)?.max(*to);
+        }
+        Ok(Batch {
+            frames,
+            map: working.place(self.map_bytes * u64::from(frames))?,
+            activations: [working.place(largest[0])?, working.place(largest[1])?],
+            logits: working.place(12 * u64::from(frames))?,
+        })
+    }
+
+    /// What takes the first `frames` maps of `batch` to logits on a device of so many multiprocessors, in this order.
+    pub fn launches(&self, batch: &Batch, frames: u32, multiprocessors: u32) -> Vec<Launch> {
+        let frames = frames.min(batch.frames);
+        let [mut from, mut to] = batch.activations;
+        let stem = Stem {
+            map: batch.map,
+            out: from,
+            frames,
+            ..self.stem
+        };
+        let side = stem.side.div_ceil(2);
+        let grid = [(frames * side * side).div_ceil(THREADS), 1, 1];
+        let mut launches = vec![Launch::new(self.stem_kernel, grid, 0, stem.words())];
+        for block in &self.blocks {
+            let side = block.side.div_ceil(block.stride);
+            let (pixels, groups) = (frames * side * side, block.outputs.div_ceil(GROUP as u32));
+            let share = Share::new(block.channels, pixels, groups, multiprocessors);
+            let layer = Separable {
+                r#in: from,
+                out: to,
+                frames,
+                pixels: share.pixels,
+                groups: share.groups,
+                ..*block
+            };
+            let grid = [
+                pixels.div_ceil(share.pixels),
+                groups.div_ceil(share.groups),
+                1,
+            ];
+            let shared = shared(block.channels, share.pixels);
+            launches.push(Launch::new(
+                "hitgate_separable",
+                grid,
+                shared,
+                layer.words(),
+            ));
+            (from, to) = (to, from);
+        }
+        let head = Head {
+            r#in: from,
+            logits: batch.logits,
+            ..self.head
+        };
+        let shared = 3 * THREADS * 4 + head.channels;
+        launches.push(Launch::new(
+            "hitgate_head",
+            [frames, 1, 1],
+            shared,
+            head.words(),
+        ));
+        launches
+    }
+}
+
+/// Bytes of shared memory of a block: rows as in `kernels/separable.cuh`, and 8 bytes a pixel for its place.
+const fn shared(channels: u32, pixels: u32) -> u32 {
+    pixels * (channels.next_multiple_of(STEP as u32) + 16 + 8)
+}
+
+/// The most channels in of a block.
+const fn most_channels() -> u32 {
+    (SHARED / STRIP - 24) / STEP as u32 * STEP as u32
+}
+
+/// What a block of threads computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Share {
+    pixels: u32,
+    groups: u32,
+}
+
+impl Share {
+    /// As much as keeps every multiprocessor busy. More pixels load weights less often, more groups compute the depthwise half
+    /// less often; the groups are shared out last, since the depthwise half is then done anew for each part.
+    fn new(channels: u32, pixels: u32, groups: u32, multiprocessors: u32) -> Share {
+        let mut strips = STRIPS;
+        while strips > 1
+            && (shared(channels, strips * STRIP) > SHARED_OF_MANY
+                || pixels.div_ceil(strips * STRIP) < multiprocessors)
+        {
+            strips /= 2;
+        }
+        let blocks = pixels.div_ceil(strips * STRIP);
+        let parts = (multiprocessors / blocks.max(1)).clamp(1, groups);
+        Share {
+            pixels: strips * STRIP,
+            groups: groups.div_ceil(parts),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_fills_the_device_and_fits_shared_memory() {
+        for channels in (8..=most_channels()).step_by(8) {
+            for (pixels, groups) in [(1, 1), (49, 32), (12_544, 2), (1 << 20, 32)] {
+                for multiprocessors in [1, 8, 132] {
+                    let share = Share::new(channels, pixels, groups, multiprocessors);
+                    assert!(shared(channels, share.pixels) <= SHARED);
+                    assert!(share.groups >= 1 && share.pixels.is_multiple_of(STRIP));
+                    let blocks = pixels.div_ceil(share.pixels) * groups.div_ceil(share.groups);
+                    let smallest = pixels.div_ceil(STRIP) * groups;
+                    assert!(blocks >= multiprocessors.min(smallest) / 2, "{share:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_channel_more_does_not_fit() {
+        assert!(shared(most_channels(), STRIP) <= SHARED);
+        assert!(shared(most_channels() + 1, STRIP) > SHARED);
+    }
+}
