@@ -1,8 +1,11 @@
 //! The path neither allocates nor frees once it runs.
 
+use hitgate_core::frame::{Compression, Fault};
 use hitgate_core::link::{LentQueue, Record};
 use hitgate_core::net::Model;
 use hitgate_core::pipeline::{Node, Stages};
+use hitgate_core::prep::Preparation;
+use hitgate_formats::bitshuffle::encode;
 use hitgate_kernels::Level;
 use hitgate_testkit::alloc::{Counting, Counts, count, prove_installed};
 use hitgate_tests::{MODEL, Memory, header, pipeline, pixels, preparation, put, ring};
@@ -10,15 +13,16 @@ use hitgate_tests::{MODEL, Memory, header, pipeline, pixels, preparation, put, r
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Counts frames without a vector to put them in.
-struct Still(u64);
+/// Counts frames, and those that did not decode, without a vector to put them in.
+struct Still(u64, u64);
 
 impl Node for Still {
     fn now_ns(&self) -> u64 {
         0
     }
-    fn judged(&mut self, _: &Record, _: &Stages) {
+    fn judged(&mut self, record: &Record, _: &Stages) {
         self.0 += 1;
+        self.1 += u64::from(record.reasons & Fault::Compressed.reason_bit() != 0);
     }
 }
 
@@ -27,7 +31,10 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
     const FRAMES: u64 = 10_000;
     let (columns, rows) = (48, 40);
     let model = Model::parse(MODEL).unwrap();
-    let preparations = [preparation(&model, columns, rows)];
+    let preparations = [Preparation {
+        compressed: true,
+        ..preparation(&model, columns, rows)
+    }];
     let level = Level::detect();
     let mut memory = Memory::new(&model, level, &preparations);
     let ring = ring(8, (columns * rows * 2) as usize);
@@ -38,7 +45,8 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
         LentQueue::<4>::new(),
     );
     let frames: Vec<_> = (0..16).map(|seed| pixels(columns, rows, seed)).collect();
-    let mut node = Still(0);
+    let chunks: Vec<_> = frames.iter().map(|pixels| encode(2, pixels)).collect();
+    let mut node = Still(0, 0);
 
     prove_installed();
     let ((), counts) = count(|| {
@@ -51,11 +59,16 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
             } else {
                 0
             };
-            assert!(put(
-                &mut writer,
-                &header.seal(),
-                &frames[number as usize % frames.len()]
-            ));
+            let at = number as usize % frames.len();
+            let payload = match number % 4 {
+                0 => {
+                    let compression = Some(Compression::BitshuffleLz4);
+                    header = header.with_payload(compression, chunks[at].len() as u32);
+                    &chunks[at]
+                }
+                _ => &frames[at],
+            };
+            assert!(put(&mut writer, &header.seal(), payload));
             path.step(&mut node).unwrap();
             while let Some(kept) = path.link.take() {
                 drop(kept);
@@ -63,6 +76,6 @@ fn ten_thousand_frames_allocate_and_free_nothing() {
         }
     });
     assert_eq!(counts, Counts::default());
-    assert_eq!(node.0, FRAMES);
+    assert_eq!((node.0, node.1), (FRAMES, 0));
     assert!(path.accounts().balance() && path.accounts().kept() > FRAMES / 4);
 }

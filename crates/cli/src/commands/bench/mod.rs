@@ -146,7 +146,7 @@ impl Bench<'_> {
     /// All that is wanted, once, on these cores at the same time.
     fn round(&self, cores: &[Option<usize>], frames: u64) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
-        if self.args.stage.is_none_or(|stage| !stage.is_alone()) {
+        if !self.args.is_alone() {
             for view in self.args.views() {
                 rows.extend(self.path(view, cores, frames)?);
             }
@@ -157,7 +157,7 @@ impl Bench<'_> {
             })?;
             rows.push(self.row("net", true, None, cores.len(), latencies)?);
         }
-        if self.args.wants(Stage::Decode) {
+        if self.args.wants(Stage::Decode) && !self.args.compressed {
             let compressed = Compressed::new(&self.subject);
             let latencies = self.alone("timing decode", cores, frames, |times| {
                 compressed.decode(&self.subject, self.cache(), times)
@@ -205,8 +205,9 @@ impl Bench<'_> {
         progress.clear();
         let mut latencies = Latencies::default();
         timed?.iter().for_each(|worker| latencies.merge(worker));
-        let idle =
-            |stage: &str| self.args.engine == EngineArg::None && ["prep", "net"].contains(&stage);
+        let idle = |stage: &str| {
+            self.args.engine == EngineArg::None && ["decode", "prep", "net"].contains(&stage)
+        };
         let wanted = |stage: &str| self.args.stage.is_none_or(|wanted| wanted.name() == stage);
         latencies
             .stages()
@@ -300,7 +301,11 @@ impl Bench<'_> {
             macs: macs.unwrap_or(0),
             bytes: 0,
         };
-        let prep = self.reading(pixels * 2);
+        // How much of a compressed frame has to be read the window does not say.
+        let prep = match self.args.compressed {
+            true => Work::default(),
+            false => self.reading(pixels * 2),
+        };
         // An empty filter looks at nothing.
         let empty = self.args.engine == EngineArg::None || (stage == "path" && view.is_none());
         let work = match stage {

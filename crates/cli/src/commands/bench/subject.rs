@@ -10,6 +10,7 @@ use hitgate_host::Ring;
 use hitgate_import::random;
 use hitgate_kernels::Level;
 use hitgate_ring::{Layout, Writer};
+use rayon::prelude::*;
 
 use super::BenchArgs;
 use super::engine::{Engine, EngineArg};
@@ -30,6 +31,8 @@ pub struct Subject {
     pub level: Level,
     /// The frames.
     pub panel: Panel,
+    /// The same, where they come compressed.
+    compressed: Option<Vec<SlotFrame>>,
     /// One for each [`View`].
     prepared: Vec<Prepared>,
     policy: Policy,
@@ -139,7 +142,12 @@ impl Network {
 
 impl Subject {
     /// Simulates the frames, and places the windows that the network asks for.
-    pub fn new(args: &BenchArgs, network: Network, panel: Panel) -> Result<Self> {
+    pub fn new(args: &BenchArgs, network: Network, mut panel: Panel) -> Result<Self> {
+        for module in &mut panel.modules {
+            module.compressed = args.compressed;
+        }
+        let compress = || panel.frames.par_iter().map(SlotFrame::compressed).collect();
+        let compressed = args.compressed.then(compress).transpose()?;
         let policy = args.filter.policy(&model::parse(network.file(), None)?);
         let input = network.input()?;
         let place = |module: &Module| module.prepare(input, None);
@@ -151,6 +159,7 @@ impl Subject {
             identity: identity(network.file(), &panel.modules, &policy, None, None)?,
             network,
             panel,
+            compressed,
         })
     }
 
@@ -208,7 +217,7 @@ impl Subject {
 
     /// Bytes of a slot.
     pub fn stride(&self) -> Result<u32> {
-        let largest = self.panel.frames.iter().map(SlotFrame::len).max();
+        let largest = self.frames().iter().map(SlotFrame::len).max();
         stride(largest.unwrap_or(0))
     }
 
@@ -220,9 +229,14 @@ impl Subject {
         })
     }
 
+    /// The frames as they come.
+    fn frames(&self) -> &[SlotFrame] {
+        self.compressed.as_deref().unwrap_or(&self.panel.frames)
+    }
+
     /// The frame of this number: there are a few, over and over.
     pub fn frame(&self, number: u64) -> &SlotFrame {
-        let frames = &self.panel.frames;
+        let frames = self.frames();
         &frames[(number % frames.len() as u64) as usize]
     }
 }
