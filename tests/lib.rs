@@ -41,6 +41,7 @@ pub fn preparation(model: &Model<'_>, columns: u32, rows: u32) -> Preparation<'s
         mask: Mask::NONE,
         mask_values: MaskValues::new(),
         corrections: &[],
+        compressed: false,
     }
 }
 

@@ -127,6 +127,7 @@ fn shape(columns: u32, rows: u32, rounds: usize, cold: usize) -> Vec<Row> {
                 mask: Mask::new(&mask, columns, rows).expect("a bit for each pixel"),
                 mask_values: MaskValues::from_slice(&[0xFFFF]).expect("there is room"),
                 corrections: &[],
+                compressed: false,
             };
             let frame = Frame {
                 header: FrameHeader::new(rows as u16, columns as u16, PixelType::U16),

@@ -105,6 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             mask: Mask::new(&mask, COLUMNS, ROWS).ok_or("the mask is too short")?,
             mask_values: MaskValues::from_slice(&[0xFFFF])?,
             corrections: &[],
+            compressed: false,
         })
     };
     for (stage, reduce) in [

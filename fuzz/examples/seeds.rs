@@ -9,7 +9,7 @@ use flate2::{Compression, write::GzEncoder};
 use hitgate_adapters::aes::{self, DmaReadData};
 use hitgate_adapters::sls::{BunchId, Detector, Module};
 use hitgate_adapters::xdma;
-use hitgate_core::frame::{FrameHeader, PixelType, flags};
+use hitgate_core::frame::{self, FrameHeader, HEADER_LEN, PixelType, flags};
 use hitgate_formats::bitshuffle;
 use hitgate_formats::write::{write_cbf, write_npy};
 use hitgate_formats::{Image, Pixels};
@@ -60,6 +60,7 @@ fn slots() -> Vec<Vec<u8>> {
     }));
     for (number, slot) in slots.iter().enumerate() {
         put("slot", &format!("module-{number}.slot"), slot);
+        put("slot", &format!("compressed-{number}.slot"), &compressed(slot));
     }
     put("slots", "three.slots", &slots[..3].concat());
     put("capi", "frame.slot", &{
@@ -67,6 +68,19 @@ fn slots() -> Vec<Vec<u8>> {
         [header, hitgate_tests::pixels(96, 64, 1)].concat()
     });
     slots
+}
+
+/// The same slot with its pixels compressed, by turns with and without bitshuffle.
+fn compressed(slot: &[u8]) -> Vec<u8> {
+    let (header, pixels) = slot.split_first_chunk::<HEADER_LEN>().expect("a header");
+    let header = FrameHeader::from_bytes(header);
+    let size = PixelType::from_code(header.pixel_type).map_or(1, PixelType::size);
+    let (compression, chunk) = match header.module_id % 2 {
+        0 => (frame::Compression::BitshuffleLz4, bitshuffle::encode_in_blocks(size, 32 * size, pixels)),
+        _ => (frame::Compression::Lz4, bitshuffle::encode_lz4(512, pixels)),
+    };
+    let header = header.with_payload(Some(compression), chunk.len() as u32);
+    [&header.seal()[..], &chunk].concat()
 }
 
 fn slot(pixel_type: PixelType, edit: impl FnOnce(&mut FrameHeader)) -> Vec<u8> {

@@ -268,6 +268,7 @@ impl Backend for Nothing {
                 miss: u16::MAX,
             }),
             in_domain: true,
+            decode_ns: 0,
             prep_ns: 0,
             net_ns: 0,
         };

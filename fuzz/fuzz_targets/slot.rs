@@ -24,11 +24,15 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn through_the_path(bytes: &[u8]) {
     let model = Model::parse(MODEL).expect("a sound model");
-    let plain = preparation(&model, COLUMNS, ROWS);
-    // Bad pixels, values that mean nothing, a window that leaves the panel.
+    let plain = Preparation {
+        compressed: true,
+        ..preparation(&model, COLUMNS, ROWS)
+    };
+    // Compressed frames that nobody announced. Bad pixels, values that mean nothing, a window that leaves the panel.
     let bad = [0x81; PIXELS.div_ceil(8)];
     let mut masked = Preparation {
         mask: Mask::new(&bad, COLUMNS, ROWS).expect("a bit a pixel"),
+        compressed: false,
         window: Window::around(30, 10, 24, model.input().size),
         ..plain.clone()
     };
@@ -40,12 +44,17 @@ fn through_the_path(bytes: &[u8]) {
         corrections: &cells,
         ..plain.clone()
     };
+    // A window in a corner: most blocks are passed over.
+    let corner = Preparation {
+        window: Window::around(38, 2, 6, model.input().size),
+        ..plain.clone()
+    };
     let of_each_type = (1..=u8::MAX).map_while(PixelType::from_code);
     let of_each_type = of_each_type.map(|pixel_type| Preparation {
         pixel_type,
         ..plain.clone()
     });
-    let modules: Vec<_> = of_each_type.chain([masked, raw]).collect();
+    let modules: Vec<_> = of_each_type.chain([masked, raw, corner]).collect();
 
     let level = Level::detect();
     let mut memory = Memory::new(&model, level, &modules);

@@ -30,6 +30,7 @@ impl<const N: usize> Backend for PixelSays<N> {
             Scored {
                 score: Ok(Score { hit, maybe, miss }),
                 in_domain: true,
+                decode_ns: 0,
                 prep_ns: 0,
                 net_ns: 0,
             }

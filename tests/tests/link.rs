@@ -31,6 +31,7 @@ impl Backend for PixelSays {
             Scored {
                 score: Ok(Score { hit, maybe, miss }),
                 in_domain: true,
+                decode_ns: 0,
                 prep_ns: 0,
                 net_ns: 0,
             }

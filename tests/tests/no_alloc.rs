@@ -1,8 +1,11 @@
 //! The path neither allocates nor frees once it runs.
 
+use hitgate_core::frame::{Compression, Fault};
 use hitgate_core::link::{LentQueue, Record};
 use hitgate_core::net::Model;
 use hitgate_core::pipeline::{Node, Stages};
+use hitgate_core::prep::Preparation;
+use hitgate_formats::bitshuffle::encode;
 use hitgate_kernels::Level;
 use hitgate_testkit::alloc::{Counting, Counts, count, prove_installed};
 use hitgate_tests::{MODEL, Memory, header, pipeline, pixels, preparation, put, ring};
@@ -10,15 +13,16 @@ use hitgate_tests::{MODEL, Memory, header, pipeline, pixels, preparation, put, r
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Counts frames without a vector to put them in.
-struct Still(u64);
+/// Counts frames, and those that did not decode, without a vector to put them in.
+struct Still(u64, u64);
 
 impl Node for Still {
     fn now_ns(&self) -> u64 {
         0
     }
-    fn judged(&mut self, _: &Record, _: &Stages) {
+    fn judged(&mut self, record: &Record, _: &Stages) {
         self.0 += 1;
+        self.1 += u64::from(record.reasons & Fault::Compressed.reason_bit() != 0);
     }
 }
 
@@ -36,7 +40,10 @@ fn frames_allocate_and_free_nothing_on_any_level() {
 fn allocate_and_free_nothing(level: Level, frames: u64) {
     let (columns, rows) = (48, 40);
     let model = Model::parse(MODEL).unwrap();
-    let preparations = [preparation(&model, columns, rows)];
+    let preparations = [Preparation {
+        compressed: true,
+        ..preparation(&model, columns, rows)
+    }];
     let mut memory = Memory::new(&model, level, &preparations);
     let ring = ring(8, (columns * rows * 2) as usize);
     let mut writer = ring.writer().unwrap();
@@ -46,7 +53,8 @@ fn allocate_and_free_nothing(level: Level, frames: u64) {
         LentQueue::<4>::new(),
     );
     let contents: Vec<_> = (0..16).map(|seed| pixels(columns, rows, seed)).collect();
-    let mut node = Still(0);
+    let chunks: Vec<_> = contents.iter().map(|pixels| encode(2, pixels)).collect();
+    let mut node = Still(0, 0);
 
     prove_installed();
     let ((), counts) = count(|| {
@@ -59,11 +67,16 @@ fn allocate_and_free_nothing(level: Level, frames: u64) {
             } else {
                 0
             };
-            assert!(put(
-                &mut writer,
-                &header.seal(),
-                &contents[number as usize % contents.len()]
-            ));
+            let at = number as usize % contents.len();
+            let payload = match number % 4 {
+                0 => {
+                    let compression = Some(Compression::BitshuffleLz4);
+                    header = header.with_payload(compression, chunks[at].len() as u32);
+                    &chunks[at]
+                }
+                _ => &contents[at],
+            };
+            assert!(put(&mut writer, &header.seal(), payload));
             path.step(&mut node).unwrap();
             while let Some(kept) = path.link.take() {
                 drop(kept);
@@ -71,7 +84,11 @@ fn allocate_and_free_nothing(level: Level, frames: u64) {
         }
     });
     let name = level.name();
-    assert_eq!((counts, node.0), (Counts::default(), frames), "{name}");
+    assert_eq!(
+        (counts, node.0, node.1),
+        (Counts::default(), frames, 0),
+        "{name}"
+    );
     assert!(
         path.accounts().balance() && path.accounts().kept() > frames / 4,
         "{name}"

@@ -64,7 +64,7 @@ typedef struct hitgate_header {
   uint16_t payload_offset_64;
   /** Byte 78. A HITGATE_PIXEL_*. */
   uint8_t pixel_type;
-  /** Byte 79. 0 none, 1 LZ4, 2 bitshuffle-LZ4. */
+  /** Byte 79. A HITGATE_COMPRESSION_* where HITGATE_FLAG_COMPRESSED is set, else 0. */
   uint8_t compression;
   /** Byte 80. Rows of the frame. */
   uint16_t rows;
@@ -208,6 +208,10 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 #define HITGATE_PIXEL_I16 0x4u
 #define HITGATE_PIXEL_I32 0x5u
 
+/* compression of a header. */
+#define HITGATE_COMPRESSION_LZ4 0x1u
+#define HITGATE_COMPRESSION_BITSHUFFLE_LZ4 0x2u
+
 /* Bits of a header's flags. */
 #define HITGATE_FLAG_METADATA_AFTER 0x1u
 #define HITGATE_FLAG_COMPRESSED 0x2u
@@ -283,7 +287,7 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 #define HITGATE_FAULT_HEADER_CRC 0x80000u
 /** the frame header names no known pixel type */
 #define HITGATE_FAULT_PIXEL_TYPE 0x100000u
-/** the payload is compressed */
+/** the payload is compressed, and does not decode or was not announced to be */
 #define HITGATE_FAULT_COMPRESSED 0x200000u
 /** the payload's length is not that of its shape, or leaves the slot */
 #define HITGATE_FAULT_PAYLOAD_LENGTH 0x400000u
@@ -607,6 +611,15 @@ typedef struct {
    * Storage cells.
    */
   size_t correction_count;
+  /**
+   * 1 where frames may come compressed, as HITGATE_FLAG_COMPRESSED in their headers says: the engine's memory then
+   * has room for a decoded one. 0: such a frame is a fault.
+   */
+  uint32_t compressed;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
 } hitgate_module;
 
 /**

@@ -147,6 +147,7 @@ const fn scored(score: Result<Score, Fault>, in_domain: bool) -> Scored {
     Scored {
         score,
         in_domain,
+        decode_ns: 0,
         prep_ns: 0,
         net_ns: 0,
     }

@@ -35,6 +35,11 @@ pub fn preparation<'m>(
     let Module { columns, rows, .. } = *module;
     let code = u8::try_from(module.pixel_type).ok();
     let pixel_type = code.and_then(PixelType::from_code).ok_or(Status::Module)?;
+    let compressed = match (module.compressed, module.reserved) {
+        (0, 0) => false,
+        (1, 0) => true,
+        _ => return Err(Status::Module),
+    };
     if !corrections.is_empty() && pixel_type != PixelType::U16 {
         return Err(Status::Module);
     }
@@ -54,6 +59,7 @@ pub fn preparation<'m>(
         },
         mask_values: MaskValues::from_slice(mask_values).map_err(|_| Status::Module)?,
         corrections,
+        compressed,
     })
 }
 
@@ -97,6 +103,7 @@ pub fn enter(config: &mut crc32fast::Hasher, preparation: &Preparation<'_>, mask
         preparation.saturation,
         preparation.mask_values.len() as u32,
         preparation.corrections.len() as u32,
+        u32::from(preparation.compressed),
     ] {
         config.update(&word.to_le_bytes());
     }

@@ -79,6 +79,11 @@ pub struct Module {
     pub corrections: *const Correction,
     /// Storage cells.
     pub correction_count: usize,
+    /// 1 where frames may come compressed, as HITGATE_FLAG_COMPRESSED in their headers says: the engine's memory then
+    /// has room for a decoded one. 0: such a frame is a fault.
+    pub compressed: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What an engine is made of. All zeros but for the pointers keeps every frame.

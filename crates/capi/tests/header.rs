@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use cbindgen::{
     Builder, Config, DocumentationStyle, EnumConfig, ExportConfig, Language, RenameRule, Style,
 };
+use hitgate_core::frame::{
+    Compression, FrameHeader, HEADER_LEN, MAGIC, NO_CELL, PixelType, VERSION,
+};
 use hitgate_core::frame::{Fault, flags, pulse_kind};
-use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, NO_CELL, PixelType, VERSION};
 use hitgate_core::link::{
     NO_CLASS, NO_MODULE, NOT_COUNTED, RECORD_VERSION, Record, lost_cause, veto_code,
 };
@@ -98,10 +100,12 @@ fn screaming(name: &str) -> String {
 }
 
 /// What the documentation of `hitgate-core` links to, as C calls it.
-const LINKS: [(&str, &str); 16] = [
+const LINKS: [(&str, &str); 18] = [
     ("MAGIC", "HITGATE_HEADER_MAGIC"),
     ("VERSION", "HITGATE_HEADER_VERSION"),
     ("flags", "HITGATE_FLAG_*"),
+    ("flags::COMPRESSED", "HITGATE_FLAG_COMPRESSED"),
+    ("Compression", "HITGATE_COMPRESSION_*"),
     ("flags::PAYLOAD_CRC", "HITGATE_FLAG_PAYLOAD_CRC"),
     ("pulse_kind", "HITGATE_PULSE_*"),
     ("NO_CELL", "HITGATE_NO_CELL"),
@@ -244,6 +248,13 @@ fn of_core() -> String {
         ("I32", PixelType::I32),
     ] {
         define(out, &format!("PIXEL_{name}"), pixel_type as u32, "");
+    }
+    writeln!(out, "\n/* compression of a header. */").unwrap();
+    for (name, compression) in [
+        ("LZ4", Compression::Lz4),
+        ("BITSHUFFLE_LZ4", Compression::BitshuffleLz4),
+    ] {
+        define(out, &format!("COMPRESSION_{name}"), compression as u32, "");
     }
     writeln!(out, "\n/* Bits of a header's flags. */").unwrap();
     defines!(out, "FLAG_", FRAME, flags: METADATA_AFTER COMPRESSED ASSEMBLED KEEP_RAW CALIBRATION TEST_PATTERN PAYLOAD_CRC PREPARED);

@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hitgate::abi::*;
 use hitgate::status::Status;
 use hitgate::types::*;
-use hitgate_core::frame::{Fault, FrameHeader, HEADER_LEN, PixelType, flags};
+use hitgate_core::frame::{Compression, Fault, FrameHeader, HEADER_LEN, PixelType, flags};
 use hitgate_core::link::{LentQueue, Record};
 use hitgate_core::net::Model;
 use hitgate_core::verdict::{Policy, Verdict};
+use hitgate_formats::bitshuffle::encode;
 use hitgate_kernels::Level;
 use hitgate_tests::{Collector, MODEL, POLICY, pipeline, preparation};
 
@@ -348,6 +349,50 @@ fn raw_words_are_corrected_by_storage_cell() {
     assert_eq!([fault(0, 7), fault(1, 0), fault(1, 1)], [0; 3]);
     assert_eq!(fault(1, 2), Fault::UnknownCell.reason_bit());
     assert_eq!(fault(2, 0), Fault::UnknownModule.reason_bit());
+}
+
+#[test]
+fn a_compressed_frame_scores_as_its_pixels_do_where_it_is_announced() {
+    let plain = frame(1);
+    let chunk = encode(2, &plain[HEADER_LEN..]);
+    let header = FrameHeader {
+        module_id: 1,
+        ..header_of(&plain).with_payload(Some(Compression::BitshuffleLz4), chunk.len() as u32)
+    };
+    let compressed = [&header.seal()[..], &chunk].concat();
+    let announced = Module {
+        compressed: 1,
+        ..module()
+    };
+    let modules = [module(), announced];
+    let config = config(&modules);
+    let engine = engine(&config).unwrap();
+    let expected = score(engine, &plain);
+    assert_eq!(expected.fault, 0);
+    assert_eq!(score(engine, &compressed), expected);
+    assert_eq!(
+        score(engine, &under(plain, |header| header.module_id = 1)),
+        expected
+    );
+    for damaged in [
+        under(compressed.clone(), |header| header.module_id = 0),
+        under(compressed, |header| header.payload_len -= 1),
+    ] {
+        let fault = score(engine, &damaged).fault;
+        assert_eq!(fault, Fault::Compressed.reason_bit());
+    }
+    // Room for a decoded frame is asked for.
+    let without = memory_of(&self::plain()).unwrap().bytes;
+    let frame_bytes = (COLUMNS * ROWS * 2) as usize;
+    assert!(memory_of(&config).unwrap().bytes >= without + frame_bytes);
+    for (compressed, reserved) in [(2, 0), (0, 1)] {
+        let modules = [Module {
+            compressed,
+            reserved,
+            ..module()
+        }];
+        assert_eq!(memory_of(&self::config(&modules)), Err(Status::Module));
+    }
 }
 
 #[test]

@@ -76,6 +76,7 @@ mod tests {
             rows: 2,
             pixel_type: "i16".into(),
             raw: false,
+            compressed: true,
             about: Sidecar {
                 distance_mm: Some(150.0),
                 mask_values: Some(vec![-1]),

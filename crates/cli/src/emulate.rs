@@ -8,7 +8,7 @@ pub mod xdma;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use hitgate_adapters::Shape;
 use hitgate_core::frame::{FrameHeader, PixelType};
 
@@ -51,6 +51,9 @@ impl FromStr for Interface {
 /// The header and the pixels of a frame that a vendor's device is to send.
 fn parts(frame: &SlotFrame) -> Result<(FrameHeader, Shape, &[u8])> {
     let header = frame.header();
+    if header.is_some_and(|header| header.compression() != Ok(None)) {
+        bail!("a kept frame is compressed: only `feed` without --emulate plays it as it is");
+    }
     let parts = header.and_then(|header| {
         let shape = Shape {
             rows: header.rows,

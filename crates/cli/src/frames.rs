@@ -104,6 +104,27 @@ impl Frames {
         stride(largest)
     }
 
+    /// Compresses every frame, as a detector does that sends them so.
+    ///
+    /// # Errors
+    /// Where a frame is a kept slot, which is played as it is.
+    pub fn compress(&mut self) -> Result<()> {
+        if let Some(kept) = self.frames.iter().find(|frame| frame.slot.kept) {
+            bail!(
+                "{}: kept slots are played as they are: leave out --compress",
+                kept.origin
+            );
+        }
+        self.frames.par_iter_mut().try_for_each(|frame| {
+            frame.slot = frame.slot.compressed()?;
+            Ok::<_, anyhow::Error>(())
+        })?;
+        for module in &mut self.modules {
+            module.compressed = true;
+        }
+        Ok(())
+    }
+
     /// Bytes of each frame's pixels once compressed with LZ4, as detectors send them.
     pub fn compressed(&self) -> Vec<u64> {
         self.frames

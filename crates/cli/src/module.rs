@@ -24,6 +24,9 @@ pub struct Module {
     /// Whether pixels are an integrating detector's raw words, of which pedestals and gains make photons.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
+    /// Whether frames may come compressed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compressed: bool,
     /// Geometry and response.
     #[serde(flatten)]
     pub about: Sidecar,
@@ -198,6 +201,7 @@ impl Prepared {
             mask: Mask::new(&self.mask, columns, rows).unwrap_or(Mask::NONE),
             mask_values: self.mask_values.clone(),
             corrections: (self.raw.as_deref()).map_or(&[], RawMaps::corrections),
+            compressed: self.module.compressed,
         }
     }
 

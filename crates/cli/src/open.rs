@@ -119,6 +119,7 @@ impl DescribeArgs {
             rows,
             pixel_type: pixel_type.into(),
             raw,
+            compressed: false,
             about,
             excluded: union(mask.as_ref(), columns, rows)?,
         })
@@ -263,6 +264,7 @@ impl Pictures {
                     rows: image.rows,
                     pixel_type: module::pixel_type_name(pixel_type).into(),
                     raw: self.raw,
+                    compressed: false,
                     about: file.known().clone().overridden_by(self.given.clone()),
                     excluded: excluded(file, self.mask.as_ref(), image.columns, image.rows)
                         .with_context(|| self.path.display().to_string())?,

@@ -286,6 +286,7 @@ mod tests {
                 rows: 1,
                 pixel_type: "u16".into(),
                 raw,
+                compressed: false,
                 about: Sidecar::default(),
                 excluded: Vec::new(),
             };

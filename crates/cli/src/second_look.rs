@@ -16,7 +16,7 @@ use hitgate_spots::Settings;
 
 use crate::module::{Module, Prepared};
 use crate::raw_maps::RawMaps;
-use crate::spots::{CounterMemory, INPUT, beam, in_units};
+use crate::spots::{CounterMemory, Decoded, INPUT, beam, in_units};
 
 /// Frames that may wait to be looked at; one more is not looked at, and the bound is the higher for it.
 const WAITING: usize = 4;
@@ -102,6 +102,13 @@ fn prepared(modules: &[Module], raw: Option<&Arc<RawMaps>>) -> Result<Vec<Prepar
     modules.iter().map(prepare).collect()
 }
 
+/// Memory that it looks in.
+#[derive(Default)]
+struct Memory {
+    counter: CounterMemory,
+    decoded: Decoded,
+}
+
 /// The thread that looks.
 pub struct SecondLook {
     slots: Receiver<Drawn>,
@@ -130,7 +137,7 @@ impl SecondLook {
 
     /// Looks until the other ends are gone.
     pub fn run(self) {
-        let mut memory = CounterMemory::default();
+        let mut memory = Memory::default();
         for (record, slot) in &self.slots {
             if let Some(hit) = self.is_hit(&slot, &mut memory)
                 && self.answers.send((record, hit)).is_err()
@@ -141,7 +148,7 @@ impl SecondLook {
     }
 
     /// Whether the finder sees enough spots; nothing where it cannot look.
-    fn is_hit(&self, slot: &[u8], memory: &mut CounterMemory) -> Option<bool> {
+    fn is_hit(&self, slot: &[u8], memory: &mut Memory) -> Option<bool> {
         let frame = Frame::parse(slot).ok()?;
         let modules = self.modules.lock();
         let prepared = modules.get(usize::from(frame.header.module_id))?;
@@ -151,7 +158,9 @@ impl SecondLook {
             preparation.columns,
             preparation.rows,
         );
-        let mut counter = memory.counter(&preparation, &beam).ok()?;
+        let Memory { counter, decoded } = memory;
+        let frame = decoded.whole(&preparation, &frame).ok()?;
+        let mut counter = counter.counter(&preparation, &beam).ok()?;
         let mut spots = [0];
         let settings = in_units(&Settings::default(), prepared.unit());
         counter
@@ -302,6 +311,7 @@ pub fn report(interlock: &Interlock) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slot::SlotFrame;
     use hitgate_core::frame::{FrameHeader, PixelType};
     use std::path::Path;
 
@@ -343,6 +353,7 @@ mod tests {
             rows: SIDE as u32,
             pixel_type: "u16".into(),
             raw,
+            compressed: false,
             about: Default::default(),
             excluded: Vec::new(),
         };
@@ -350,11 +361,38 @@ mod tests {
         let (raw, _) = SecondLook::new(&[module(true)], Some(&maps)).unwrap();
         // A photon is below the threshold, its parts are not.
         for (photons, hit) in [(200, true), (1, false)] {
-            let mut memory = CounterMemory::default();
+            let mut memory = Memory::default();
             let found = counts.is_hit(&slot(photons, |photons| photons), &mut memory);
             assert_eq!(found, Some(hit), "{photons}");
             let words = slot(photons, |photons| PEDESTAL as u16 + 4 * photons);
             assert_eq!(raw.is_hit(&words, &mut memory), found, "{photons}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_frame_is_looked_at_as_the_pixels_that_it_is_or_not_at_all() {
+        let module = |compressed| Module {
+            columns: SIDE as u32,
+            rows: SIDE as u32,
+            pixel_type: "u16".into(),
+            raw: false,
+            compressed,
+            about: Default::default(),
+            excluded: Vec::new(),
+        };
+        let [announced, not] =
+            [true, false].map(|compressed| SecondLook::new(&[module(compressed)], None).unwrap().0);
+        for (photons, hit) in [(200, true), (1, false)] {
+            let mut memory = Memory::default();
+            let plain = SlotFrame::kept(slot(photons, |photons| photons));
+            let mut compressed = plain.compressed().unwrap().bytes().to_vec();
+            assert_eq!(announced.is_hit(plain.bytes(), &mut memory), Some(hit));
+            assert_eq!(announced.is_hit(&compressed, &mut memory), Some(hit));
+            // What cannot be read is no frame without spots.
+            assert_eq!(not.is_hit(&compressed, &mut memory), None);
+            let last = compressed.len() - 1;
+            compressed.truncate(last);
+            assert_eq!(announced.is_hit(&compressed, &mut memory), None);
         }
     }
 }

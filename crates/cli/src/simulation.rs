@@ -184,6 +184,7 @@ fn describe(frame: &Simulated) -> Module {
         rows: frame.rows,
         pixel_type: module::pixel_type_name(frame.pixel_type).into(),
         raw: false,
+        compressed: false,
         about: Sidecar::from(&metadata),
         excluded: metadata.mask.as_ref().map(module::runs).unwrap_or_default(),
     }

@@ -1,7 +1,10 @@
 //! A frame as it lies in a slot, and the one way into a ring.
 
-use anyhow::{Result, bail};
-use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, PAYLOAD_ALIGN, VERSION};
+use anyhow::{Context, Result, bail};
+use hitgate_core::frame::{
+    Compression, FrameHeader, HEADER_LEN, MAGIC, PAYLOAD_ALIGN, PixelType, VERSION,
+};
+use hitgate_formats::bitshuffle;
 use hitgate_ring::{Slot, Writer};
 
 use crate::module::Module;
@@ -27,6 +30,29 @@ impl SlotFrame {
         Ok(SlotFrame { bytes, kept: false })
     }
 
+    /// The same frame as a detector sends it that compresses: with bitshuffle and LZ4.
+    ///
+    /// # Errors
+    /// Where its header is not sound, or it is compressed already.
+    pub fn compressed(&self) -> Result<Self> {
+        let parts = self.header().and_then(|header| {
+            let pixels = self.pixels(&header)?;
+            let size = PixelType::from_code(header.pixel_type)?.size();
+            (header.compression() == Ok(None)).then_some((header, size, pixels))
+        });
+        let (header, size, pixels) = parts.context("only whole pixels can be compressed")?;
+        let chunk = bitshuffle::encode(size, pixels);
+        let compression = Some(Compression::BitshuffleLz4);
+        let header = FrameHeader {
+            payload_offset_64: (HEADER_LEN / PAYLOAD_ALIGN) as u16,
+            ..header.with_payload(compression, u32::try_from(chunk.len())?)
+        };
+        Ok(SlotFrame {
+            bytes: [&header.seal()[..], &chunk].concat(),
+            kept: self.kept,
+        })
+    }
+
     /// A slot that was kept.
     pub const fn kept(bytes: Vec<u8>) -> Self {
         SlotFrame { bytes, kept: true }
@@ -37,7 +63,7 @@ impl SlotFrame {
         sound_header(&self.bytes)
     }
 
-    /// The pixels, where its header says; `None` where it reaches beyond what there is.
+    /// The payload, where its header says; `None` where it reaches beyond what there is.
     pub fn pixels(&self, header: &FrameHeader) -> Option<&[u8]> {
         let start = usize::from(header.payload_offset_64) * PAYLOAD_ALIGN;
         self.bytes.get(start..header.slot_len())

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use hitgate_core::prep::{Preparation, Reduce};
+use hitgate_core::frame::{Fault, Frame};
+use hitgate_core::prep::{Preparation, Reduce, Window};
 use hitgate_formats::geometry::{Geometry, window};
 use hitgate_sim::{D_WATER, Simulated};
 use hitgate_spots::{Beam, Buffers, Counter, CounterError, Ring, Settings};
@@ -75,6 +76,30 @@ pub fn beam(geometry: Option<&Geometry>, columns: u32, rows: u32) -> Beam {
             within: placed.radius_px(INPUT.d_water),
         },
         (_, None) => Beam::of_panel(columns, rows),
+    }
+}
+
+/// Memory that compressed frames are decoded in: a counter reads pixels.
+#[derive(Default)]
+pub struct Decoded(Vec<u32>);
+
+impl Decoded {
+    /// The frame with all of its pixels, of which a counter may see more than a window.
+    ///
+    /// # Errors
+    /// Those of [`Preparation::decode`].
+    pub fn whole<'f>(
+        &'f mut self,
+        preparation: &Preparation<'_>,
+        frame: &Frame<'f>,
+    ) -> Result<Frame<'f>, Fault> {
+        let whole = Preparation {
+            window: Window::whole(preparation.columns, preparation.rows, 1),
+            ..preparation.clone()
+        };
+        self.0.resize(whole.decode_words(), 0);
+        let (frame, _) = whole.decode(frame, &mut self.0)?;
+        Ok(frame)
     }
 }
 

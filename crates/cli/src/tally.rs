@@ -7,7 +7,9 @@ use hitgate_core::verdict::Class;
 use hitgate_host::MonotonicClock;
 
 /// The stages that latencies are kept for.
-pub const STAGES: [&str; 5] = ["header", "prep", "net", "verdict", "path"];
+const STAGES: [&str; 6] = ["header", DECODE, "prep", "net", "verdict", "path"];
+/// Nothing happens there unless a frame is compressed.
+const DECODE: &str = "decode";
 
 /// Latencies of each stage, in ns.
 pub struct Latencies {
@@ -33,15 +35,13 @@ impl Latencies {
         let path = u64::from(record.latency_ns);
         let Stages {
             header_ns,
+            decode_ns,
             prep_ns,
             net_ns,
             verdict_ns,
         } = *stages;
-        for (stage, ns) in self
-            .stages
-            .iter_mut()
-            .zip([header_ns, prep_ns, net_ns, verdict_ns, path])
-        {
+        let each = [header_ns, decode_ns, prep_ns, net_ns, verdict_ns, path];
+        for (stage, ns) in self.stages.iter_mut().zip(each) {
             stage.saturating_record(ns);
         }
     }
@@ -55,9 +55,10 @@ impl Latencies {
         }
     }
 
-    /// Name and latencies of each stage.
+    /// Name and latencies of each stage; decoding is one where a frame was decoded.
     pub fn stages(&self) -> impl Iterator<Item = (&'static str, &Histogram<u64>)> {
-        STAGES.into_iter().zip(&self.stages)
+        let stages = STAGES.into_iter().zip(&self.stages);
+        stages.filter(|(name, of)| *name != DECODE || of.max() > 0)
     }
 }
 

@@ -100,6 +100,21 @@ fn every_stage_has_a_line_that_says_what_it_was_made_on_and_with() {
 }
 
 #[test]
+fn compressed_frames_are_decoded_in_the_path() {
+    let rows = measured(&[&SMALL[..], &["--compressed", "--window=crop"]].concat());
+    let stages = ["header", "decode", "prep", "net", "verdict", "path"];
+    let mut expected: Vec<_> = stages.map(|stage| format!("{stage} crop")).to_vec();
+    expected.push("net -".into());
+    assert_eq!(names(&rows), expected);
+    assert!(rows.iter().all(|row| row["compressed"] == true));
+    // How much of it has to be read is not known, nor has a window of unread blocks a floor.
+    assert!(rows[1]["floor_us"].is_null() && rows[2]["floor_us"].is_null());
+    let rows = measured(&[&SMALL[..], &["--compressed", "--stage=decode"]].concat());
+    assert_eq!(names(&rows), ["decode crop", "decode whole"]);
+    assert!(rows.iter().all(|row| row["alone"] == false));
+}
+
+#[test]
 fn a_cold_path_has_the_floors_of_its_network_and_of_its_pixels() {
     let words = [
         "--detector=cspad-2x1",
@@ -290,13 +305,18 @@ fn percentiles_are_drawn() {
 #[test]
 fn what_cannot_be_timed_is_said_at_once() {
     let model = onnx().to_str().unwrap();
-    let mistakes: [(&[&str], &str); 21] = [
+    let mistakes: [(&[&str], &str); 23] = [
         (
             &["--isa=amx"],
             "--isa amx: no such CPU level; there are scalar",
         ),
         (&["--detector=eiger32m"], "eiger16m"),
         (&["--stage=frobnicate"], "decode"),
+        (&["--compressed", "--stage=net"], "leave one of them out"),
+        (
+            &["--compressed", "--engine=tract", "--model", model],
+            "leave out --compressed",
+        ),
         (&["--window=half"], "whole"),
         (&["--width=0.5", "--model=x.hgm"], "cannot be used with"),
         (&["--width=9"], "0.05 to 4"),

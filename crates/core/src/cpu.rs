@@ -160,10 +160,15 @@ impl<'m> Cpu<'m> {
     fn score_one(&mut self, frame: &Frame<'_>, now_ns: &impl Fn() -> u64) -> Scored {
         let started = now_ns();
         let module = usize::from(frame.header.module_id);
-        let prepared = match self.preparations.get(module) {
-            Some(preparation) => preparation.run(self.level, frame, self.words, self.map),
-            None => Err(Fault::UnknownModule),
+        let preparation = self.preparations.get(module).ok_or(Fault::UnknownModule);
+        let decoded = preparation.and_then(|by| Ok((by, by.decode(frame, self.words)?)));
+        let decoded_at = match frame.header.compression {
+            0 => started,
+            _ => now_ns(),
         };
+        let prepared = decoded.and_then(|(preparation, (frame, words))| {
+            preparation.run(self.level, &frame, words, self.map)
+        });
         let in_domain = prepared.map_or(true, |found| {
             let valid = found.valid_cells as f32 / self.cells;
             self.statistics.contain(self.level, valid, self.map)
@@ -179,7 +184,8 @@ impl<'m> Cpu<'m> {
         Scored {
             score,
             in_domain,
-            prep_ns: prepared_at.saturating_sub(started),
+            decode_ns: decoded_at.saturating_sub(started),
+            prep_ns: prepared_at.saturating_sub(decoded_at),
             net_ns: now_ns().saturating_sub(prepared_at),
         }
     }

@@ -54,11 +54,32 @@ impl PixelType {
     }
 }
 
+/// How a payload is compressed; [`decode`](crate::decode) has the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Compression {
+    /// LZ4, framed as by HDF5's filter 32004.
+    Lz4 = 1,
+    /// Bitshuffle, then LZ4, framed as by HDF5's filter 32008.
+    BitshuffleLz4 = 2,
+}
+
+impl Compression {
+    /// The compression that a header's number names.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Compression::Lz4),
+            2 => Some(Compression::BitshuffleLz4),
+            _ => None,
+        }
+    }
+}
+
 /// Bits of [`FrameHeader::flags`].
 pub mod flags {
     /// The source's own metadata stand after the payload (an adapter moves them).
     pub const METADATA_AFTER: u16 = 1 << 0;
-    /// The payload is compressed.
+    /// The payload is compressed, as the header's `compression` says.
     pub const COMPRESSED: u16 = 1 << 1;
     /// Several modules, assembled into one frame by a placement table.
     pub const ASSEMBLED: u16 = 1 << 2;
@@ -186,7 +207,7 @@ wire_struct! {
         76 payload_offset_64: u16,
         /// A [`PixelType`].
         78 pixel_type: u8,
-        /// 0 none, 1 LZ4, 2 bitshuffle-LZ4.
+        /// A [`Compression`] where [`flags::COMPRESSED`] is set, else 0.
         79 compression: u8,
         /// Rows of the frame.
         80 rows: u16,
@@ -249,6 +270,35 @@ impl FrameHeader {
         bytes
     }
 
+    /// How the payload is compressed, if it is.
+    ///
+    /// # Errors
+    /// [`Fault::Compressed`] where the number is none that is known, or the flag says otherwise.
+    pub const fn compression(&self) -> Result<Option<Compression>, Fault> {
+        let flagged = self.flags & flags::COMPRESSED != 0;
+        match (self.compression, Compression::from_code(self.compression)) {
+            (0, _) if !flagged => Ok(None),
+            (_, Some(compression)) if flagged => Ok(Some(compression)),
+            _ => Err(Fault::Compressed),
+        }
+    }
+
+    /// The same header over a payload of `len` bytes, compressed or not.
+    pub const fn with_payload(self, compression: Option<Compression>, len: u32) -> Self {
+        let (code, flag) = match compression {
+            Some(compression) => (compression as u8, flags::COMPRESSED),
+            None => (0, 0),
+        };
+        FrameHeader {
+            compression: code,
+            payload_len: len,
+            // The checksum is another payload's.
+            payload_crc: 0,
+            flags: self.flags & !(flags::COMPRESSED | flags::PAYLOAD_CRC) | flag,
+            ..self
+        }
+    }
+
     /// Bytes a slot needs for this frame.
     pub const fn slot_len(&self) -> usize {
         (self.payload_offset_64 as usize * PAYLOAD_ALIGN).saturating_add(self.payload_len as usize)
@@ -278,9 +328,9 @@ pub enum Fault {
     HeaderCrc,
     /// The pixel type has no such number.
     PixelType,
-    /// The payload is compressed in a way that this library does not decode in the path.
+    /// The payload is compressed, and not announced to be for this module, or it does not decode.
     Compressed,
-    /// The payload leaves the slot, or is not rows × columns × pixel size.
+    /// The payload leaves the slot, or is not rows × columns × pixel size although it is not compressed.
     PayloadLength,
     /// The payload's checksum does not match.
     PayloadCrc,
@@ -350,7 +400,9 @@ impl fmt::Display for Fault {
             Fault::Version => "the frame header has an unknown layout version",
             Fault::HeaderCrc => "the frame header's checksum does not match",
             Fault::PixelType => "the frame header names no known pixel type",
-            Fault::Compressed => "the payload is compressed",
+            Fault::Compressed => {
+                "the payload is compressed, and does not decode or was not announced to be"
+            }
             Fault::PayloadLength => {
                 "the payload's length is not that of its shape, or leaves the slot"
             }
@@ -378,7 +430,8 @@ pub struct Frame<'a> {
     pub header: FrameHeader,
     /// How a pixel is stored.
     pub pixel_type: PixelType,
-    /// `rows × columns` pixels, row by row, little endian.
+    /// `rows × columns` pixels, row by row, little endian; where the header says that they are compressed, the chunk
+    /// that decodes to them.
     pub payload: &'a [u8],
 }
 
@@ -416,16 +469,17 @@ impl<'a> Frame<'a> {
         let Some(pixel_type) = PixelType::from_code(header.pixel_type) else {
             return fault(Fault::PixelType);
         };
-        if header.compression != 0 || header.flags & flags::COMPRESSED != 0 {
-            return fault(Fault::Compressed);
-        }
+        let compression = match header.compression() {
+            Ok(compression) => compression,
+            Err(contradiction) => return fault(contradiction),
+        };
         let start = usize::from(header.payload_offset_64) * PAYLOAD_ALIGN;
         let expected =
             u64::from(header.rows) * u64::from(header.columns) * pixel_type.size() as u64;
         let len = header.payload_len as usize;
         let payload = start.checked_add(len).and_then(|end| slot.get(start..end));
-        let Some(payload) = payload.filter(|_| start >= HEADER_LEN && expected == len as u64)
-        else {
+        let possible = compression.is_some() || expected == len as u64;
+        let Some(payload) = payload.filter(|_| start >= HEADER_LEN && possible) else {
             return fault(Fault::PayloadLength);
         };
         if header.status != 0 {
@@ -513,6 +567,15 @@ mod tests {
         assert_eq!(edit(|h| h.version = 2), Err(Fault::Version));
         assert_eq!(edit(|h| h.pixel_type = 6), Err(Fault::PixelType));
         assert_eq!(edit(|h| h.compression = 2), Err(Fault::Compressed));
+        assert_eq!(
+            edit(|h| h.flags = flags::COMPRESSED),
+            Err(Fault::Compressed)
+        );
+        // Of a compressed payload any length may be right.
+        let lz4 = |h: &mut FrameHeader| *h = h.with_payload(Some(Compression::Lz4), 5);
+        assert_eq!(edit(lz4), Ok(()));
+        let unknown = |h: &mut FrameHeader| (h.flags, h.compression) = (flags::COMPRESSED, 3);
+        assert_eq!(edit(unknown), Err(Fault::Compressed));
         assert_eq!(edit(|h| h.rows = 4), Err(Fault::PayloadLength));
         assert_eq!(edit(|h| h.payload_offset_64 = 3), Err(Fault::PayloadLength));
         assert_eq!(edit(|h| h.payload_offset_64 = 0), Err(Fault::PayloadLength));

@@ -4,7 +4,7 @@
 //!
 //! 1. A detector's DMA engine fills a slot of the [ring](hitgate_ring) and numbers it.
 //! 2. [`frame`] copies the header out of the slot and checks it.
-//! 3. [`prep`] reduces the counts of a window to a small map, in integers; [`correct`] makes counts of
+//! 3. [`decode`] unpacks what the detector compressed; [`prep`] reduces the counts of a window to a small map, in integers; [`correct`] makes counts of
 //!    an integrating detector's raw words on the way.
 //! 4. [`net`] takes the map to three logits, the same on every machine.
 //! 5. [`verdict`] makes a score of them, and of the score keep or drop, with its reason.
@@ -32,7 +32,7 @@
 //! # let preparation = Preparation {
 //! #     columns: 64, rows: 48, pixel_type: PixelType::U16, window: Window::whole(64, 48, input.size),
 //! #     reduce: input.reduce, saturation: u32::MAX, mask: Mask::NONE, mask_values: MaskValues::new(),
-//! #     corrections: &[],
+//! #     corrections: &[], compressed: false,
 //! # };
 //! # let (mut words, mut map) = (vec![0; preparation.words()], vec![0; preparation.map_bytes()]);
 //! # let sampling = Sampling { seed: 0, one_in: 0 };
@@ -54,6 +54,7 @@
 pub mod accounts;
 pub mod correct;
 pub mod cpu;
+pub mod decode;
 pub mod frame;
 pub mod interlock;
 pub mod link;

@@ -35,6 +35,8 @@ pub trait Node {
 pub struct Stages {
     /// Reading and checking the header.
     pub header_ns: u64,
+    /// Compressed payload to pixels; 0 where it is not compressed.
+    pub decode_ns: u64,
     /// Counts to map.
     pub prep_ns: u64,
     /// Map to logits.
@@ -50,6 +52,8 @@ pub struct Scored {
     pub score: Result<Score, Fault>,
     /// Whether the frame is like those of the model's training.
     pub in_domain: bool,
+    /// Time in decoding, in ns.
+    pub decode_ns: u64,
     /// Time in preparation, in ns.
     pub prep_ns: u64,
     /// Time in the network, in ns.
@@ -62,6 +66,7 @@ impl Scored {
         Scored {
             score: Err(fault),
             in_domain: true,
+            decode_ns: 0,
             prep_ns: 0,
             net_ns: 0,
         }
@@ -79,7 +84,8 @@ pub trait Backend {
         Self::BATCH
     }
 
-    /// Scores each of `frames`, at most [`Backend::BATCH`]; `now_ns` tells the time.
+    /// Scores each of `frames`, at most [`Backend::BATCH`]; `now_ns` tells the time. A compressed frame is the backend's to
+    /// decode; one that does not decode is a [`Fault::Compressed`].
     fn score(
         &mut self,
         frames: &[Frame<'_>],
@@ -227,9 +233,13 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
                 break;
             };
             if let Outcome::Scored {
-                scored: Scored {
-                    prep_ns, net_ns, ..
-                },
+                scored:
+                    Scored {
+                        decode_ns,
+                        prep_ns,
+                        net_ns,
+                        ..
+                    },
                 header_ns,
                 place,
             } = outcome
@@ -255,6 +265,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
                     &record,
                     &Stages {
                         header_ns,
+                        decode_ns,
                         prep_ns,
                         net_ns,
                         verdict_ns,

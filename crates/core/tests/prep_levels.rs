@@ -3,8 +3,9 @@
 
 use half::f16;
 use hitgate_core::correct::Correction;
-use hitgate_core::frame::{Fault, Frame, FrameHeader, PixelType};
+use hitgate_core::frame::{Compression, Fault, Frame, FrameHeader, PixelType};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Reduce, Window};
+use hitgate_formats::bitshuffle::{encode_in_blocks, encode_lz4};
 use hitgate_kernels::Level;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -24,6 +25,8 @@ struct Case {
     /// Of 256 pixels so many are bright.
     bright: u8,
     seed: u64,
+    /// How it is compressed, in blocks of so many times eight pixels.
+    packed: (Compression, usize),
 }
 
 /// A number for each index, the same every time.
@@ -115,7 +118,23 @@ impl Case {
         (!self.values.contains(&stored)).then(|| stored.max(0).min(saturation))
     }
 
-    fn found(&self, level: Level) -> Result<Vec<u8>, Fault> {
+    /// The chunk that a detector sends in place of the pixels.
+    fn chunk(&self) -> Vec<u8> {
+        let (compression, groups) = self.packed;
+        let size = self.pixel_type.size();
+        let block = groups * 8 * size;
+        match compression {
+            Compression::Lz4 => encode_lz4(block, &self.payload()),
+            Compression::BitshuffleLz4 => encode_in_blocks(size, block, &self.payload()),
+        }
+    }
+
+    /// The map of the frame, and of the same frame where it comes compressed.
+    fn found(&self, level: Level) -> [Result<Vec<u8>, Fault>; 2] {
+        [None, Some(self.packed.0)].map(|compression| self.map(level, compression))
+    }
+
+    fn map(&self, level: Level, compression: Option<Compression>) -> Result<Vec<u8>, Fault> {
         let (mask, maps) = (self.mask(), self.maps());
         let pedestals = [0, 1, 2].map(|stage| &maps.pedestals[stage][..]);
         let gains = [0, 1, 2].map(|stage| &maps.gains[stage][..]);
@@ -132,10 +151,15 @@ impl Case {
             }),
             mask_values: MaskValues::from_slice(&self.values).unwrap(),
             corrections: if self.corrected { &correction } else { &[] },
+            compressed: compression.is_some(),
         };
-        let payload = self.payload();
+        let payload = match compression {
+            None => self.payload(),
+            Some(_) => self.chunk(),
+        };
+        let header = FrameHeader::new(self.rows as u16, self.columns as u16, self.pixel_type);
         let frame = Frame {
-            header: FrameHeader::new(self.rows as u16, self.columns as u16, self.pixel_type),
+            header: header.with_payload(compression, payload.len() as u32),
             pixel_type: self.pixel_type,
             payload: &payload,
         };
@@ -334,6 +358,11 @@ fn case() -> impl Strategy<Value = Case> {
     let values = prop::collection::vec(value, 0..=8);
     let masked = prop::option::of(prop_oneof![0u8..20, 200u8..=255]);
     let content = (masked, prop::bool::weighted(0.5), any::<u8>(), any::<u64>());
+    let compression = prop_oneof![
+        1 => Just(Compression::Lz4),
+        2 => Just(Compression::BitshuffleLz4)
+    ];
+    let packed = (compression, prop_oneof![3 => 1usize..40, 1 => Just(512)]);
     (
         shape,
         pixel_type,
@@ -342,9 +371,10 @@ fn case() -> impl Strategy<Value = Case> {
         saturation,
         values,
         content,
+        packed,
     )
         .prop_map(
-            |((columns, rows), pixel_type, window, reduce, saturation, values, content)| {
+            |((columns, rows), pixel_type, window, reduce, saturation, values, content, packed)| {
                 let (masked, corrected, bright, seed) = content;
                 Case {
                     pixel_type,
@@ -358,6 +388,7 @@ fn case() -> impl Strategy<Value = Case> {
                     corrected: corrected && pixel_type == PixelType::U16,
                     bright,
                     seed,
+                    packed,
                 }
             },
         )
@@ -379,7 +410,9 @@ fn every_level_equals_the_definition() {
     let outcome = runner.run(&case(), |case| {
         let expected = case.expected();
         for level in &levels {
-            prop_assert_eq!(&case.found(*level), &expected, "{}", level.name());
+            for found in case.found(*level) {
+                prop_assert_eq!(&found, &expected, "{}", level.name());
+            }
         }
         Ok(())
     });
@@ -416,6 +449,7 @@ fn preparations_that_no_machine_has_room_for_are_refused() {
                     mask: Mask::NONE,
                     mask_values: MaskValues::new(),
                     corrections: &[],
+                    compressed: false,
                 };
                 assert!(preparation.words() > 1 << 29 && preparation.map_bytes() >= 1 << 31);
                 let frame = Frame {
@@ -472,10 +506,13 @@ fn tiles_are_not_seen() {
                 corrected: false,
                 bright: 20,
                 seed: 5,
+                packed: (Compression::BitshuffleLz4, 512),
             };
             let expected = case.expected();
             for level in Level::all_available() {
-                assert_eq!(case.found(level), expected, "{}: {case:?}", level.name());
+                for found in case.found(level) {
+                    assert_eq!(found, expected, "{}: {case:?}", level.name());
+                }
             }
         }
     }

@@ -76,6 +76,7 @@ impl Case {
             }),
             mask_values: MaskValues::from_slice(&self.values).unwrap(),
             corrections: &[],
+            compressed: false,
         };
         let frame = Frame {
             header: FrameHeader::new(self.rows as u16, self.columns as u16, self.pixel_type),

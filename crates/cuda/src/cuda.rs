@@ -312,6 +312,7 @@ impl Device for Cuda<'_> {
                     Ok((score, in_domain)) => Scored {
                         score: Ok(score),
                         in_domain,
+                        decode_ns: 0,
                         prep_ns: steps_ns / n as u64,
                         net_ns: last_ns / n as u64,
                     },

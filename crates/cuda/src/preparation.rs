@@ -26,6 +26,11 @@ pub enum PreparationError {
     /// Raw words are u16.
     #[error("preparation {0} corrects raw words and its pixels are not u16")]
     Raw(usize),
+    /// Compressed frames are decoded on the CPU alone.
+    #[error(
+        "preparation {0} is of compressed frames, which a GPU does not decode: judge them on the CPU"
+    )]
+    Compressed(usize),
     /// Places do not fit 32 bits.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -83,6 +88,9 @@ impl Preparations {
             let raw = !preparation.corrections.is_empty();
             if raw && preparation.pixel_type != PixelType::U16 {
                 return Err(PreparationError::Raw(number));
+            }
+            if preparation.compressed {
+                return Err(PreparationError::Compressed(number));
             }
             let setting = setting(preparation, constants)?;
             // As in `cells.cuh`.

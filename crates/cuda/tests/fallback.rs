@@ -15,6 +15,7 @@ fn scored(miss: u16) -> Scored {
             miss,
         }),
         in_domain: true,
+        decode_ns: 0,
         prep_ns: 0,
         net_ns: 0,
     }

@@ -24,6 +24,7 @@ fn prove(context: &Arc<Context>) -> Result<(), CudaError> {
         mask: Mask::NONE,
         mask_values: MaskValues::new(),
         corrections: &[],
+        compressed: false,
     }];
     let options = Options {
         limit_ns: u64::MAX,

@@ -215,6 +215,7 @@ impl Simulator {
             mask: Mask::new(&scratch.mask, area.columns, area.rows).unwrap_or(Mask::NONE),
             mask_values: instrument.absence.values.clone(),
             corrections: &[],
+            compressed: false,
         };
         let header = FrameHeader::new(area.rows as u16, area.columns as u16, instrument.pixel_type);
         let frame = Frame {
@@ -261,6 +262,7 @@ impl Simulated {
             mask: Mask::new(&self.mask, self.columns, self.rows).unwrap_or(Mask::NONE),
             mask_values: self.mask_values.clone(),
             corrections: &[],
+            compressed: false,
         }
     }
 

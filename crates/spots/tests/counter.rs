@@ -74,6 +74,7 @@ impl Scene {
             mask: Mask::new(&self.excluded, SIDE, SIDE).expect("a bit a pixel"),
             mask_values: MaskValues::from_slice(&[251]).expect("one value"),
             corrections: &[],
+            compressed: false,
         }
     }
 

@@ -89,6 +89,8 @@ pub fn module() -> Module {
         mask_value_count: 0,
         corrections: null(),
         correction_count: 0,
+        compressed: 0,
+        reserved: 0,
     }
 }
 

@@ -36,6 +36,7 @@ Examples (the second in another terminal):
   hitgate feed run.h5 --frames 5000 --rate 133 --burst 16 --ring /dev/shm/eiger
   hitgate feed run.h5 --frames 5000 --rate 2000 --free-running
   hitgate feed raw.npy --raw --frames 5000 --rate 100    # for `run --pedestal`
+  hitgate feed --simulate eiger1m --compress             # bitshuffle-LZ4, as DECTRIS detectors send
 
 Vendors' interfaces, emulated, and a JUNGFRAU module's own packets:
   hitgate feed --simulate jungfrau-module --emulate sls-udp --loss 0.001 --rate 100
@@ -86,6 +87,9 @@ pub struct FeedArgs {
     /// are, and frames that come in packets are judged
     #[arg(long, conflicts_with_all = ["simulate", "geometry"])]
     raw: bool,
+    /// Compress frames with bitshuffle and LZ4 before they are played; RING.json tells `run`, which decodes them
+    #[arg(long, conflicts_with_all = ["emulate", "sls_udp"])]
+    compress: bool,
 }
 
 /// Runs the command.
@@ -93,7 +97,7 @@ pub fn run(args: &FeedArgs) -> Result<()> {
     if let Some(address) = args.receive.address {
         return from_detector(args, address);
     }
-    let frames = match (&args.files[..], args.simulated.wanted()) {
+    let mut frames = match (&args.files[..], args.simulated.wanted()) {
         ([], false) => bail!(
             "nothing to feed: name files, or `--simulate DETECTOR`, or `--sls-udp ADDRESS` where packets come"
         ),
@@ -101,6 +105,9 @@ pub fn run(args: &FeedArgs) -> Result<()> {
         ([], true) => args.simulated.frames()?,
         (_, true) => bail!("either files or --simulate: one of the two"),
     };
+    if args.compress {
+        frames.compress()?;
+    }
     let schedule = match (args.rate, args.burst) {
         (None, _) => None,
         (Some(hz), None) => Some(Schedule::steady(hz)?),

@@ -20,7 +20,7 @@ use crate::open::{DescribeArgs, Picture, Pictures};
 use crate::raw::{RawArgs, refuse_geometry};
 use crate::raw_maps::RawMaps;
 use crate::simulation::{COUNT, MixArg, detector};
-use crate::spots::{CounterMemory, INPUT, SettingsArgs, beam, in_units};
+use crate::spots::{CounterMemory, Decoded, INPUT, SettingsArgs, beam, in_units};
 
 mod baseline;
 
@@ -111,6 +111,7 @@ pub fn run(args: &SpotsArgs) -> Result<()> {
     };
     let mut working = Working {
         memory: CounterMemory::default(),
+        decoded: Decoded::default(),
         list: vec![Spot::default(); if args.list { LISTED } else { 0 }],
     };
     args.lines.write(HEADER, |out| {
@@ -201,6 +202,7 @@ pub fn of_file(path: &Path, settings: &[Settings]) -> Result<BTreeMap<usize, Vec
     };
     let mut working = Working {
         memory: CounterMemory::default(),
+        decoded: Decoded::default(),
         list: Vec::new(),
     };
     let mut spots = BTreeMap::new();
@@ -225,6 +227,7 @@ struct Files<'a> {
 /// Memory that is kept from file to file.
 struct Working {
     memory: CounterMemory,
+    decoded: Decoded,
     list: Vec<Spot>,
 }
 
@@ -308,7 +311,12 @@ impl Files<'_> {
         let preparation = setup.prepared.preparation();
         let geometry = setup.prepared.geometry;
         let beam = beam(geometry.as_ref(), preparation.columns, preparation.rows);
-        let mut counter = working.memory.counter(&preparation, &beam)?;
+        let Working {
+            memory,
+            decoded,
+            list,
+        } = working;
+        let mut counter = memory.counter(&preparation, &beam)?;
         let unit = setup.prepared.unit();
         let settings: Vec<Settings> = (self.settings.iter())
             .map(|settings| in_units(settings, unit))
@@ -318,19 +326,17 @@ impl Files<'_> {
         let mut next = Some(first);
         while let Some(picture) = next.take() {
             let index = start + run.frames;
-            let list = &mut working.list;
             let listed = Frame::parse(picture.frame.bytes())
                 .map_err(|(fault, _)| fault)
-                .and_then(|frame| match list.is_empty() {
-                    true => {
+                .and_then(|frame| {
+                    let frame = decoded.whole(&preparation, &frame)?;
+                    if list.is_empty() {
                         counter.count_each(&preparation, &frame, &settings, &mut each)?;
-                        Ok(0)
+                        return Ok(0);
                     }
-                    false => {
-                        let counted = counter.count(&preparation, &frame, &settings[0], list)?;
-                        each[0] = counted.spots;
-                        Ok(counted.listed)
-                    }
+                    let counted = counter.count(&preparation, &frame, &settings[0], list)?;
+                    each[0] = counted.spots;
+                    Ok(counted.listed)
                 });
             match listed {
                 Ok(listed) => {

@@ -20,7 +20,7 @@ impl Preparation<'_> {
     /// # Errors
     /// [`Fault::Shape`] where the frame is not of the configured shape, the ranges reach beyond it,
     /// or `counts` has not a place for each pixel; [`Fault::UnknownCell`] for a storage cell without
-    /// correction.
+    /// correction; [`Fault::Compressed`] where the frame is still to be [decoded](Preparation::decode).
     pub fn read_counts(
         &self,
         frame: &Frame<'_>,
@@ -28,6 +28,9 @@ impl Preparation<'_> {
         rows: Range<usize>,
         counts: &mut [u32],
     ) -> Result<(), Fault> {
+        if frame.header.compression()?.is_some() {
+            return Err(Fault::Compressed);
+        }
         let inside = columns.end <= self.columns as usize && rows.end <= self.rows as usize;
         if !self.fits(frame) || !inside || counts.len() != columns.len() * rows.len() {
             return Err(Fault::Shape);
@@ -114,6 +117,7 @@ mod tests {
             mask: Mask::new(&[0b0010_0000, 0], 4, 3).unwrap(),
             mask_values: MaskValues::from_slice(&[-2]).unwrap(),
             corrections: &[],
+            compressed: false,
         };
         #[rustfmt::skip]
         let pixels: [i16; 12] = [
@@ -158,6 +162,7 @@ mod tests {
             mask: Mask::NONE,
             mask_values: MaskValues::new(),
             corrections: &[],
+            compressed: false,
         };
         let frame = Frame {
             header: FrameHeader::new(1, 1, PixelType::U32),

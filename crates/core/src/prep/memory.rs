@@ -21,6 +21,11 @@ impl<'m> Memory<'m> {
         Memory { words: self.words }
     }
 
+    /// The words that are left.
+    pub fn rest(self) -> &'m mut [u32] {
+        self.words
+    }
+
     /// The next `len` numbers, whatever they hold.
     pub fn part<T: bytemuck::Pod>(&mut self, len: usize) -> &'m mut [T] {
         let words = core::mem::take(&mut self.words);

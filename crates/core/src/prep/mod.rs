@@ -18,7 +18,8 @@ pub use counts::{EXCLUDED, LARGEST_COUNT};
 pub use window::Window;
 
 use crate::correct::Correction;
-use crate::frame::{Fault, Frame, NO_CELL, PixelType};
+use crate::decode::{Chunk, Packing};
+use crate::frame::{Compression, Fault, Frame, NO_CELL, PixelType};
 use hitgate_kernels::{
     INVALID, Largest, Level, Op, Pixel, RANK_WORDS, Simd, Sum, contrast, contrast_pitch,
     contrast_words, ranks,
@@ -115,6 +116,9 @@ pub struct Preparation<'m> {
     /// Pedestals and gains of raw u16 words, by storage cell; empty where pixels are counts. A frame that names no cell
     /// is corrected only where all cells have the same.
     pub corrections: &'m [Correction<'m>],
+    /// Whether frames may come compressed; those that do not are read as ever. It takes memory for a decoded one, and
+    /// without it a compressed frame is a fault.
+    pub compressed: bool,
 }
 
 /// What a map was made of, beside the map itself.
@@ -132,6 +136,8 @@ pub struct Statistics {
 
 /// The largest count of a cell; a sum of 3 × 3 counts may be nine times as large.
 const LARGEST_CELL: u32 = 0xFFFF;
+/// Bytes of the largest bitshuffled block that is decoded, eight times what is usual.
+const LARGEST_BLOCK: usize = 1 << 16;
 /// The largest value of a map.
 pub const MAP_MAX: u32 = 127;
 
@@ -174,15 +180,38 @@ impl Preparation<'_> {
             .saturating_mul(self.reduce.channels() as usize)
     }
 
-    /// Whether it is for frames like those that `other` is for: as many pixels, stored alike.
+    /// Whether it is for frames like those that `other` is for: as many pixels, stored alike, compressed or not.
     pub fn takes_frames_of(&self, other: &Preparation<'_>) -> bool {
         let frames = |of: &Preparation<'_>| (of.columns, of.rows, of.pixel_type);
-        frames(self) == frames(other)
+        frames(self) == frames(other) && self.compressed >= other.compressed
     }
 
     /// Words of memory that [`run`](Self::run) works in.
     pub fn words(&self) -> usize {
-        self.words_for(&self.tiles())
+        self.decode_words()
+            .saturating_add(self.words_for(&self.tiles()))
+    }
+
+    /// Words of memory that [`decode`](Self::decode) takes for a compressed frame; 0 where none is announced.
+    pub fn decode_words(&self) -> usize {
+        match self.compressed {
+            true => LOST
+                .saturating_add(needs::<u8>(self.frame_bytes()))
+                .saturating_add(needs::<u8>(self.scratch())),
+            false => 0,
+        }
+    }
+
+    /// Bytes of a frame's pixels.
+    fn frame_bytes(&self) -> usize {
+        let pixels = u64::from(self.rows).saturating_mul(u64::from(self.columns));
+        let bytes = pixels.saturating_mul(self.pixel_type.size() as u64);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes of memory that a block is decoded in.
+    fn scratch(&self) -> usize {
+        self.frame_bytes().min(LARGEST_BLOCK)
     }
 
     fn words_for(&self, tiles: &Tiles<'_>) -> usize {
@@ -219,12 +248,58 @@ impl Preparation<'_> {
         }
     }
 
+    /// A compressed frame decoded into `words`, and the words that are left; any other as it is. Of blocks without a pixel
+    /// of the window nothing is decoded, and what stands there is no measurement.
+    ///
+    /// # Errors
+    /// [`Fault::Compressed`] where compressed frames are not announced, or this one does not decode to just the
+    /// configured shape; [`Fault::Shape`] where its header names another, or the `words` are fewer than
+    /// [`decode_words`](Self::decode_words).
+    pub fn decode<'f>(
+        &self,
+        frame: &Frame<'f>,
+        words: &'f mut [u32],
+    ) -> Result<(Frame<'f>, &'f mut [u32]), Fault> {
+        let Some(compression) = frame.header.compression()? else {
+            return Ok((*frame, words));
+        };
+        if !self.compressed {
+            return Err(Fault::Compressed);
+        }
+        if !self.is_shape_of(frame) || words.len() < self.decode_words() {
+            return Err(Fault::Shape);
+        }
+        let mut memory = Memory::new(words);
+        let pixels = memory.part(self.frame_bytes());
+        let scratch = memory.part(self.scratch());
+        let size = self.pixel_type.size();
+        let reads = self.window.reads(self.columns, self.rows, size);
+        let chunk = Chunk::parse(frame.payload).map_err(|_| Fault::Compressed)?;
+        let behind = match compression {
+            Compression::Lz4 => chunk.unpack(reads, pixels),
+            Compression::BitshuffleLz4 => {
+                chunk.unshuffle(Packing::Lz4, size, reads, scratch, pixels)
+            }
+        };
+        if behind != Ok(&[]) {
+            return Err(Fault::Compressed);
+        }
+        let decoded = Frame {
+            header: frame.header.with_payload(None, pixels.len() as u32),
+            pixel_type: frame.pixel_type,
+            payload: pixels,
+        };
+        Ok((decoded, memory.rest()))
+    }
+
     /// Makes the map of `frame` with the instructions of `level`, which do not change it:
-    /// [`map_bytes`](Self::map_bytes) bytes, row by row, the channels of a cell together.
+    /// [`map_bytes`](Self::map_bytes) bytes, row by row, the channels of a cell together. A compressed frame is
+    /// [decoded](Self::decode) first.
     ///
     /// # Errors
     /// [`Fault::Shape`] where the frame is not of the configured shape, or the map or the `words`
-    /// are not as many as asked for; [`Fault::NoValidPixel`] where nothing was measured.
+    /// are not as many as asked for; [`Fault::NoValidPixel`] where nothing was measured; those of
+    /// [`decode`](Self::decode).
     pub fn run(
         &self,
         level: Level,
@@ -232,7 +307,8 @@ impl Preparation<'_> {
         words: &mut [u32],
         map: &mut [u8],
     ) -> Result<Statistics, Fault> {
-        let tiles = &self.tiles();
+        let (frame, words) = self.decode(frame, words)?;
+        let (frame, tiles) = (&frame, &self.tiles());
         let room = map.len() == self.map_bytes() && words.len() >= self.words_for(tiles);
         if !room || !self.fits(frame) {
             return Err(Fault::Shape);
@@ -282,26 +358,30 @@ impl Preparation<'_> {
     /// elsewhere what [`run`](Self::run) would prepare.
     ///
     /// # Errors
-    /// Those of [`run`](Self::run) that are known before the pixels are.
+    /// Those of [`run`](Self::run) that are known before the pixels are; [`Fault::Compressed`] where the frame
+    /// is to be decoded first.
     pub fn admit(&self, frame: &Frame<'_>) -> Result<usize, Fault> {
-        match self.fits(frame) {
-            true => Ok(self.cell(frame)?.unwrap_or(0)),
-            false => Err(Fault::Shape),
+        match frame.header.compression()? {
+            Some(_) => Err(Fault::Compressed),
+            None if self.fits(frame) => Ok(self.cell(frame)?.unwrap_or(0)),
+            None => Err(Fault::Shape),
         }
     }
 
-    /// Whether the frame is of the configured shape.
+    /// Whether the frame is of the configured shape, with a pixel for each place.
     fn fits(&self, frame: &Frame<'_>) -> bool {
+        self.is_shape_of(frame) && frame.payload.len() == self.frame_bytes()
+    }
+
+    /// Whether the frame's header names the configured shape.
+    fn is_shape_of(&self, frame: &Frame<'_>) -> bool {
         let expected = (self.rows, self.columns, self.pixel_type);
         let found = (
             u32::from(frame.header.rows),
             u32::from(frame.header.columns),
             frame.pixel_type,
         );
-        // A header has 16 bits for each, so that this fits where the shape is the configured one.
-        let pixels = u64::from(self.rows).saturating_mul(u64::from(self.columns));
-        let bytes = pixels.saturating_mul(self.pixel_type.size() as u64);
-        found == expected && frame.payload.len() as u64 == bytes
+        found == expected
     }
 
     /// The correction of the frame's storage cell, where pixels are raw words.
@@ -400,6 +480,7 @@ mod tests {
             mask: Mask::NONE,
             mask_values: MaskValues::new(),
             corrections: &[],
+            compressed: false,
         }
     }
 

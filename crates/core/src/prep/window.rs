@@ -81,6 +81,28 @@ impl Window {
         across.len() as u64 * down.len() as u64
     }
 
+    /// Which bytes of a frame of `columns × rows` pixels of `size` bytes hold one of those that a preparation reads.
+    pub(super) fn reads(
+        &self,
+        columns: u32,
+        rows: u32,
+        size: usize,
+    ) -> impl Fn(Range<usize>) -> bool + use<> {
+        let xs = self.on_panel(self.left, columns);
+        let ys = self.on_panel(self.top, rows);
+        let pitch = (columns as usize).max(1) * size;
+        let [left, right] = [xs.start, xs.end].map(|x| x * size);
+        move |bytes| {
+            // The first row whose pixels in the window do not end before these bytes.
+            let row = match bytes.start.checked_sub(right) {
+                Some(beyond) => beyond / pitch + 1,
+                None => 0,
+            };
+            let row = row.max(ys.start);
+            left < right && row < ys.end && row * pitch + left < bytes.end
+        }
+    }
+
     /// Whether the block in column `u` and row `v` of the window is near enough to its centre.
     pub(super) fn sees(&self, u: usize, v: usize) -> bool {
         // In half pixels from the window's centre.
@@ -190,6 +212,42 @@ mod tests {
         assert!(whole.sees(0, 0) && whole.sees(7, 7));
         assert_eq!(Window::whole(1030, 514, 224).pixels(1030, 514), 1030 * 514);
         assert!(!Window::disc(0, 0, 7, u32::MAX).sees(0, u32::MAX as usize));
+    }
+
+    #[test]
+    fn bytes_that_are_read_hold_a_pixel_of_the_window() {
+        let (columns, rows, size) = (11, 7, 2);
+        for (left, top, block, input) in [
+            (3, 2, 2, 2),
+            (-5, -3, 3, 3),
+            (0, 0, 11, 1),
+            (9, 6, 1, 9),
+            (-20, 0, 4, 5),
+            (0, 7, 1, 1),
+            (4, 4, 1, 0),
+        ] {
+            let window = Window {
+                left,
+                top,
+                block,
+                input,
+                radius: Window::EVERYWHERE,
+            };
+            let xs = window.on_panel(left, columns);
+            let ys = window.on_panel(top, rows);
+            let reads = window.reads(columns, rows, size);
+            let bytes = columns as usize * rows as usize * size;
+            for start in 0..bytes {
+                for end in start + 1..=bytes {
+                    let mut pixels = (start..end).map(|byte| byte / size);
+                    let read = pixels.any(|pixel| {
+                        let (x, y) = (pixel % columns as usize, pixel / columns as usize);
+                        xs.contains(&x) && ys.contains(&y)
+                    });
+                    assert_eq!(reads(start..end), read, "{window:?} {start}..{end}");
+                }
+            }
+        }
     }
 
     #[test]

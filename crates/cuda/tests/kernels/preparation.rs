@@ -185,6 +185,7 @@ impl Case {
             }),
             mask_values: MaskValues::from_slice(&self.values).unwrap(),
             corrections,
+            compressed: false,
         }
     }
 }

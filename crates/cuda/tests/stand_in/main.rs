@@ -142,6 +142,7 @@ impl Modules {
             mask: Mask::NONE,
             mask_values: MaskValues::new(),
             corrections: &[],
+            compressed: false,
         };
         let [counts, signed, raw, nothing] = SIDES;
         vec![

@@ -4,7 +4,6 @@
 pub mod bitshuffle;
 mod idh5;
 mod legacy;
-mod lz4;
 mod nexus;
 
 use std::path::{Path, PathBuf};

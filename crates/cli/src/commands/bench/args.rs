@@ -23,6 +23,7 @@ Examples:
   hitgate bench --detector eiger16m --pin 1       # an EIGER2 16M, on core 1 alone
   hitgate bench --detector eiger16m --rate 133 --seconds 60 --pin 1
   hitgate bench --cores 2 --plot percentiles.svg
+  hitgate bench --detector eiger16m --compressed  # as they come from DECTRIS detectors
   hitgate bench --json --stage net --width 0.5 --isa avx2
   hitgate bench --backend cuda --batch 4          # an NVIDIA GPU, four frames at once
   hitgate bench --backend cuda --check            # is what it computes what the CPU computes?
@@ -73,6 +74,9 @@ pub struct BenchArgs {
     /// Read each frame from the caches of the core that has just written it
     #[arg(long)]
     pub warm: bool,
+    /// Frames come compressed with bitshuffle and LZ4, and the path decodes them
+    #[arg(long)]
+    pub compressed: bool,
     /// Run on this CPU core alone; with --cores on this one and those after it
     #[arg(long, value_name = "CORE")]
     pub pin: Option<usize>,
@@ -118,7 +122,8 @@ pub enum Stage {
     Path,
     /// All frames of a batch, from their slots to their records
     Batch,
-    /// Bitshuffle-LZ4 → pixels, by itself: the path does not do it yet
+    /// Bitshuffle-LZ4 → pixels: in the path with --compressed, where those of the window are decoded; else by
+    /// itself, all of them
     Decode,
     /// Raw JUNGFRAU words → map, by itself: the preparation with pedestals and gains on the way
     Correct,
@@ -137,11 +142,6 @@ impl Stage {
             Stage::Decode => "decode",
             Stage::Correct => "correct",
         }
-    }
-
-    /// Whether it is timed by itself where it is asked for.
-    pub const fn is_alone(self) -> bool {
-        matches!(self, Stage::Net | Stage::Decode | Stage::Correct)
     }
 }
 
@@ -198,6 +198,14 @@ impl BenchArgs {
         if self.engine == EngineArg::None && matches!(self.stage, Some(Stage::Prep | Stage::Net)) {
             bail!("--engine none neither prepares nor runs a network: time another stage");
         }
+        if self.compressed && self.engine == EngineArg::Tract {
+            bail!("the path of --engine tract decodes nothing: leave out --compressed");
+        }
+        if self.compressed && matches!(self.stage, Some(Stage::Net | Stage::Correct)) {
+            bail!(
+                "--compressed is about the path, and that stage is timed by itself: leave one of them out"
+            );
+        }
         if self.stage == Some(Stage::Correct) && !panel::integrates(self.detector) {
             bail!(
                 "{} counts photons, it has no raw words to correct: time it on `--detector module`",
@@ -245,6 +253,14 @@ impl BenchArgs {
         match self.on_gpu() {
             true => self.batch.map_or(MAX_BATCH, usize::from),
             false => 1,
+        }
+    }
+
+    /// Whether nothing but one stage by itself is to be timed.
+    pub fn is_alone(&self) -> bool {
+        match self.stage {
+            Some(Stage::Decode) => !self.compressed,
+            stage => matches!(stage, Some(Stage::Net | Stage::Correct)),
         }
     }
 

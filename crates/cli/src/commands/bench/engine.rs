@@ -106,6 +106,7 @@ impl Backend for Engine<'_> {
                     Scored {
                         score: logits.map(of_floats),
                         in_domain: true,
+                        decode_ns: 0,
                         prep_ns: prepared_at.saturating_sub(started),
                         net_ns: now_ns().saturating_sub(prepared_at),
                     }
@@ -116,6 +117,7 @@ impl Backend for Engine<'_> {
                 let kept = Scored {
                     score: Ok(KEEP),
                     in_domain: true,
+                    decode_ns: 0,
                     prep_ns: 0,
                     net_ns: 0,
                 };

@@ -152,7 +152,7 @@ impl Bench<'_> {
     /// All that is wanted, once, on these cores at the same time.
     fn round(&self, cores: &[Option<usize>], frames: u64) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
-        if self.args.stage.is_none_or(|stage| !stage.is_alone()) {
+        if !self.args.is_alone() {
             for view in self.args.views() {
                 rows.extend(self.path(view, cores, frames)?);
             }
@@ -169,7 +169,7 @@ impl Bench<'_> {
                 ..self.row("net", true, None, cores.len(), latencies)?
             });
         }
-        if self.args.wants(Stage::Decode) {
+        if self.args.wants(Stage::Decode) && !self.args.compressed {
             let compressed = Compressed::new(&self.subject);
             let latencies = self.alone("timing decode", cores, frames, |times| {
                 compressed.decode(&self.subject, self.cache(), times)
@@ -220,8 +220,9 @@ impl Bench<'_> {
             latencies.merge(&worker.latencies);
             batches.add(&worker.batches)?;
         }
-        let idle =
-            |stage: &str| self.args.engine == EngineArg::None && ["prep", "net"].contains(&stage);
+        let idle = |stage: &str| {
+            self.args.engine == EngineArg::None && ["decode", "prep", "net"].contains(&stage)
+        };
         let wanted = |stage: &str| self.args.stage.is_none_or(|wanted| wanted.name() == stage);
         let stages = latencies
             .stages()
@@ -323,7 +324,11 @@ impl Bench<'_> {
             macs: macs.unwrap_or(0),
             bytes: 0,
         };
-        let prep = self.reading(pixels * 2);
+        // How much of a compressed frame has to be read the window does not say.
+        let prep = match self.args.compressed {
+            true => Work::default(),
+            false => self.reading(pixels * 2),
+        };
         // An empty filter looks at nothing.
         let empty = self.args.engine == EngineArg::None || (stage == "path" && view.is_none());
         let work = match stage {

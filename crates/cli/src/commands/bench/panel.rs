@@ -183,6 +183,7 @@ fn describe(frame: &Simulated, pixels: &[u16], view: View) -> Module {
         rows: frame.rows,
         pixel_type: module::pixel_type_name(PixelType::U16).into(),
         raw: false,
+        compressed: false,
         about: Sidecar::from(&metadata),
         excluded: module::runs(&mask),
     }

@@ -17,7 +17,10 @@ impl Bench<'_> {
             Some(hz) => format!("{hz} Hz"),
             None => self.cache().name().into(),
         };
-        let detector = self.args.detector.name();
+        let detector = match self.args.compressed {
+            true => format!("{}, compressed", self.args.detector.name()),
+            false => self.args.detector.name().into(),
+        };
         let network = self.subject.network.name();
         format!("{detector}, {network}, {}, {how}", self.isa())
     }
@@ -44,6 +47,7 @@ impl Bench<'_> {
             "columns": self.subject.panel.columns,
             "rows": self.subject.panel.rows,
             "pixel_type": "u16",
+            "compressed": self.args.compressed,
             "model": self.subject.network.name(),
             "model_crc": self.subject.network.crc(),
             "width": self.subject.network.width()?,
@@ -73,10 +77,14 @@ impl Bench<'_> {
         say!("machine    {}", self.machine);
         say!("hitgate    {VERSION}, commit {COMMIT}, {}", self.isa());
         say!(
-            "detector   {}, {} x {} pixels of u16",
+            "detector   {}, {} x {} pixels of u16{}",
             self.args.detector.name(),
             subject.panel.columns,
-            subject.panel.rows
+            subject.panel.rows,
+            match self.args.compressed {
+                true => ", compressed",
+                false => "",
+            }
         );
         let mut network = format!("network    {}", subject.network.name());
         if let Some(width) = subject.network.width()? {
@@ -147,6 +155,11 @@ impl Bench<'_> {
              multiply-adds were timed between the frames too, and p50 is compared with the floor at the\n\
              median rates."
         );
+        if self.args.compressed {
+            say!(
+                "How much of a compressed frame has to be read is not known: reading has no floor here."
+            );
+        }
         if self.args.warm {
             say!(
                 "Frames lie in the caches of the core that wrote them: reading them has no floor here."

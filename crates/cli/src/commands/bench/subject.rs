@@ -10,6 +10,7 @@ use hitgate_host::Ring;
 use hitgate_import::random;
 use hitgate_kernels::Level;
 use hitgate_ring::{Layout, Writer};
+use rayon::prelude::*;
 
 use super::BenchArgs;
 use super::engine::{Engine, EngineArg};
@@ -35,6 +36,8 @@ pub struct Subject {
     pub batch: usize,
     /// The frames.
     pub panel: Panel,
+    /// The same, where they come compressed.
+    compressed: Option<Vec<SlotFrame>>,
     /// One for each [`View`].
     prepared: Vec<Prepared>,
     policy: Policy,
@@ -148,8 +151,13 @@ impl Subject {
         args: &BenchArgs,
         network: Network,
         hardware: Hardware,
-        panel: Panel,
+        mut panel: Panel,
     ) -> Result<Self> {
+        for module in &mut panel.modules {
+            module.compressed = args.compressed;
+        }
+        let compress = || panel.frames.par_iter().map(SlotFrame::compressed).collect();
+        let compressed = args.compressed.then(compress).transpose()?;
         let policy = args.filter.policy(&model::parse(network.file(), None)?);
         let input = network.input()?;
         let place = |module: &Module| module.prepare(input, None);
@@ -163,6 +171,7 @@ impl Subject {
             hardware,
             batch: args.batch(),
             panel,
+            compressed,
         })
     }
 
@@ -225,7 +234,7 @@ impl Subject {
 
     /// Bytes of a slot.
     pub fn stride(&self) -> Result<u32> {
-        let largest = self.panel.frames.iter().map(SlotFrame::len).max();
+        let largest = self.frames().iter().map(SlotFrame::len).max();
         stride(largest.unwrap_or(0))
     }
 
@@ -237,9 +246,14 @@ impl Subject {
         })
     }
 
+    /// The frames as they come.
+    fn frames(&self) -> &[SlotFrame] {
+        self.compressed.as_deref().unwrap_or(&self.panel.frames)
+    }
+
     /// The frame of this number: there are a few, over and over.
     pub fn frame(&self, number: u64) -> &SlotFrame {
-        let frames = &self.panel.frames;
+        let frames = self.frames();
         &frames[(number % frames.len() as u64) as usize]
     }
 }

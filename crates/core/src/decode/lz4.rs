@@ -78,9 +78,12 @@ fn take(block: &mut &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
     use lz4_flex::block::{compress, decompress};
     use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
 
     /// Runs of few bytes, of any length, with something else between them.
     fn runs() -> impl Strategy<Value = Vec<u8>> {
