@@ -23,10 +23,12 @@ impl Alike {
     /// The rows of zeros at the top and at the bottom of `map`, whose rows have `row` bytes. The frame is one of them.
     pub fn of_zeros(map: &[u8], row: usize) -> Self {
         let is_zero = |row: &&[u8]| row.iter().fold(0, |all, level| all | level) == 0;
-        let height = map.len() / row;
-        let above = map.chunks_exact(row).take_while(is_zero).count();
-        let below = map[above * row..].chunks_exact(row).rev();
-        let below = below.take_while(is_zero).count();
+        let rows = map.chunks_exact(row.max(1));
+        let height = rows.len();
+        let above = rows.clone().take_while(is_zero).count();
+        let below = rows.rev().take_while(is_zero).count();
+        // Where all are, they are above.
+        let below = below.min(height - above);
         Alike {
             height,
             runs: [0..above + 1, height + 1 - below..height + 2],
