@@ -18,6 +18,8 @@ use hitgate_kernels::Level;
 /// A batch that takes longer is late, and the GPU counts as lost: much longer than any takes, and shorter than
 /// the patience of whoever watches the filter.
 const LATE_NS: u64 = 1_000_000_000;
+/// Likewise what a GPU proves before it judges, with all that it does for the first time.
+const PROOF_NS: u64 = 60_000_000_000;
 
 /// Where frames are scored, as the command line says it.
 #[derive(Args, Clone, Debug, Default)]
@@ -121,6 +123,7 @@ impl Hardware {
     ) -> Result<Cuda<'m>> {
         let options = Options {
             limit_ns,
+            proof_ns: PROOF_NS,
             maps: self.maps,
         };
         let cuda = Cuda::new(context, model, preparations, options);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hitgate_core::frame::{Fault, Frame};
+use hitgate_core::frame::{Fault, Frame, FrameHeader, PixelType};
 use hitgate_core::net::{Model, Statistics};
 use hitgate_core::pipeline::{MAX_BATCH, Scored};
 use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::Score;
+use hitgate_kernels::Level;
 
 use crate::driver::{Context, Failed, Gpu, Piece, Recorded, Step, Times};
 use crate::fallback::Device;
@@ -41,13 +42,18 @@ pub enum CudaError {
         /// Everybody's.
         expected: [i32; 3],
     },
+    /// It does not prepare as every machine does.
+    #[error("the GPU prepares a frame of module {0} otherwise than the CPU: do not use it")]
+    Map(usize),
 }
 
 /// What of a GPU's work is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// A batch that takes longer is late, and the GPU lost; the first one may take ten times as long.
+    /// A batch that takes longer is late, and the GPU lost.
     pub limit_ns: u64,
+    /// Likewise the whole proof at the start, with all that a device does for the first time.
+    pub proof_ns: u64,
     /// Whether maps come back too, for [`Device::map_of`].
     pub maps: bool,
 }
@@ -95,6 +101,71 @@ impl PinnedLayout {
             logits,
             maps,
             bytes: maps + MAX_BATCH * map_bytes,
+        }
+    }
+}
+
+/// Of each frame of a batch, whether it is prepared.
+type Admitted = heapless::Vec<Result<(), Fault>, MAX_BATCH>;
+
+/// A frame that is made up, and its map as the CPU makes it.
+struct Made {
+    header: FrameHeader,
+    pixel_type: PixelType,
+    pixels: Vec<u8>,
+    map: Result<Vec<u8>, Fault>,
+}
+
+impl Made {
+    /// Of raw words any, of counts mostly a few, and some bright ones.
+    fn of(module: usize, preparation: &Preparation<'_>) -> Self {
+        let Preparation {
+            columns,
+            rows,
+            pixel_type,
+            ..
+        } = *preparation;
+        let mut state = module as u64;
+        let mut number = || {
+            // Knuth's MMIX; the high bits are the good ones.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as u32
+        };
+        let raw = !preparation.corrections.is_empty();
+        let mut pixel = || match number() {
+            n if raw => n,
+            n if n % 211 == 0 => 40 + n % 60,
+            n => n % 5,
+        };
+        let bytes = columns as usize * rows as usize * pixel_type.size();
+        let mut pixels = Vec::with_capacity(bytes);
+        while pixels.len() < bytes {
+            pixels.extend(&pixel().to_le_bytes()[..pixel_type.size()]);
+        }
+        let mut made = Made {
+            header: FrameHeader {
+                module_id: module as u16,
+                cell_id: 0,
+                ..FrameHeader::new(rows as u16, columns as u16, pixel_type)
+            },
+            pixel_type,
+            pixels,
+            map: Err(Fault::Backend),
+        };
+        let mut words = vec![0; preparation.words()];
+        let mut map = vec![0; preparation.map_bytes()];
+        let found = preparation.run(Level::detect(), &made.frame(), &mut words, &mut map);
+        made.map = found.map(|_| map);
+        made
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        Frame {
+            header: self.header,
+            pixel_type: self.pixel_type,
+            payload: &self.pixels,
         }
     }
 }
@@ -158,26 +229,61 @@ impl<'m> Cuda<'m> {
         self.gpu.context()
     }
 
-    /// The model's golden map gives its golden logits.
+    /// All that will be replayed is replayed once, on what the right answer is known of.
     fn prove(&mut self, model: &Model<'_>) -> Result<(), CudaError> {
+        let (began, limit) = (Instant::now(), u128::from(self.options.proof_ns));
+        let late = || began.elapsed().as_nanos() > limit;
+        self.prove_network(model, late)?;
+        self.prove_preparations(late)
+    }
+
+    /// The model's golden map gives its golden logits, at each place of batches of each size.
+    fn prove_network(
+        &mut self,
+        model: &Model<'_>,
+        late: impl Fn() -> bool,
+    ) -> Result<(), CudaError> {
         let golden = model.golden();
-        let map = Piece {
-            from: self.pinned.maps,
-            place: self.frames.map,
-            bytes: self.map_bytes,
-        };
-        self.gpu.pinned()[map.from..][..map.bytes].copy_from_slice(golden.map);
-        let (network, logits) = (self.network[0], self.logits(1));
-        // A device may load what it takes with its first work.
-        let (began, limit) = (Instant::now(), self.options.limit_ns.saturating_mul(10));
-        let late = || began.elapsed().as_nanos() > u128::from(limit);
-        self.gpu
-            .run(map, std::iter::empty(), network, &[logits], late)?;
-        let (found, expected) = (self.logits_of(0), golden.logits);
-        match found == expected {
-            true => Ok(()),
-            false => Err(CudaError::Golden { found, expected }),
+        let maps = self.maps(MAX_BATCH);
+        for map in self.gpu.pinned()?[maps.from..][..maps.bytes].chunks_mut(self.map_bytes) {
+            map.copy_from_slice(golden.map);
         }
+        for n in 1..=MAX_BATCH {
+            let (network, logits) = (self.network[n - 1], self.logits(n));
+            self.gpu
+                .run(maps, std::iter::empty(), network, &[logits], &late)?;
+            for i in 0..n {
+                let (found, expected) = (self.logits_of(i)?, golden.logits);
+                if found != expected {
+                    return Err(CudaError::Golden { found, expected });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A frame of each module, and one at each place of a batch, gives the map that the CPU makes of it.
+    fn prove_preparations(&mut self, late: impl Fn() -> bool) -> Result<(), CudaError> {
+        let modules: Vec<usize> = (0..self.preparations.len()).collect();
+        for modules in modules.chunks(MAX_BATCH) {
+            let made: Vec<Made> = modules
+                .iter()
+                .map(|&module| Made::of(module, &self.preparations[module]))
+                .collect();
+            let at_each_place = || made.iter().cycle().take(MAX_BATCH);
+            let frames: Vec<Frame<'_>> = at_each_place().map(Made::frame).collect();
+            let maps = self.maps(MAX_BATCH);
+            let (admitted, _) = self.take(&frames, maps, &late)?;
+            for (i, (made, admitted)) in at_each_place().zip(admitted).enumerate() {
+                let found = admitted.and_then(|()| self.result(i));
+                let found = found.and_then(|_| self.map(i).ok_or(Fault::Backend));
+                if found != made.map.as_deref().map_err(|fault| *fault) {
+                    let module = usize::from(made.header.module_id);
+                    return Err(CudaError::Map(module));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How long the network takes, by the GPU's clock, for the maps of so many frames, from 1 to [`MAX_BATCH`], that it has
@@ -222,22 +328,25 @@ impl<'m> Cuda<'m> {
         Piece {
             from: self.pinned.maps,
             place: self.frames.map,
-            bytes: if self.options.maps {
-                frames * self.map_bytes
-            } else {
-                0
-            },
+            bytes: frames * self.map_bytes,
         }
     }
 
-    fn logits_of(&self, i: usize) -> [i32; 3] {
-        let bytes = &self.gpu.pinned_bytes()[self.pinned.logits + 12 * i..][..12];
-        [0, 1, 2].map(|j| i32::from_le_bytes([0, 1, 2, 3].map(|k| bytes[4 * j + k])))
+    fn logits_of(&self, i: usize) -> Result<[i32; 3], Failed> {
+        let bytes = &self.gpu.pinned_bytes()?[self.pinned.logits + 12 * i..][..12];
+        Ok([0, 1, 2].map(|j| i32::from_le_bytes([0, 1, 2, 3].map(|k| bytes[4 * j + k]))))
+    }
+
+    /// Map `i` of those that came back.
+    fn map(&self, i: usize) -> Option<&[u8]> {
+        let pinned = self.gpu.pinned_bytes().ok()?;
+        pinned[self.pinned.maps + i * self.map_bytes..].get(..self.map_bytes)
     }
 
     /// What came back of frame `i`, whose pixels were prepared.
     fn result(&self, i: usize) -> Result<(Score, bool), Fault> {
-        let totals = &self.gpu.pinned_bytes()[self.pinned.totals..self.pinned.logits];
+        let pinned = self.gpu.pinned_bytes().map_err(|_| Fault::Backend)?;
+        let totals = &pinned[self.pinned.totals..self.pinned.logits];
         let of_frame = totals.as_chunks().0[i * self.channels..][..self.channels]
             .iter()
             .map(Totals::read);
@@ -251,7 +360,49 @@ impl<'m> Cuda<'m> {
         let cells = (self.map_bytes / self.channels) as f32;
         let in_domain = self.statistics.valid.contains(valid as f32 / cells)
             && (self.statistics).contain_totals(sum, zeros, self.map_bytes);
-        Ok((Score::from_logits(self.logits_of(i), self.scale), in_domain))
+        let logits = self.logits_of(i).map_err(|_| Fault::Backend)?;
+        Ok((Score::from_logits(logits, self.scale), in_domain))
+    }
+
+    /// Prepares and judges a batch of at least one frame and at most [`MAX_BATCH`]. Which are prepared comes back, and the times; the
+    /// rest lies in the pinned memory, with the bytes of `maps`.
+    fn take(
+        &mut self,
+        frames: &[Frame<'_>],
+        maps: Piece,
+        late: impl Fn() -> bool,
+    ) -> Result<(Admitted, Times), Failed> {
+        let n = frames.len();
+        let mut admitted = Admitted::new();
+        for (i, frame) in frames.iter().enumerate() {
+            let module = usize::from(frame.header.module_id);
+            let preparation = self.preparations.get(module).ok_or(Fault::UnknownModule);
+            let storage_cell = preparation.and_then(|of| of.admit(frame));
+            let job = Job {
+                setting: storage_cell.map_or(NOWHERE, |_| module as u32),
+                storage_cell: storage_cell.unwrap_or(0) as u32,
+            };
+            let at = self.pinned.jobs + i * Job::BYTES;
+            self.gpu.pinned()?[at..][..Job::BYTES].copy_from_slice(&job.bytes());
+            // There is room for as many as a batch has frames.
+            let _ = admitted.push(storage_cell.map(|_| ()));
+        }
+        let Frames {
+            pixels,
+            pixel_units,
+            ..
+        } = self.frames;
+        let steps = (0..).zip(frames.iter().zip(&admitted).zip(&self.prepare));
+        let steps = steps
+            .filter(|(_, ((_, admitted), _))| admitted.is_ok())
+            .map(|(i, ((frame, _), &then))| Step {
+                place: pixels + i * pixel_units,
+                bytes: frame.payload,
+                then,
+            });
+        let (jobs, received) = (self.jobs(n), [self.totals(n), self.logits(n), maps]);
+        let times = (self.gpu).run(jobs, steps, self.network[n - 1], &received, late)?;
+        Ok((admitted, times))
     }
 }
 
@@ -269,40 +420,20 @@ impl Device for Cuda<'_> {
         let started = now_ns();
         let frames = &frames[..frames.len().min(MAX_BATCH)];
         let n = frames.len();
-        let Some(&network) = n.checked_sub(1).and_then(|n| self.network.get(n)) else {
+        if n == 0 {
             return Ok(heapless::Vec::new());
-        };
-        let mut admitted: heapless::Vec<Result<(), Fault>, MAX_BATCH> = heapless::Vec::new();
-        for (i, frame) in frames.iter().enumerate() {
-            let module = usize::from(frame.header.module_id);
-            let preparation = self.preparations.get(module).ok_or(Fault::UnknownModule);
-            let storage_cell = preparation.and_then(|of| of.admit(frame));
-            let job = Job {
-                setting: storage_cell.map_or(NOWHERE, |_| module as u32),
-                storage_cell: storage_cell.unwrap_or(0) as u32,
-            };
-            let at = self.pinned.jobs + i * Job::BYTES;
-            self.gpu.pinned()[at..][..Job::BYTES].copy_from_slice(&job.bytes());
-            // There is room for as many as a batch has frames.
-            let _ = admitted.push(storage_cell.map(|_| ()));
         }
-        let Frames {
-            pixels,
-            pixel_units,
-            ..
-        } = self.frames;
-        let steps = (0..).zip(frames.iter().zip(&admitted).zip(&self.prepare));
-        let steps = steps
-            .filter(|(_, ((_, admitted), _))| admitted.is_ok())
-            .map(|(i, ((frame, _), &then))| Step {
-                place: pixels + i * pixel_units,
-                bytes: frame.payload,
-                then,
-            });
-        let (jobs, received) = (self.jobs(n), [self.totals(n), self.logits(n), self.maps(n)]);
+        let maps = Piece {
+            bytes: if self.options.maps {
+                n * self.map_bytes
+            } else {
+                0
+            },
+            ..self.maps(n)
+        };
         let limit_ns = self.options.limit_ns;
         let late = || now_ns().saturating_sub(started) > limit_ns;
-        let Times { steps_ns, last_ns } = self.gpu.run(jobs, steps, network, &received, late)?;
+        let (admitted, Times { steps_ns, last_ns }) = self.take(frames, maps, late)?;
         self.last = n;
 
         let results = admitted.iter().enumerate();
@@ -324,8 +455,6 @@ impl Device for Cuda<'_> {
 
     fn map_of(&self, i: usize) -> Option<&[u8]> {
         let there = self.options.maps && i < self.last;
-        there.then(|| {
-            &self.gpu.pinned_bytes()[self.pinned.maps + i * self.map_bytes..][..self.map_bytes]
-        })
+        there.then(|| self.map(i)).flatten()
     }
 }

@@ -39,7 +39,10 @@ pub struct Counts {
 /// again: after an error of the driver nothing that it says can be believed.
 #[derive(Debug)]
 pub struct Fallback<D: Device, C> {
-    device: Result<D, D::Lost>,
+    /// Also once it is lost: giving it back may take long, and is for whoever drops this. `None` where it was lost before.
+    device: Option<D>,
+    /// Why it is.
+    lost: Option<D::Lost>,
     cpu: C,
     counts: Counts,
     /// Frames of the last batch.
@@ -51,7 +54,8 @@ impl<D: Device, C: Backend> Fallback<D, C> {
     pub fn new(device: D, cpu: C) -> Self {
         const { assert!(D::BATCH >= 1 && D::BATCH <= MAX_BATCH) };
         Fallback {
-            device: Ok(device),
+            device: Some(device),
+            lost: None,
             cpu,
             counts: Counts::default(),
             last: 0,
@@ -61,7 +65,8 @@ impl<D: Device, C: Backend> Fallback<D, C> {
     /// Begins with a device that is lost already: the CPU scores all frames, which are counted as fallen back.
     pub fn without(lost: D::Lost, cpu: C) -> Self {
         Fallback {
-            device: Err(lost),
+            device: None,
+            lost: Some(lost),
             cpu,
             counts: Counts::default(),
             last: 0,
@@ -75,7 +80,7 @@ impl<D: Device, C: Backend> Fallback<D, C> {
 
     /// Why the device was lost; `None` while it is not.
     pub fn lost(&self) -> Option<&D::Lost> {
-        self.device.as_ref().err()
+        self.lost.as_ref()
     }
 }
 
@@ -84,9 +89,9 @@ impl<D: Device, C: Backend> Backend for Fallback<D, C> {
 
     /// The CPU's own once the device is lost: a frame of a batch would wait for those before it.
     fn batch(&self) -> usize {
-        match self.device {
-            Ok(_) => D::BATCH,
-            Err(_) => C::BATCH,
+        match self.lost {
+            None => D::BATCH,
+            Some(_) => C::BATCH,
         }
     }
 
@@ -98,7 +103,7 @@ impl<D: Device, C: Backend> Backend for Fallback<D, C> {
         let frames = &frames[..frames.len().min(MAX_BATCH)];
         let n = frames.len() as u64;
         self.last = n;
-        let Ok(device) = &mut self.device else {
+        let Some(device) = self.device.as_mut().filter(|_| self.lost.is_none()) else {
             self.counts.cpu += n;
             let batches = frames.chunks(C::BATCH);
             return batches
@@ -111,7 +116,7 @@ impl<D: Device, C: Backend> Backend for Fallback<D, C> {
                 scored
             }
             Err(lost) => {
-                self.device = Err(lost);
+                self.lost = Some(lost);
                 self.counts.lost += n;
                 frames
                     .iter()
@@ -123,17 +128,17 @@ impl<D: Device, C: Backend> Backend for Fallback<D, C> {
 
     fn map_of(&self, i: usize) -> Option<&[u8]> {
         match &self.device {
-            Ok(device) => device.map_of(i),
+            Some(device) if self.lost.is_none() => device.map_of(i),
             // Of several frames the CPU has the last one's alone.
-            Err(_) if self.last == 1 => self.cpu.map_of(i),
-            Err(_) => None,
+            _ if self.last == 1 => self.cpu.map_of(i),
+            _ => None,
         }
     }
 
     fn fallen_back(&self) -> u64 {
-        match self.device {
-            Ok(_) => 0,
-            Err(_) => self.last,
+        match self.lost {
+            None => 0,
+            Some(_) => self.last,
         }
     }
 }

@@ -82,7 +82,10 @@ impl Preparations {
         let mut settings = Vec::new();
         let (mut pixel_units, mut tiles, mut cells) = (0, 1, 1);
         for (number, preparation) in preparations.iter().enumerate() {
-            if preparation.window.input != input.size || preparation.reduce != input.reduce {
+            if preparation.window.input != input.size
+                || preparation.reduce != input.reduce
+                || preparation.reduce.channels() != input.channels
+            {
                 return Err(PreparationError::Model(number));
             }
             let raw = !preparation.corrections.is_empty();

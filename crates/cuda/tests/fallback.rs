@@ -1,5 +1,7 @@
 //! A device that fails on demand: nothing is dropped for it, the CPU goes on, and the counts say so.
 
+use std::rc::Rc;
+
 use hitgate_core::frame::{Fault, Frame, FrameHeader, PixelType};
 use hitgate_core::pipeline::{Backend, MAX_BATCH, Scored};
 use hitgate_core::verdict::{Policy, Sampling, Score, Verdict};
@@ -22,9 +24,11 @@ fn scored(miss: u16) -> Scored {
 }
 
 /// Fails with its `fails_at`-th batch, and would answer again after it.
+#[derive(Default)]
 struct Failing {
     batches: u32,
     fails_at: u32,
+    _alive: Rc<()>,
 }
 
 impl Device for Failing {
@@ -71,8 +75,8 @@ fn frame() -> Frame<'static> {
 #[test]
 fn a_lost_device_keeps_its_frames_and_the_cpu_goes_on() {
     let failing = Failing {
-        batches: 0,
         fails_at: 2,
+        ..Failing::default()
     };
     let mut backend = Fallback::new(failing, Cpu);
     let mut score = |n: usize| {
@@ -126,8 +130,8 @@ fn a_lost_device_keeps_its_frames_and_the_cpu_goes_on() {
 fn a_frame_that_the_device_was_lost_with_is_kept() {
     let mut backend = Fallback::new(
         Failing {
-            batches: 0,
             fails_at: 1,
+            ..Failing::default()
         },
         Cpu,
     );
@@ -139,6 +143,23 @@ fn a_frame_that_the_device_was_lost_with_is_kept() {
     };
     let decision = policy.decide(&frame().header, scored[0].score, None, 0, 0);
     assert_eq!(decision.verdict, Verdict::KeepFault);
+}
+
+#[test]
+fn a_lost_device_is_given_back_outside_the_path() {
+    let alive = Rc::new(());
+    let failing = Failing {
+        fails_at: 1,
+        _alive: Rc::clone(&alive),
+        ..Failing::default()
+    };
+    let mut backend = Fallback::new(failing, Cpu);
+    for _ in 0..2 {
+        backend.score(&[frame()], &|| 0);
+    }
+    assert!(backend.lost().is_some() && Rc::strong_count(&alive) == 2);
+    drop(backend);
+    assert_eq!(Rc::strong_count(&alive), 1);
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn prove(context: &Arc<Context>) -> Result<(), CudaError> {
     }];
     let options = Options {
         limit_ns: u64::MAX,
+        proof_ns: u64::MAX,
         maps: true,
     };
     Cuda::new(context, &model, &preparations, options).map(|_| ())

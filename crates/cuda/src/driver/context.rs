@@ -1,6 +1,7 @@
 //! The device, and what all that use it share.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -140,10 +141,13 @@ impl Context {
         self.multiprocessors
     }
 
-    /// Makes the context that of this thread.
-    pub(super) fn enter(&self) -> Result<(), Failed> {
+    /// Makes the context that of this thread, for as long as what comes back lives.
+    pub(super) fn enter(&self) -> Result<Entered, Failed> {
         // SAFETY: *of the driver*: the context is retained until `Drop`.
-        unsafe { result::ctx::set_current(self.context) }.of("cuCtxSetCurrent")
+        unsafe { sys::cuCtxPushCurrent_v2(self.context) }
+            .result()
+            .of("cuCtxPushCurrent")?;
+        Ok(Entered(PhantomData))
     }
 
     pub(super) fn attribute(&self, which: Attribute) -> Result<i32, Failed> {
@@ -157,6 +161,18 @@ impl Context {
 
     pub(super) fn is_late(&self) -> bool {
         self.late.load(Ordering::Relaxed)
+    }
+}
+
+/// A thread is in the context; then it is back where it was, which may be another library's.
+#[must_use]
+pub(super) struct Entered(PhantomData<*const ()>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut left = std::ptr::null_mut();
+        // SAFETY: *of the driver*: this thread pushed it, and `left` outlives the call.
+        let _ = unsafe { sys::cuCtxPopCurrent_v2(&mut left) };
     }
 }
 

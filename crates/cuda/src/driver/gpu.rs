@@ -57,6 +57,8 @@ pub struct Gpu {
     moments: Moments,
     /// What goes to the device besides frames, and what comes back.
     pinned: Pinned,
+    /// Why nothing that it says can be believed any more.
+    lost: Option<Failed>,
 }
 
 // SAFETY: *any thread*: nothing is shared with another `Gpu` but the context.
@@ -128,6 +130,7 @@ impl Gpu {
                 at: std::ptr::null_mut(),
                 bytes: 0,
             },
+            lost: None,
         };
         gpu.fill(constants, pinned)?;
         Ok(gpu)
@@ -135,7 +138,7 @@ impl Gpu {
 
     /// Loads the kernels and takes the memory.
     fn fill(&mut self, constants: &[u8], pinned: usize) -> Result<(), Failed> {
-        self.context.enter()?;
+        let _entered = self.context.enter()?;
         for stream in [&mut self.copies, &mut self.works] {
             let kind = result::stream::StreamKind::NonBlocking;
             *stream = result::stream::create(kind).of("cuStreamCreate")?;
@@ -149,12 +152,11 @@ impl Gpu {
             *moment = event(sys::CUevent_flags_enum::CU_EVENT_DEFAULT)?;
         }
         // SAFETY: *of the driver*: the image is a whole fatbin, which says its own length; memory is taken once, and given back in
-        // `Drop`. *on the device*: constants fit, by the assertion in `new`.
+        // `Drop`.
         unsafe {
             let image = KERNELS.0.as_ptr().cast::<c_void>();
             self.module = result::module::load_data(image).of("cuModuleLoadData")?;
             self.memory = result::malloc_sync(self.bytes as usize).of("cuMemAlloc")?;
-            result::memcpy_htod_sync(self.memory, constants).of("cuMemcpyHtoD")?;
             let at = result::malloc_host(pinned, 0).of("cuMemHostAlloc")?;
             self.pinned = Pinned {
                 at: at.cast(),
@@ -163,7 +165,8 @@ impl Gpu {
             // Nobody reads what was never written.
             std::ptr::write_bytes(self.pinned.at, 0, pinned);
         }
-        Ok(())
+        // As a batch's first bytes go, for which all its kernels wait: a copy of no stream may end after the call, and after them.
+        self.send(0, constants)
     }
 
     /// The device.
@@ -176,7 +179,7 @@ impl Gpu {
     /// # Errors
     /// Where the driver refuses, or has no such kernel.
     pub fn record(&mut self, launches: &[Launch]) -> Result<Recorded, Failed> {
-        self.context.enter()?;
+        let _entered = self.context.enter()?;
         let mut kernels = Vec::new();
         for launch in launches {
             let name = CString::new(launch.kernel).unwrap_or_default();
@@ -215,12 +218,17 @@ impl Gpu {
                 launched = launched.and(one);
             }
             // Ends in any case, or the stream would record for ever.
-            let graph = result::stream::end_capture(self.works);
-            launched.of("cuLaunchKernel")?;
-            let graph = graph.of("cuStreamEndCapture")?;
-            let executable = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0));
-            result::graph::destroy(graph).of("cuGraphDestroy")?;
-            executable.of("cuGraphInstantiate")?
+            let graph = result::stream::end_capture(self.works).of("cuStreamEndCapture");
+            let launched = launched.of("cuLaunchKernel");
+            let executable = launched.and(graph).and_then(|graph| {
+                let flags = sys::CUgraphInstantiate_flags(0);
+                result::graph::instantiate(graph, flags).of("cuGraphInstantiate")
+            });
+            if let Ok(graph) = graph {
+                // What it would refuse was refused before.
+                let _ = result::graph::destroy(graph);
+            }
+            executable?
         };
         // Now, and not with the first batch of its kind.
         // SAFETY: *of the driver*: it was instantiated just now.
@@ -236,23 +244,38 @@ impl Gpu {
     }
 
     /// The memory on this side, to look at.
-    pub fn pinned_bytes(&self) -> &[u8] {
+    ///
+    /// # Errors
+    /// Why the device was lost, once it is: it may still write there.
+    pub fn pinned_bytes(&self) -> Result<&[u8], Failed> {
+        self.usable()?;
         // SAFETY: *waited for*, as in `pinned`.
-        unsafe { std::slice::from_raw_parts(self.pinned.at, self.pinned.bytes) }
+        Ok(unsafe { std::slice::from_raw_parts(self.pinned.at, self.pinned.bytes) })
     }
 
     /// The memory on this side.
-    pub fn pinned(&mut self) -> &mut [u8] {
+    ///
+    /// # Errors
+    /// As [`Gpu::pinned_bytes`].
+    pub fn pinned(&mut self) -> Result<&mut [u8], Failed> {
+        self.usable()?;
         // SAFETY: *waited for*: so long and initialized since `fill`; the device touches it within `run` alone, which has `self` to
-        // itself, unless `run` failed: then nobody may trust the bytes, and any value is a u8.
-        unsafe { std::slice::from_raw_parts_mut(self.pinned.at, self.pinned.bytes) }
+        // itself, and which is over unless the device is lost.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.pinned.at, self.pinned.bytes) })
+    }
+
+    fn usable(&self) -> Result<(), Failed> {
+        self.lost.map_or(Ok(()), Err)
     }
 
     /// Sends the pinned bytes of `sent`; then takes `steps`, each while the next one's bytes come; replays `last`; and has the
     /// pinned bytes of `received` filled. Returns when all that is done.
     ///
+    /// `late` is asked whenever a step was given, and then until the end. It does not bound a call of the driver itself, which
+    /// may wait for the device where a step's bytes are not [`Registered`](super::Registered).
+    ///
     /// # Errors
-    /// What the driver refused; `CUDA_ERROR_TIMEOUT` where `late` said so first. The device is lost then.
+    /// What the driver refused; `CUDA_ERROR_TIMEOUT` where `late` said so first. The device is lost then, and so it answers ever after.
     pub fn run<'f>(
         &mut self,
         sent: Piece,
@@ -261,22 +284,34 @@ impl Gpu {
         received: &[Piece],
         late: impl Fn() -> bool,
     ) -> Result<Times, Failed> {
-        self.context.enter()?;
-        let begun = self.begin(sent, steps, last, received);
-        if begun.is_err() {
-            // What is under way still reads the caller's frames. A lost device answers at once.
-            // SAFETY: *of the driver*: the streams are.
-            unsafe {
-                let _ = result::stream::synchronize(self.copies);
-                let _ = result::stream::synchronize(self.works);
-            }
-        }
-        begun?;
-        // All that `copies` does is waited for by `works`.
+        self.usable()?;
+        let ran = self.run_in_time(sent, steps, last, received, late);
+        self.lost = ran.err();
+        ran
+    }
+
+    fn run_in_time<'f>(
+        &mut self,
+        sent: Piece,
+        steps: impl Iterator<Item = Step<'f>>,
+        last: Recorded,
+        received: &[Piece],
+        late: impl Fn() -> bool,
+    ) -> Result<Times, Failed> {
+        let _entered = self.context.enter()?;
+        let begun = self.begin(sent, steps, last, received, &late);
+        // What is under way reads the caller's frames, also of a batch that was cut short.
+        let [copied, worked] = [self.copies, self.works].map(|stream| self.wait(stream, &late));
+        begun.and(copied).and(worked)?;
+        self.times()
+    }
+
+    /// Waits until `stream` has done all that it was given.
+    fn wait(&self, stream: sys::CUstream, late: &impl Fn() -> bool) -> Result<(), Failed> {
         loop {
             // SAFETY: *of the driver*: the stream is.
-            match unsafe { sys::cuStreamQuery(self.works) } {
-                CUresult::CUDA_SUCCESS => return self.times(),
+            match unsafe { sys::cuStreamQuery(stream) } {
+                CUresult::CUDA_SUCCESS => return Ok(()),
                 CUresult::CUDA_ERROR_NOT_READY if late() => {
                     self.context.set_late();
                     return Failed::at("cuStreamQuery", CUresult::CUDA_ERROR_TIMEOUT);
@@ -294,21 +329,25 @@ impl Gpu {
         steps: impl Iterator<Item = Step<'f>>,
         last: Recorded,
         received: &[Piece],
+        late: &impl Fn() -> bool,
     ) -> Result<(), Failed> {
         self.happens(self.moments.began, self.copies)?;
-        self.send(sent.place, &self.pinned_bytes()[sent.from..][..sent.bytes])?;
+        self.send(sent.place, &self.pinned_bytes()?[sent.from..][..sent.bytes])?;
         self.wait_for_copies(last)?;
         for Step { place, bytes, then } in steps {
             self.send(place, bytes)?;
             self.wait_for_copies(then)?;
             self.replay(then)?;
+            if late() {
+                return Failed::at("cuGraphLaunch", CUresult::CUDA_ERROR_TIMEOUT);
+            }
         }
         self.happens(self.moments.prepared, self.works)?;
         self.replay(last)?;
         self.happens(self.moments.ended, self.works)?;
         for piece in received.iter().filter(|piece| piece.bytes > 0) {
             let (from, stream) = (self.address(piece.place, piece.bytes), self.works);
-            let bytes = &mut self.pinned()[piece.from..][..piece.bytes];
+            let bytes = &mut self.pinned()?[piece.from..][..piece.bytes];
             // SAFETY: *on the device*, by `address`; *waited for*: pinned memory lives as long as `self`.
             unsafe { result::memcpy_dtoh_async(bytes, from, stream) }.of("cuMemcpyDtoHAsync")?;
         }
@@ -411,7 +450,7 @@ impl Drop for Gpu {
         // What a lost device refuses is lost with it, and nothing can be done about it here.
         // SAFETY: *of the driver*: each was made in this context, and is given back once. *waited for*: the streams come first.
         unsafe {
-            let _ = self.context.enter();
+            let _entered = self.context.enter();
             for stream in streams.into_iter().filter(|stream| !stream.is_null()) {
                 let _ = result::stream::synchronize(stream);
             }

@@ -26,7 +26,7 @@ impl<'m> Registered<'m> {
     /// # Errors
     /// Where the driver refuses, as it does for memory that is a device's own. Frames there are sent all the same.
     pub fn new(context: &Arc<Context>, memory: &'m [UnsafeCell<u8>]) -> Result<Self, Failed> {
-        context.enter()?;
+        let _entered = context.enter()?;
         let reads = Attribute::CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED;
         let flags = match context.attribute(reads)? {
             0 => 0,
@@ -49,7 +49,10 @@ impl<'m> Registered<'m> {
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         // A late device may still read: the driver holds the pages, wherever the mapping goes.
-        if !self.context.is_late() && self.context.enter().is_ok() {
+        if self.context.is_late() {
+            return;
+        }
+        if let Ok(_entered) = self.context.enter() {
             // SAFETY: *of the driver*, *waited for*: it was registered in this context, and nobody copies from it now.
             let _ = unsafe { sys::cuMemHostUnregister(self.at) };
         }

@@ -494,6 +494,13 @@ fn preparations_that_do_not_fit_are_named() {
         refused(input(8, Reduce::Mean)),
         Some(PreparationError::Model(0))
     );
+    assert_eq!(
+        refused(Input {
+            channels: 1,
+            ..input(8, Reduce::Peaks)
+        }),
+        Some(PreparationError::Model(0))
+    );
     let correction = [Correction::new([&[]; 3], [&[]; 3], 0).unwrap()];
     let raw = Preparation {
         pixel_type: PixelType::I16,

@@ -6,7 +6,8 @@
 // pinned nor registered is read when the call is made, as CUDA has it; other memory when its turn comes.
 //
 // HITGATE_STAND_IN has words with commas between: copies-last, copies-first; version=N; devices=N; capability=NN; unregistered, which
-// refuses to register memory; loses=N, which fails the N-th replay and everything after it; hangs=N, which never ends the N-th.
+// refuses to register memory; loses=N, which fails the N-th replay and everything after it; hangs=N, which never ends the N-th;
+// skips=N, which does nothing in its place.
 // HITGATE_STAND_IN_LOG names a file that is told of what became of memory.
 
 #include <chrono>
@@ -85,7 +86,9 @@ struct Registration {
 std::mutex lock;
 std::vector<std::unique_ptr<Stream>> streams;
 std::vector<Registration> registered, pinned;
-uint64_t replays, by_dma, staged;
+uint64_t replays, by_dma, staged, graphs;
+/// How often this thread is in the context.
+thread_local uint64_t entered;
 /// What every call answers once the device is lost.
 Status lost = SUCCESS;
 
@@ -210,6 +213,8 @@ Status cuDevicePrimaryCtxRetain(void **context, int) {
 
 Status cuDevicePrimaryCtxRelease_v2(int) {
     const Guard guard(lock);
+    tell("left-graphs", graphs);
+    tell("left-current", entered);
     tell("by-dma", by_dma);
     tell("staged", staged);
     tell("left-registered", registered.size());
@@ -218,7 +223,16 @@ Status cuDevicePrimaryCtxRelease_v2(int) {
     return SUCCESS;
 }
 
-Status cuCtxSetCurrent(void *) { return lost; }
+Status cuCtxPushCurrent_v2(void *) {
+    if (lost == SUCCESS) entered++;
+    return lost;
+}
+
+Status cuCtxPopCurrent_v2(void **) {
+    if (entered == 0) return INVALID_VALUE;
+    entered--;
+    return SUCCESS;
+}
 
 Status cuStreamCreate(Stream **stream, unsigned) {
     const Guard guard(lock);
@@ -254,6 +268,7 @@ Status cuStreamBeginCapture_v2(Stream *stream, int) {
 Status cuStreamEndCapture(Stream *stream, Graph **graph) {
     stream->records = false;
     *graph = new Graph(std::move(stream->recorded));
+    graphs++;
     return SUCCESS;
 }
 
@@ -327,16 +342,19 @@ Status cuLaunchKernel(const Kernel *kernel, unsigned x, unsigned y, unsigned z, 
 
 Status cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) {
     *executable = new Graph(*graph);
+    graphs++;
     return SUCCESS;
 }
 
 Status cuGraphDestroy(Graph *graph) {
     delete graph;
+    graphs--;
     return SUCCESS;
 }
 
 Status cuGraphExecDestroy(Graph *graph) {
     delete graph;
+    graphs--;
     return lost;
 }
 
@@ -346,10 +364,11 @@ Status cuGraphLaunch(Graph *graph, Stream *stream) {
     const Guard guard(lock);
     const uint64_t replay = ++replays;
     if (replay == uint64_t(said("loses"))) return lost = LAUNCH_FAILED;
-    const bool hangs = replay == uint64_t(said("hangs"));
+    const bool hangs = replay == uint64_t(said("hangs")), skips = replay == uint64_t(said("skips"));
     Work launches;
-    launches.run = [graph, stream, hangs] {
+    launches.run = [graph, stream, hangs, skips] {
         stream->hangs |= hangs;
+        if (skips) return;
         for (const Launch &launch : *graph) launch.run();
     };
     const Status given = give(stream, std::move(launches));
@@ -399,9 +418,15 @@ Status cuMemHostUnregister(uint8_t *memory) {
     return forget(registered, memory) ? lost : NOT_REGISTERED;
 }
 
+/// Of pageable memory: taken when this returns, and then copied in a stream that those which do not block do not wait for.
 Status cuMemcpyHtoD_v2(uint8_t *to, const void *from, size_t bytes) {
-    memcpy(to, from, bytes);
-    return lost;
+    const Guard guard(lock);
+    static Stream *const others = streams.emplace_back(new Stream).get();
+    Work copy;
+    copy.is_copy = true;
+    const uint8_t *first = static_cast<const uint8_t *>(from);
+    copy.run = [to, taken = std::vector<uint8_t>(first, first + bytes)] { memcpy(to, taken.data(), taken.size()); };
+    return give(others, std::move(copy));
 }
 
 Status cuMemcpyHtoDAsync_v2(uint8_t *to, const void *from, size_t bytes, Stream *stream) {

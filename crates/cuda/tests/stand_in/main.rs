@@ -15,8 +15,9 @@ use hitgate_core::frame::{Fault, Frame, FrameHeader, PixelType};
 use hitgate_core::net::Model;
 use hitgate_core::pipeline::{Backend, MAX_BATCH};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
-use hitgate_cuda::cuda::{Cuda, Options};
-use hitgate_cuda::driver::{Context, OpenError};
+use hitgate_cuda::Launch;
+use hitgate_cuda::cuda::{Cuda, CudaError, Options};
+use hitgate_cuda::driver::{Context, Gpu, OpenError, Piece};
 use hitgate_cuda::fallback::{Counts, Device, Fallback};
 use hitgate_kernels::Level;
 use hitgate_testkit::alloc::{self, Counting, count};
@@ -29,7 +30,7 @@ static ALLOCATOR: Counting = Counting;
 const FILE: &[u8] = include_bytes!("../../../../models/mobilenet-v1-025-224/model.hgm");
 
 /// Name, what the stand-in is told, and what is done there.
-const TESTS: [(&str, &str, fn()); 8] = [
+const TESTS: [(&str, &str, fn()); 14] = [
     (
         "frames_are_scored_as_on_the_cpu_when_copies_are_late",
         "copies-last",
@@ -41,17 +42,44 @@ const TESTS: [(&str, &str, fn()); 8] = [
         scores_equal_the_cpus,
     ),
     ("scoring_allocates_nothing", "", scoring_allocates_nothing),
-    // A replay proves the model, four are the first batch.
+    // The network is proved for each size of a batch, and then each place of one; four replays are the first batch.
     (
         "a_lost_device_keeps_its_frames_and_the_cpu_goes_on",
-        "loses=7",
+        "loses=39",
         lost_device,
     ),
     (
         "a_device_that_hangs_is_late_and_nothing_of_it_is_given_back",
-        "hangs=7",
+        "hangs=39",
         hanging_device,
     ),
+    (
+        "a_device_is_late_also_while_it_is_given_work",
+        "loses=37",
+        late_while_given_work,
+    ),
+    (
+        "a_device_that_hangs_in_its_proof_is_late",
+        "hangs=1",
+        hanging_proof,
+    ),
+    (
+        "a_network_that_is_wrong_in_large_batches_alone_is_refused",
+        "skips=16",
+        wrong_network,
+    ),
+    // Frames of one module come every fourth.
+    (
+        "a_preparation_that_is_wrong_is_refused",
+        "skips=19",
+        wrong_preparation,
+    ),
+    (
+        "a_lost_device_lends_no_memory_and_is_not_asked_again",
+        "loses=1",
+        lost_gpu,
+    ),
+    ("what_cannot_be_recorded_leaves_nothing", "", refused_launch),
     (
         "a_driver_that_is_too_old_is_told",
         "version=12080",
@@ -240,12 +268,13 @@ fn on_both(limit_ns: u64, work: impl for<'m> FnOnce(Cuda<'m>, Cpu<'m>)) {
         scratch: &mut scratch,
     };
     let cpu = Cpu::new(&model, level, &preparations, buffers).expect("a CPU");
-    let options = Options {
-        limit_ns,
-        maps: true,
-    };
     let context = Context::open(0).expect("the stand-in");
     assert_eq!(context.name(), "Stand-in");
+    let options = Options {
+        limit_ns,
+        proof_ns: u64::MAX,
+        maps: true,
+    };
     let cuda = Cuda::new(&context, &model, &preparations, options).expect("a GPU");
     work(cuda, cpu);
 }
@@ -367,6 +396,89 @@ fn hanging_device() {
     });
     // Neither the context nor what is pinned: the device may still write there.
     assert_eq!(told(), "");
+}
+
+/// What a device says that does not pass its proof.
+fn unproved(proof_ns: u64) -> CudaError {
+    let model = Model::parse(FILE).expect("the built-in model");
+    let modules = Modules::new();
+    let corrections = modules.corrections();
+    let preparations = modules.preparations(&model, &corrections);
+    let options = Options {
+        limit_ns: u64::MAX,
+        proof_ns,
+        maps: false,
+    };
+    let context = Context::open(0).expect("the stand-in");
+    Cuda::new(&context, &model, &preparations, options).expect_err("a GPU that is wrong")
+}
+
+fn hanging_proof() {
+    let why = unproved(1).to_string();
+    assert!(why.contains("CUDA_ERROR_TIMEOUT"), "{why}");
+    assert_eq!(told(), "", "nothing is given back");
+}
+
+fn wrong_network() {
+    let why = unproved(u64::MAX);
+    assert!(matches!(why, CudaError::Golden { .. }), "{why}");
+}
+
+fn wrong_preparation() {
+    let why = unproved(u64::MAX);
+    assert!(matches!(why, CudaError::Map(2)), "{why}");
+}
+
+fn late_while_given_work() {
+    on_both(10, |mut cuda, _| {
+        let made = frames();
+        // Late after the first frame was given; the device would fail with the network.
+        let clock = Cell::new(0);
+        let jumps = || clock.replace(100);
+        let late = cuda.score(&views(&made)[..3], &jumps).unwrap_err();
+        assert!(late.to_string().contains("CUDA_ERROR_TIMEOUT"), "{late}");
+        assert_eq!(
+            cuda.score(&views(&made)[..1], &|| 0).unwrap_err(),
+            late,
+            "for good"
+        );
+        assert_eq!(cuda.map_of(0), None);
+    });
+}
+
+fn lost_gpu() {
+    let context = Context::open(0).expect("the stand-in");
+    let mut gpu = Gpu::new(&context, &[], 4096, 256).expect("memory");
+    let nothing = gpu.record(&[]).expect("a graph of nothing");
+    assert_eq!(gpu.pinned().map(|bytes| bytes.len()), Ok(256));
+    let sent = Piece {
+        from: 0,
+        place: 0,
+        bytes: 0,
+    };
+    let mut run = || gpu.run(sent, std::iter::empty(), nothing, &[], || false);
+    let lost = run().unwrap_err();
+    assert_eq!(run().unwrap_err(), lost);
+    assert_eq!(gpu.pinned_bytes(), Err(lost));
+    assert_eq!(gpu.pinned().map(|bytes| bytes.len()), Err(lost));
+}
+
+fn refused_launch() {
+    let context = Context::open(0).expect("the stand-in");
+    let mut gpu = Gpu::new(&context, &[], 4096, 256).expect("memory");
+    // No blocks at all.
+    let launch = Launch {
+        kernel: "hitgate_peaks",
+        grid: [0, 1, 1],
+        shared: 0,
+        parameters: vec![0; 12].into(),
+    };
+    let refused = gpu.record(&[launch]).unwrap_err().to_string();
+    assert!(refused.contains("cuLaunchKernel: "), "{refused}");
+    drop(gpu);
+    drop(context);
+    let told = told();
+    assert!(told.contains("left-graphs 0\nleft-current 0\n"), "{told}");
 }
 
 fn open() -> Result<Arc<Context>, OpenError> {
