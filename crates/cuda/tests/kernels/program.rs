@@ -72,7 +72,7 @@ fn on_gpu(launches: &[Launch], memory: &[u8]) -> Option<Vec<u8>> {
     };
     let all = Piece { bytes, ..none };
     (gpu.run(none, std::iter::empty(), recorded, &[all], || false)).unwrap();
-    Some(gpu.pinned_bytes().to_vec())
+    Some(gpu.pinned_bytes().unwrap().to_vec())
 }
 
 fn on_cpu(launches: &[Launch], order: Order, memory: &mut [u8]) -> Result<(), String> {
