@@ -117,9 +117,14 @@ fn a_run_on_compressed_frames_is_a_run_on_their_pixels() {
     assert_eq!(spots(&packed.kept), spots(&plain.kept));
     assert_eq!(spots(&packed.kept).len(), kept);
 
-    let twice = complaint(&mut hitgate(&["feed", &packed.kept, "--compress"]));
+    let ring = folder.path().join("none.ring").display().to_string();
+    let refused = |with: &[&str]| {
+        let feed = ["feed", &packed.kept, "--ring", &ring];
+        complaint(&mut hitgate(&[&feed, with].concat()))
+    };
+    let twice = refused(&["--compress"]);
     assert!(twice.contains("leave out --compress"), "{twice}");
-    let card = complaint(&mut hitgate(&["feed", &packed.kept, "--emulate", "aes"]));
+    let card = refused(&["--emulate", "aes"]);
     assert!(card.contains("without --emulate"), "{card}");
 }
 
