@@ -60,7 +60,11 @@ fn slots() -> Vec<Vec<u8>> {
     }));
     for (number, slot) in slots.iter().enumerate() {
         put("slot", &format!("module-{number}.slot"), slot);
-        put("slot", &format!("compressed-{number}.slot"), &compressed(slot));
+        put(
+            "slot",
+            &format!("compressed-{number}.slot"),
+            &compressed(slot),
+        );
     }
     put("slots", "three.slots", &slots[..3].concat());
     put("capi", "frame.slot", &{
@@ -76,7 +80,10 @@ fn compressed(slot: &[u8]) -> Vec<u8> {
     let header = FrameHeader::from_bytes(header);
     let size = PixelType::from_code(header.pixel_type).map_or(1, PixelType::size);
     let (compression, chunk) = match header.module_id % 2 {
-        0 => (frame::Compression::BitshuffleLz4, bitshuffle::encode_in_blocks(size, 32 * size, pixels)),
+        0 => (
+            frame::Compression::BitshuffleLz4,
+            bitshuffle::encode_in_blocks(size, 32 * size, pixels),
+        ),
         _ => (frame::Compression::Lz4, bitshuffle::encode_lz4(512, pixels)),
     };
     let header = header.with_payload(Some(compression), chunk.len() as u32);

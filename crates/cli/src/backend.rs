@@ -140,7 +140,7 @@ impl Hardware {
             .map(register)
             .collect::<Result<_, _>>()
             .unwrap_or_else(|refused| {
-                eprintln!(
+                tell!(
                     "hitgate: {} stays pageable, so that each frame is copied once more on its way to the GPU ({refused})",
                     ring.path().display()
                 );
@@ -154,7 +154,7 @@ impl Hardware {
             return;
         };
         if self.lost().replace(failed).is_none() {
-            eprintln!(
+            tell!(
                 "hitgate: {failed}: the frames that it had are kept as faults, and the CPU goes on"
             );
         }

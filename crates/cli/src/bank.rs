@@ -95,7 +95,7 @@ pub fn bank(
     let prepared = prepare(modules, &model, raw)?;
     for (number, prepared) in prepared.iter().enumerate() {
         if let Some(doubt) = prepared.doubt() {
-            eprintln!("hitgate: module {number}: {doubt}");
+            tell!("hitgate: module {number}: {doubt}");
         }
     }
     let modules = Modules::new(prepared, |prepared| {

@@ -51,4 +51,22 @@ impl EntryWriter {
         self.whole += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         Ok(())
     }
+
+    /// Waits until the disk has all entries. Pipes and devices have none.
+    ///
+    /// # Errors
+    /// Where it says only now that it has not: some file systems do, those of a network above all.
+    pub fn finish(&self) -> Result<()> {
+        if !self.file.metadata().is_ok_and(|found| found.is_file()) {
+            return Ok(());
+        }
+        self.file.sync_all().with_context(|| {
+            format!(
+                "{} took {} in {}, and says now that they are not all on its disk: compare them with the records",
+                self.path.display(),
+                self.what,
+                report::bytes(self.whole)
+            )
+        })
+    }
 }

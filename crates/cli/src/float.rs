@@ -86,14 +86,14 @@ impl FloatModel {
                 if before.replace(place) != Some(place)
                     && let Some(doubt) = prepared.doubt()
                 {
-                    eprintln!("hitgate: {}: {doubt}", path.display());
+                    tell!("hitgate: {}: {doubt}", path.display());
                 }
                 Ok(map(&prepared, &picture))
             });
             match map {
                 Ok(map) => emit(index, map.map(|map| self.logits(&map)).transpose()?)?,
                 Err(error) => {
-                    eprintln!("hitgate: {error:#}");
+                    tell!("hitgate: {error:#}");
                     failed += 1;
                 }
             }

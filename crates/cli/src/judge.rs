@@ -1,6 +1,5 @@
 //! The judging loop around the path's step.
 
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -62,8 +61,7 @@ pub fn judge<'m, B: Backend, L: Link<'m>, F: FnMut(&Record)>(
 
 fn say(remark: Option<String>) {
     if let Some(remark) = remark {
-        // Nobody may listen any more, which is no reason to end.
-        let _ = writeln!(std::io::stderr(), "hitgate: {remark}");
+        tell!("hitgate: {remark}");
     }
 }
 

@@ -10,6 +10,14 @@ macro_rules! say_on {
     ($($part:tt)*) => { $crate::print(format_args!($($part)*)) };
 }
 
+/// Prints a line on standard error. Nobody may listen any more, or the disk of the log be full, which is no reason to end.
+macro_rules! tell {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($part)*);
+    }};
+}
+
 mod audit;
 mod backend;
 mod bank;
@@ -130,7 +138,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hitgate: {error:#}");
+            tell!("hitgate: {error:#}");
             exit_code(&error)
         }
     }
@@ -162,6 +170,12 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// Prints all of `text`, and says whether standard output took it.
+fn print_all(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
 fn print(text: std::fmt::Arguments<'_>) {
     require_written(std::io::stdout().write_fmt(text));
 }
@@ -173,7 +187,7 @@ fn require_written(written: std::io::Result<()>) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => {
-            eprintln!("hitgate: cannot write to standard output: {error}");
+            tell!("hitgate: cannot write to standard output: {error}");
             std::process::exit(1);
         }
     }

@@ -202,7 +202,7 @@ impl Pictures {
             Ok(pictures) if raw => Some(pictures.raw()),
             Ok(pictures) => Some(pictures),
             Err(error) => {
-                eprintln!("hitgate: {error:#}");
+                tell!("hitgate: {error:#}");
                 None
             }
         }

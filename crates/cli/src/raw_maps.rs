@@ -89,7 +89,7 @@ impl StageMaps {
             );
         }
         if 2 * none > all {
-            eprintln!(
+            tell!(
                 "hitgate: {file}: {none} of {all} pedestals are no numbers {POSSIBLE}, and pixels in this gain stage are excluded there: is this the right file?"
             );
         }

@@ -115,8 +115,8 @@ impl Reload<'_> {
         while !self.hand.is_alone() {
             if self.asked.swap(false, Ordering::Relaxed) {
                 match self.reload() {
-                    Ok(said) => eprintln!("hitgate: {said}"),
-                    Err(error) => eprintln!("hitgate: judging goes on as before: {error:#}"),
+                    Ok(said) => tell!("hitgate: {said}"),
+                    Err(error) => tell!("hitgate: judging goes on as before: {error:#}"),
                 }
             }
             std::thread::sleep(LOOK);

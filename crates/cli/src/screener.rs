@@ -99,7 +99,7 @@ impl Screener<'_> {
             let picture = match pictures.read(index) {
                 Ok(picture) => picture,
                 Err(error) => {
-                    eprintln!("hitgate: {error:#}");
+                    tell!("hitgate: {error:#}");
                     failed += 1;
                     index += 1;
                     continue;
@@ -109,12 +109,12 @@ impl Screener<'_> {
             match Setup::new(modules, picture.frame.len(), self) {
                 Ok(setup) => {
                     for doubt in setup.prepared.iter().filter_map(Prepared::doubt) {
-                        eprintln!("hitgate: {}: {doubt}", path.display());
+                        tell!("hitgate: {}: {doubt}", path.display());
                     }
                     index = self.alike(&setup, path, &mut pictures, index, picture, emit)?
                 }
                 Err(error) => {
-                    eprintln!("hitgate: {} //{index} and after: {error:#}", path.display());
+                    tell!("hitgate: {} //{index} and after: {error:#}", path.display());
                     return Ok(failed + 1);
                 }
             }

@@ -281,8 +281,8 @@ impl Attendant {
             self.watch.tell(interlock);
         }
         match (self.state, interlock.state()) {
-            (Err(_), Ok(())) => eprintln!("hitgate: armed: misses are dropped from now on"),
-            (Ok(()), Err(why)) => eprintln!("hitgate: disarmed, nothing is dropped: {why}"),
+            (Err(_), Ok(())) => tell!("hitgate: armed: misses are dropped from now on"),
+            (Ok(()), Err(why)) => tell!("hitgate: disarmed, nothing is dropped: {why}"),
             _ => {}
         }
         self.state = interlock.state();

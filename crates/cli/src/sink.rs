@@ -499,7 +499,7 @@ impl Sink<'_> {
         std::thread::scope(|scope| {
             // Nobody should have to wait for the end to hear of it.
             let told = |written: Result<()>| {
-                written.inspect_err(|error| eprintln!("hitgate: judging goes on, but {error:#}"))
+                written.inspect_err(|error| tell!("hitgate: judging goes on, but {error:#}"))
             };
             let records = records.map(|(from, file)| scope.spawn(move || told(file.write(from))));
             let traffic = &traffic;
@@ -530,7 +530,7 @@ impl KeptIn<'_> {
             traffic.bytes.add(entry.payload() as u64);
             self.sent(kept);
         }
-        Ok(())
+        self.slots.as_ref().map_or(Ok(()), SlotsWriter::finish)
     }
 
     /// Passes a frame that was written to whoever looks again, and its memory back.

@@ -91,6 +91,14 @@ impl SlotsWriter {
         let wrapper = entry.wrapper.as_ref().map_or(&[][..], |bytes| bytes);
         self.0.write(&[wrapper, entry.slot])
     }
+
+    /// Waits until the disk has all slots.
+    ///
+    /// # Errors
+    /// Where it says only now that it has not.
+    pub fn finish(&self) -> Result<()> {
+        self.0.finish()
+    }
 }
 
 /// An open file of slots.

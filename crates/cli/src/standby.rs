@@ -78,7 +78,7 @@ pub fn take_over<'r>(
 ) -> Result<Option<Reader<'r>>> {
     let started = Instant::now();
     let mut told = None;
-    eprintln!("hitgate: standing by");
+    tell!("hitgate: standing by");
     loop {
         let state = RingState::look(ring)?;
         if stop.load(Ordering::Relaxed) {
@@ -102,14 +102,14 @@ pub fn take_over<'r>(
             _ if silent <= patience => told = None,
             Some(pid) if told != Some(pid) => {
                 told = Some(pid);
-                eprintln!(
+                tell!(
                     "hitgate: process {pid} is the filter and has given no sign of life for {seconds:.1} s: no frame can pass before it is ended (kill {pid})"
                 );
             }
             Some(_) => {}
             None => match ring.reader() {
                 Ok(reader) => {
-                    eprintln!(
+                    tell!(
                         "hitgate: no filter has given a sign of life for {seconds:.1} s: frames pass unjudged from now on"
                     );
                     return Ok(Some(reader));

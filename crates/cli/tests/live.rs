@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use hitgate_core::frame::{FrameHeader, HEADER_LEN};
 use hitgate_host::{Creation, Ring};
@@ -174,6 +174,41 @@ fn run_on_a_small_disk(args: &[&str]) -> (Option<i32>, String, String) {
     let (books, said) = (text(run.stdout), text(run.stderr));
     assert!(!said.contains("panicked"), "{said}");
     (run.status.code(), books, said)
+}
+
+#[test]
+fn who_reads_no_more_of_what_a_run_says_changes_neither_its_work_nor_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let run = |name: &str, out: Stdio, args: &[&str]| {
+        let ring = place(name);
+        let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
+        let run = Command::new(env!("CARGO_BIN_EXE_hitgate"))
+            .args(["run", "--wait", "60", "--ring", &ring])
+            .args(args)
+            .stdout(out)
+            .stderr(full())
+            .status();
+        (run.unwrap().code(), feed)
+    };
+    // The status says that frames stay, whoever listens.
+    let (code, mut feed) = run(
+        "a",
+        full().into(),
+        &["--threshold", "0", "--keep", "/dev/full"],
+    );
+    assert_eq!(code, Some(74));
+    feed.kill().unwrap();
+    feed.wait().unwrap();
+    // Armed or not is said by the thread that judges.
+    let watched = ["--max-loss", "50", "--loss-window", "1000", "--sample", "2"];
+    let (code, mut feed) = run("b", Stdio::null(), &watched);
+    let ended = code == Some(0);
+    if !ended {
+        feed.kill().unwrap();
+    }
+    assert!(feed.wait().unwrap().success() && ended, "{code:?}");
 }
 
 /// What `inspect` says of a ring.

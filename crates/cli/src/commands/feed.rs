@@ -224,7 +224,7 @@ fn from_detector(args: &FeedArgs, address: SocketAddr) -> Result<()> {
     let mut receiver = SlsReceiver::bind(address, module, args.receive.patience())?;
     receive::doubt_buffer(&receiver, &module);
     if args.receive.are_raw() && !args.raw {
-        eprintln!(
+        tell!(
             "hitgate: raw words of a {} are not judged, every frame is kept; with --raw `hitgate run --pedestal` judges them",
             module.detector.name
         );
@@ -277,7 +277,7 @@ fn fill_ring(
     let monitor = ring.monitor()?;
 
     if monitor.consumer().is_none() {
-        eprintln!(
+        tell!(
             "hitgate: {} is ready; once its {} slots are full, {}",
             path.display(),
             args.slots,

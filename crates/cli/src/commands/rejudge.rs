@@ -89,7 +89,7 @@ pub fn run(args: &RejudgeArgs) -> Result<()> {
             let old = match maps.read(i, &mut map) {
                 Ok(old) => old,
                 Err(error) => {
-                    eprintln!("hitgate: {error:#}");
+                    tell!("hitgate: {error:#}");
                     unreadable += 1;
                     continue;
                 }

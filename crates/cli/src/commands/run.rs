@@ -1,5 +1,6 @@
 //! `hitgate run`: the filter on a live ring.
 
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
@@ -28,7 +29,7 @@ use crate::second_look::{Attendant, Ends, InterlockArgs, SecondLook};
 use crate::sink::{OutputArgs, sink};
 use crate::standby;
 use crate::tally::Watched;
-use crate::{model, report, second_look};
+use crate::{model, print_all, report, require_written, second_look};
 
 /// Filter the frames of a ring that a detector, or `hitgate feed`, fills
 #[derive(Args, Debug)]
@@ -126,7 +127,7 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
             return Err(Interrupted { left: 0 }.into());
         }
         if !said && seconds > 0 {
-            eprintln!(
+            tell!(
                 "hitgate: waiting up to {seconds} s for {}, which `hitgate feed` makes",
                 path.display()
             );
@@ -138,6 +139,16 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
             );
         }
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Lets those who only look on end, also where judging does so by a panic.
+struct Ended<'r>(&'r Progress, &'r AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.finish();
+        self.1.store(true, Ordering::Relaxed);
     }
 }
 
@@ -153,7 +164,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let raw_maps = args.raw.read()?;
     let endpoint = args.metrics.as_deref().map(Endpoint::listen).transpose()?;
     if let Some(endpoint) = &endpoint {
-        eprintln!("hitgate: metrics at http://{}/metrics", endpoint.address()?);
+        tell!("hitgate: metrics at http://{}/metrics", endpoint.address()?);
     }
 
     let (stop, asked) = (interrupt::watched()?, interrupt::reload()?);
@@ -248,6 +259,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
 
     let progress = Progress::start("judging", 0);
     let (judged, accounts, source, waits, sent, interlock) = std::thread::scope(|scope| {
+        let ended = Ended(&progress, &done);
         if let Some(endpoint) = &endpoint {
             scope.spawn(|| endpoint.serve(&done, || sources.text()));
         }
@@ -263,7 +275,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         if let Some(core) = args.pin
             && let Err(error) = pin_to_core(core)
         {
-            eprintln!("hitgate: {error}; going on without");
+            tell!("hitgate: {error}; going on without");
         }
         let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |pipeline| {
             exchange.attend(pipeline);
@@ -294,12 +306,12 @@ pub fn run(args: &RunArgs) -> Result<()> {
         let sent = sinking.join();
         // It ends with the sink; what it saw last is told too.
         if let Some(Err(_)) = looking.map(|looking| looking.join()) {
-            eprintln!("hitgate: the second looks stopped unexpectedly: please report this");
+            tell!("hitgate: the second looks stopped unexpectedly: please report this");
         }
         attendant.hear(&mut interlock);
         reader.reclaim();
         reader.close();
-        done.store(true, Ordering::Relaxed);
+        drop(ended);
         (judged, accounts, source, waits, sent, interlock)
     });
     let seconds = (MonotonicClock.now_ns() - start_ns) as f64 / 1e9;
@@ -307,8 +319,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
         bail!("the sink stopped unexpectedly")
     };
 
+    let mut books = String::new();
     let frames = accounts.received - earlier;
-    say!(
+    let _ = writeln!(
+        books,
         "{:<10} {frames} frames in {seconds:.1} s, {:.0} a second, on {}; {waits} waits for the link",
         match args.standby {
             None => "judged",
@@ -317,11 +331,12 @@ pub fn run(args: &RunArgs) -> Result<()> {
         frames as f64 / seconds,
         hardware.words(level),
     );
-    say_on!("{}", report::accounts(&accounts));
+    books += &report::accounts(&accounts).to_string();
     if rules.is_some() {
-        say_on!("{}", second_look::report(&interlock));
+        books += &second_look::report(&interlock).to_string();
     }
-    say!(
+    let _ = writeln!(
+        books,
         "ring       {}: produced {} + lost at the source {} = received {} + lost {} + lapped {}",
         report::policy(ring.layout()),
         source.produced,
@@ -330,22 +345,30 @@ pub fn run(args: &RunArgs) -> Result<()> {
         accounts.lost_source,
         accounts.lost_lapped
     );
-    say_on!("{}", report::latencies(&node.latencies));
+    books += &report::latencies(&node.latencies).to_string();
     let (maps, maps_lost) = (traffic.maps.get(), traffic.maps_lost.get());
     if args.outputs.keep_maps.is_some() {
-        say!("maps       {maps} of dropped frames written, {maps_lost} left out for a slow disk");
+        let _ = writeln!(
+            books,
+            "maps       {maps} of dropped frames written, {maps_lost} left out for a slow disk"
+        );
     }
-    // The books are told first, however the run ended.
+    if sent.is_ok() && judged.is_ok() {
+        let _ = writeln!(
+            books,
+            "sent       {} frames, {}",
+            traffic.frames.get(),
+            report::bytes(traffic.bytes.get())
+        );
+    }
+    // The books are told first, however the run ended; that nobody reads them hides nothing of how it did.
+    let told = print_all(&books);
     sent?;
     judged?;
+    require_written(told);
     if let Some(caches) = &caches {
         caches.check()?;
     }
-    say!(
-        "sent       {} frames, {}",
-        traffic.frames.get(),
-        report::bytes(traffic.bytes.get())
-    );
     let lines_lost = traffic.lines_lost.get();
     if lines_lost > 0 {
         bail!(

@@ -284,7 +284,7 @@ impl Files<'_> {
 
     fn say(&self, what: impl Display) {
         if !self.silent {
-            eprintln!("hitgate: {what:#}");
+            tell!("hitgate: {what:#}");
         }
     }
 

@@ -270,7 +270,7 @@ impl Bench<'_> {
         let source_core = self.args.pin.and_then(|pin| {
             let other = allowed_cores().into_iter().find(|core| *core != pin);
             if other.is_none() {
-                eprintln!(
+                tell!(
                     "hitgate: there is one core only: the emulated source shares it with the filter"
                 );
             }

@@ -179,7 +179,7 @@ pub fn doubt_buffer(receiver: &SlsReceiver, module: &Module) {
     // The kernel counts its own overhead, about as much again.
     let frames = room / (2 * module.detector.bytes());
     if frames < 4 {
-        eprintln!(
+        tell!(
             "hitgate: the system gives this socket {room} bytes for packets that wait, about {frames} frames: raise net.core.rmem_max where packets are lost"
         );
     }
