@@ -115,7 +115,7 @@ impl Window {
             || square(from_centre(u)) + square(from_centre(v)) <= square(2 * u64::from(self.radius))
     }
 
-    /// The blocks of row `v` of the window that it [`sees`](Self::sees).
+    /// The blocks of row `v` of the window that it sees.
     pub fn seen(&self, v: usize) -> Range<usize> {
         let input = self.input as usize;
         // Nearer and nearer to the centre, up to the middle.
