@@ -6,7 +6,7 @@ use hitgate_core::link::{Identity, Link, Record, Refused};
 use hitgate_core::net::Model;
 use hitgate_core::net::format::{CRC_AT, CRC_FROM, ENTRY, HEADER};
 use hitgate_core::pipeline::{Node, Pipeline, Stages};
-use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
+use hitgate_core::prep::{Preparation, Window};
 use hitgate_core::verdict::{Policy, Sampling, Score};
 use hitgate_host::Ring;
 use hitgate_kernels::Level;
@@ -31,18 +31,13 @@ pub const IDENTITY: Identity = Identity {
 /// The preparation of unmasked u16 frames without geometry.
 pub fn preparation(model: &Model<'_>, columns: u32, rows: u32) -> Preparation<'static> {
     let input = model.input();
-    Preparation {
+    Preparation::plain(
         columns,
         rows,
-        pixel_type: PixelType::U16,
-        window: Window::whole(columns, rows, input.size),
-        reduce: input.reduce,
-        saturation: u32::MAX,
-        mask: Mask::NONE,
-        mask_values: MaskValues::new(),
-        corrections: &[],
-        compressed: false,
-    }
+        PixelType::U16,
+        Window::whole(columns, rows, input.size),
+        input.reduce,
+    )
 }
 
 /// Memory of a [`Cpu`].

@@ -118,16 +118,15 @@ fn shape(columns: u32, rows: u32, rounds: usize, cold: usize) -> Vec<Row> {
         read.take(|| _ = black_box(levels[levels.len() - 1].run(ReadPass(frame))));
         for (row, level, reduce) in &mut ways {
             let preparation = Preparation {
-                columns,
-                rows,
-                pixel_type: PixelType::U16,
-                window: Window::whole(columns, rows, INPUT),
-                reduce: *reduce,
-                saturation: u32::MAX,
                 mask: Mask::new(&mask, columns, rows).expect("a bit for each pixel"),
                 mask_values: MaskValues::from_slice(&[0xFFFF]).expect("there is room"),
-                corrections: &[],
-                compressed: false,
+                ..Preparation::plain(
+                    columns,
+                    rows,
+                    PixelType::U16,
+                    Window::whole(columns, rows, INPUT),
+                    *reduce,
+                )
             };
             let frame = Frame {
                 header: FrameHeader::new(rows as u16, columns as u16, PixelType::U16),

@@ -96,16 +96,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mask = vec![0; PIXELS.div_ceil(8)];
     let preparation = |reduce| -> Result<_, Box<dyn Error>> {
         Ok(Preparation {
-            columns: COLUMNS,
-            rows: ROWS,
-            pixel_type: PixelType::U16,
-            window: Window::whole(COLUMNS, ROWS, INPUT),
-            reduce,
-            saturation: u32::MAX,
             mask: Mask::new(&mask, COLUMNS, ROWS).ok_or("the mask is too short")?,
             mask_values: MaskValues::from_slice(&[0xFFFF])?,
-            corrections: &[],
-            compressed: false,
+            ..Preparation::plain(
+                COLUMNS,
+                ROWS,
+                PixelType::U16,
+                Window::whole(COLUMNS, ROWS, INPUT),
+                reduce,
+            )
         })
     };
     for (stage, reduce) in [

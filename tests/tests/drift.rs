@@ -1,7 +1,7 @@
 //! An instrument that drifts until the model fails: the filter disarms itself before its bound is passed.
 
 use hitgate_core::frame::FrameHeader;
-use hitgate_core::interlock::{Disarmed, Interlock, Rules};
+use hitgate_core::interlock::{Disarmed, Rules};
 use hitgate_core::link::LentQueue;
 use hitgate_core::net::Model;
 use hitgate_core::verdict::{Class, Policy, Sampling};
@@ -65,7 +65,7 @@ fn a_drifting_run_disarms_itself_before_the_bound_is_passed() {
         sampling: Sampling { seed: 3, one_in: 3 },
         ..POLICY
     };
-    path.interlock = Interlock::new(RULES);
+    path.interlock.guard(RULES);
     let mut node = Collector::default();
     let (mut armed_at, mut disarmed_at, mut hits, mut lost) = (None, None, 0, 0);
     for number in 1..=FRAMES {

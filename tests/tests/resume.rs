@@ -2,9 +2,10 @@
 //! and what was kept and had not left goes out again.
 
 use hitgate_core::frame::{Fault, HEADER_LEN};
+use hitgate_core::interlock::Rules;
 use hitgate_core::link::{LentQueue, Record, lost_cause};
 use hitgate_core::net::Model;
-use hitgate_core::verdict::Verdict;
+use hitgate_core::verdict::{Verdict, reasons};
 use hitgate_kernels::Level;
 use hitgate_ring::{Seq, Writer};
 use hitgate_tests::{
@@ -12,6 +13,11 @@ use hitgate_tests::{
 };
 
 const COLUMNS: u32 = 30;
+const RULES: Rules = Rules {
+    max_loss: 50_000,
+    window: 100_000,
+    strays: 64,
+};
 const ROWS: u32 = 30;
 const BYTES: usize = (COLUMNS * ROWS * 2) as usize;
 
@@ -70,6 +76,17 @@ fn a_frame_that_was_kept_and_had_not_left_is_sent_again_and_counted_once() {
     let books = path.accounts().clone();
     assert_eq!((books.received, books.expected), (5, 5));
     assert_eq!((books.kept(), books.dropped()), (4, 1));
+
+    // A look at what another run drew says nothing of this one.
+    path.interlock.guard(RULES);
+    let drawn = Record {
+        verdict: Verdict::KeepShadow as u8,
+        reasons: reasons::SAMPLE,
+        ..before[0]
+    };
+    path.interlock.looked(&drawn, true);
+    let total = path.interlock.total();
+    assert_eq!((total.kept.looks, total.missed.looks), (0, 0));
 
     let mut node = Collector::default();
     while path.step(&mut node).unwrap() > 0 {}

@@ -6,7 +6,7 @@ use std::thread::yield_now;
 
 use hitgate_core::cpu::Cpu;
 use hitgate_core::frame::{Frame, FrameHeader};
-use hitgate_core::interlock::{Disarmed, Interlock, Rules};
+use hitgate_core::interlock::{Disarmed, Rules};
 use hitgate_core::link::{Identity, LentQueue, Record};
 use hitgate_core::net::{Arena, Model, Plan};
 use hitgate_core::pipeline::{Backend, Bank, MAX_BATCH, Node, Pipeline, Scored, Stages};
@@ -391,7 +391,7 @@ fn another_model_has_to_earn_that_it_may_drop() {
     } = bank();
     let link = LentQueue::<2>::new();
     let mut path = Pipeline::new(ring.reader().unwrap(), backend, policy, link, identity);
-    path.interlock = Interlock::new(Rules {
+    path.interlock.guard(Rules {
         max_loss: 50_000,
         window: 100_000,
         strays: 64,

@@ -113,7 +113,7 @@ impl Engine {
     pub fn succeed(&mut self, before: &mut Engine) {
         self.accounts = core::mem::take(&mut before.accounts);
         if let Some(rules) = before.interlock.rules() {
-            self.interlock = Interlock::new(rules);
+            self.interlock.guard(rules);
         }
     }
 

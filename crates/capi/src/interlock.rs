@@ -31,7 +31,7 @@ pub trait Guarded {
         if self.policy().sampling.one_in == 0 {
             return Err(Status::Argument);
         }
-        *self.interlock() = Interlock::new(rules);
+        self.interlock().guard(rules);
         Ok(())
     }
 

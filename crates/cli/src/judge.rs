@@ -183,7 +183,8 @@ mod tests {
 
     use crate::filter::FilterMemory;
     use crate::model;
-    use crate::sink::{Outputs, sink};
+    use crate::outputs::Outputs;
+    use crate::sink::sink;
     use hitgate_core::frame::HEADER_LEN;
     use hitgate_core::link::Identity;
     use hitgate_core::verdict::{Policy, Sampling};

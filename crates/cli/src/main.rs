@@ -46,6 +46,7 @@ mod metrics;
 mod model;
 mod module;
 mod open;
+mod outputs;
 mod progress;
 mod queue;
 mod raw;

@@ -22,7 +22,7 @@ use crate::raw::RawArgs;
 use crate::raw_maps::RawMaps;
 use crate::second_look::Looked;
 use crate::standby::Filter;
-use crate::{model, report, sink};
+use crate::{model, outputs, report};
 
 /// How often somebody looks whether it was asked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -148,7 +148,7 @@ impl Reload<'_> {
             && description != self.description
         {
             let before = *self.judging.lock().unwrap_or_else(PoisonError::into_inner);
-            sink::describe_anew(keep, &description, before.config)?;
+            outputs::describe_anew(keep, &description, before.config)?;
         }
         if let Some(looked) = &self.looked {
             looked.replace(modules, raw)?;
@@ -198,6 +198,9 @@ fn same_frames(old: &Description, new: &Description) -> Result<()> {
                 new.rows,
                 new.pixel_type
             );
+        }
+        if old.compressed && !new.compressed {
+            bail!("module {number} has compressed frames, which its description leaves out");
         }
     }
     Ok(())

@@ -14,27 +14,22 @@
 //! counted and told; those in the ring itself are the durable ones.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::iter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
+use anyhow::{Context, Result, anyhow};
 use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
 use hitgate_core::interlock::Side;
 use hitgate_core::link::{Link, Record, Refused, Worth};
-use hitgate_core::net::Input;
-use hitgate_formats::FormatError;
 use hitgate_ring::{Layout, Lent, Policy};
-use rustix::fs::{Access, access};
 
 use crate::buffers::{Memory, buffers};
-use crate::description::{self, Description};
-use crate::maps_file::MapsWriter;
 use crate::maps_out::{MapsIn, MapsOut, maps_out};
+use crate::outputs::Outputs;
 use crate::queue::{self, Giver, Room, Taker, queue};
 use crate::report;
 use crate::second_look::Drawn;
@@ -43,181 +38,6 @@ use crate::traffic::{Count, Traffic};
 
 /// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
 const WAITING_RECORDS: usize = 1 << 16;
-
-/// The files of one run, as the command line names them.
-#[derive(Args, Clone, Debug, Default)]
-pub struct OutputArgs {
-    /// Write the kept frames here
-    #[arg(long, value_name = "FILE")]
-    pub keep: Option<PathBuf>,
-    /// Write a line of JSON for every frame here
-    #[arg(long, value_name = "FILE")]
-    records: Option<PathBuf>,
-    /// Write what is left of dropped frames here: their prepared maps and records, for `hitgate rejudge`
-    #[arg(long, value_name = "FILE")]
-    pub keep_maps: Option<PathBuf>,
-    /// Replace the files of an earlier run
-    #[arg(long)]
-    replace: bool,
-    /// Copy kept frames into memory for so many of them, so that a slow disk never stalls the source; once it
-    /// is full some are lost, and told: samples first, then maybes, hits and frames that were not judged last.
-    /// What waits there is lost too if the process is killed
-    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(1..))]
-    buffer: Option<u32>,
-}
-
-/// The files of one run.
-#[derive(Default)]
-pub struct Outputs {
-    keep: Option<SlotsWriter>,
-    records: Option<Records>,
-    maps: Option<(MapsWriter, Input)>,
-    /// Kept frames that there is memory for.
-    buffer: Option<u32>,
-}
-
-impl OutputArgs {
-    /// Refuses names that cannot be had, and makes nothing: those that are taken, as what an earlier run kept is not to
-    /// be replaced unasked, those of two files, and those in folders that are not there or not ours to write to.
-    pub fn check(&self) -> Result<()> {
-        let paths = [&self.keep, &self.records, &self.keep_maps];
-        let paths: Vec<&Path> = paths.into_iter().flatten().map(PathBuf::as_path).collect();
-        for (i, path) in paths.iter().enumerate() {
-            if path.is_file() && !self.replace {
-                return Err(taken(path));
-            }
-            let written = path.is_file() || !path.exists();
-            if written && paths[..i].contains(path) {
-                bail!(
-                    "{} is to hold two things: name a file for each of --keep, --records and --keep-maps",
-                    path.display()
-                );
-            }
-            let (place, may) = match path.exists() {
-                true => (*path, Access::WRITE_OK),
-                false => (folder_of(path), Access::WRITE_OK | Access::EXEC_OK),
-            };
-            access(place, may).map_err(|error| FormatError::writing(path, error.into()))?;
-        }
-        Ok(())
-    }
-
-    /// Makes the files, and the description beside kept slots that are a file; all of them, or none. Maps are prepared
-    /// as `input` says.
-    pub fn create(&self, description: &Description, input: &Input) -> Result<Outputs> {
-        let mut fresh = Fresh::default();
-        let mut open = |path: &Option<PathBuf>| -> Result<Option<(PathBuf, File)>> {
-            let open = |path: &PathBuf| Ok((path.clone(), open(path, self.replace, &mut fresh)?));
-            path.as_ref().map(open).transpose()
-        };
-        let [keep, records, maps] = [
-            open(&self.keep)?,
-            open(&self.records)?,
-            open(&self.keep_maps)?,
-        ];
-        if let Some((path, _)) = &keep {
-            fresh.note(description::path(path));
-            describe(path, description)?;
-        }
-        // What an earlier run kept goes once nothing else is in the way.
-        for (path, file) in [&keep, &records, &maps].into_iter().flatten() {
-            if path.is_file() {
-                (file.set_len(0)).map_err(|error| FormatError::writing(path, error))?;
-            }
-        }
-        let maps = maps.map(|(path, file)| {
-            let maps = MapsWriter::create(path, file, input)?;
-            anyhow::Ok((maps, *input))
-        });
-        let maps = maps.transpose()?;
-        fresh.stay();
-        Ok(Outputs {
-            keep: keep.map(|(path, file)| SlotsWriter::new(path, file)),
-            records: records.map(|(path, file)| Records {
-                path,
-                file: BufWriter::new(file),
-            }),
-            maps,
-            buffer: self.buffer,
-        })
-    }
-}
-
-/// Files that were not there before: they go where a run does not begin.
-#[derive(Default)]
-struct Fresh(Vec<PathBuf>);
-
-impl Fresh {
-    /// A file that is made now, if it is not there.
-    fn note(&mut self, path: PathBuf) {
-        if !path.exists() {
-            self.0.push(path);
-        }
-    }
-
-    /// The run begins.
-    fn stay(mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// Writes the description beside kept slots that are a file.
-pub fn describe(keep: &Path, description: &Description) -> Result<()> {
-    match keep.is_file() {
-        true => description.write(keep),
-        false => Ok(()),
-    }
-}
-
-/// The same for slots that are kept from now on; the description of those before stays, with `config`, which their
-/// records name, behind its name.
-pub fn describe_anew(keep: &Path, description: &Description, config: u32) -> Result<()> {
-    if keep.is_file() {
-        let now = description::path(keep);
-        let before = now.with_extension(format!("{config:08x}.json"));
-        std::fs::rename(&now, &before)
-            .with_context(|| format!("cannot rename {} to {}", now.display(), before.display()))?;
-    }
-    describe(keep, description)
-}
-
-fn taken(path: &Path) -> anyhow::Error {
-    anyhow!(
-        "{} exists, perhaps from an earlier run on this ring: name another file, or --replace it",
-        path.display()
-    )
-}
-
-/// Opens a file with what is in it; one that is there already only where it may be replaced, or is no plain file.
-fn open(path: &Path, replace: bool, fresh: &mut Fresh) -> Result<File> {
-    let new = !replace && (path.is_file() || !path.exists());
-    let missing = !path.exists();
-    let mut options = OpenOptions::new();
-    options.write(true).truncate(false).create_new(new);
-    let file = match options.create(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(taken(path)),
-        opened => opened.map_err(|error| FormatError::writing(path, error))?,
-    };
-    if missing {
-        fresh.0.push(path.into());
-    }
-    Ok(file)
-}
 
 /// The judging side of the link.
 pub struct SinkLink<'m> {
@@ -340,7 +160,8 @@ impl Held<'_> {
     }
 }
 
-struct Records {
+/// The file of lines.
+pub struct Records {
     path: PathBuf,
     file: BufWriter<File>,
 }
@@ -575,6 +396,12 @@ impl<'m> KeptIn<'m> {
 }
 
 impl Records {
+    /// Lines go to `file`, which lies at `path`.
+    pub fn new(path: PathBuf, file: File) -> Self {
+        let file = BufWriter::new(file);
+        Records { path, file }
+    }
+
     fn write(mut self, records: Receiver<Record>) -> Result<()> {
         let mut lines = || -> std::io::Result<()> {
             for record in &records {
@@ -592,8 +419,11 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::description::Description;
+    use crate::outputs::OutputArgs;
     use crate::slots_file::SlotsFile;
     use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType};
+    use hitgate_core::net::Input;
     use hitgate_core::prep::Reduce;
     use hitgate_core::verdict::Verdict;
     use hitgate_host::Ring;

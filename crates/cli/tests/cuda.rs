@@ -1,10 +1,13 @@
 //! `--backend cuda` on a stand-in for NVIDIA's driver (`crates/cuda/tests/stand_in`): the program finds a GPU there whose kernels
 //! run on the CPU, and may be told that it fails.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
+use common::said;
 use hitgate_testkit::cxx;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -19,13 +22,6 @@ fn hitgate(words: &str, args: &[&str]) -> Command {
         .env("LD_LIBRARY_PATH", &*FOLDER)
         .env("HITGATE_STAND_IN", words);
     command
-}
-
-fn said(output: &Output) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(!err.contains("panicked"), "{err}");
-    (out, err)
 }
 
 /// What a command that has to succeed prints.

@@ -238,6 +238,14 @@ impl Interlock {
         }
     }
 
+    /// Begins anew by `rules`, in shadow, with nothing seen.
+    pub const fn guard(&mut self, rules: Rules) {
+        *self = Interlock {
+            since: self.since,
+            ..Interlock::new(rules)
+        };
+    }
+
     /// The same rules, in shadow, with nothing seen of the frames from `since` on.
     pub(crate) fn anew(&self, since: Seq) -> Self {
         let anew = self.rules.map_or(Interlock::none(), Interlock::new);
@@ -323,7 +331,7 @@ impl Interlock {
     }
 
     /// Takes the answer of a second look at the frame of `record`: whether it is a hit. Only frames count that
-    /// were [drawn](Side::drawn), by this run and by the bank that judges now.
+    /// were [drawn](Side::drawn), on a path by this run and by the bank that judges now.
     pub fn looked(&mut self, record: &Record, hit: bool) {
         match Side::drawn(record) {
             Some(side) if record.seq >= self.since.get() => self.note_look(side, hit),

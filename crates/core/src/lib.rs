@@ -29,11 +29,8 @@
 //! # let (mut packed, mut arena) = (vec![0; needs.packed], vec![0; needs.arena]);
 //! # let mut arena = Arena::new(&mut arena);
 //! # let plan = Plan::new(&model, level, &mut packed)?;
-//! # let preparation = Preparation {
-//! #     columns: 64, rows: 48, pixel_type: PixelType::U16, window: Window::whole(64, 48, input.size),
-//! #     reduce: input.reduce, saturation: u32::MAX, mask: Mask::NONE, mask_values: MaskValues::new(),
-//! #     corrections: &[], compressed: false,
-//! # };
+//! # let window = Window::whole(64, 48, input.size);
+//! # let preparation = Preparation::plain(64, 48, PixelType::U16, window, input.reduce);
 //! # let (mut words, mut map) = (vec![0; preparation.words()], vec![0; preparation.map_bytes()]);
 //! # let sampling = Sampling { seed: 0, one_in: 0 };
 //! # let policy = Policy { threshold: model.threshold(), sampling, deadline_ns: None };

@@ -123,7 +123,8 @@ pub struct Pipeline<'m, B, L> {
     pub backend: B,
     /// What decides.
     pub policy: Policy,
-    /// What says whether the path may drop; [`Interlock::none`] to begin with.
+    /// What says whether the path may drop; nobody asks it to begin with, and from a [guard](Interlock::guard) on only
+    /// frames that are judged since.
     pub interlock: Interlock,
     /// Where kept frames go.
     pub link: L,
@@ -145,11 +146,12 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
     ) -> Self {
         const { assert!(B::BATCH >= 1 && B::BATCH <= MAX_BATCH) };
         let accounts = Accounts::left_in(&reader);
+        let interlock = Interlock::none().anew(next(&accounts));
         Pipeline {
             reader,
             backend,
             policy,
-            interlock: Interlock::none(),
+            interlock,
             link,
             identity,
             accounts,
@@ -172,10 +174,7 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
     /// The interlock begins anew, in shadow: what one model has shown is no proof of another. Whoever knows better
     /// keeps a copy of [`interlock`](Self::interlock) and puts it back.
     pub fn swap(&mut self, bank: Bank<B>) -> Bank<B> {
-        // There is a record for every frame before the next, or it was lapped.
-        let before = self.accounts.received + self.accounts.lost_lapped;
-        let next = Seq::from_position(before);
-        self.interlock = self.interlock.anew(next);
+        self.interlock = self.interlock.anew(next(&self.accounts));
         Bank {
             backend: replace(&mut self.backend, bank.backend),
             policy: replace(&mut self.policy, bank.policy),
@@ -339,6 +338,11 @@ impl Outcome {
             place: None,
         }
     }
+}
+
+/// The next frame: each before it has a record, or was lapped.
+fn next(accounts: &Accounts) -> Seq {
+    Seq::from_position(accounts.received + accounts.lost_lapped)
 }
 
 /// Reads the headers of a batch and has its whole frames scored together.

@@ -433,11 +433,11 @@ fn preparations_that_no_machine_has_room_for_are_refused() {
                 .into_iter()
                 .flat_map(|corner| [Reduce::Peaks, Reduce::Mean].map(|reduce| (corner, reduce)))
             {
-                let preparation = Preparation {
-                    columns: side,
-                    rows: side,
-                    pixel_type: PixelType::U16,
-                    window: Window {
+                let preparation = Preparation::plain(
+                    side,
+                    side,
+                    PixelType::U16,
+                    Window {
                         left: corner,
                         top: corner,
                         block,
@@ -445,12 +445,7 @@ fn preparations_that_no_machine_has_room_for_are_refused() {
                         radius: Window::EVERYWHERE,
                     },
                     reduce,
-                    saturation: u32::MAX,
-                    mask: Mask::NONE,
-                    mask_values: MaskValues::new(),
-                    corrections: &[],
-                    compressed: false,
-                };
+                );
                 assert!(preparation.words() > 1 << 29 && preparation.map_bytes() >= 1 << 31);
                 let frame = Frame {
                     header: FrameHeader::new(1, 1, PixelType::U16),

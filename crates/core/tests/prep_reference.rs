@@ -65,18 +65,18 @@ impl Case {
     fn map(&self, payload: &[u8]) -> Result<Vec<u8>, Fault> {
         let mask = self.mask();
         let preparation = Preparation {
-            columns: self.columns,
-            rows: self.rows,
-            pixel_type: self.pixel_type,
-            window: self.window,
-            reduce: self.reduce,
             saturation: self.saturation,
             mask: mask.as_ref().map_or(Mask::NONE, |bits| {
                 Mask::new(bits, self.columns, self.rows).unwrap()
             }),
             mask_values: MaskValues::from_slice(&self.values).unwrap(),
-            corrections: &[],
-            compressed: false,
+            ..Preparation::plain(
+                self.columns,
+                self.rows,
+                self.pixel_type,
+                self.window,
+                self.reduce,
+            )
         };
         let frame = Frame {
             header: FrameHeader::new(self.rows as u16, self.columns as u16, self.pixel_type),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hitgate_core::frame::PixelType;
 use hitgate_core::net::Model;
-use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
+use hitgate_core::prep::{Preparation, Window};
 use hitgate_cuda::cuda::{Cuda, CudaError, Options};
 use hitgate_cuda::driver::{Context, OpenError};
 
@@ -14,18 +14,13 @@ const FILE: &[u8] = include_bytes!("../../../models/mobilenet-v1-025-224/model.h
 fn prove(context: &Arc<Context>) -> Result<(), CudaError> {
     let model = Model::parse(FILE).unwrap();
     let input = model.input();
-    let preparations = [Preparation {
-        columns: 64,
-        rows: 48,
-        pixel_type: PixelType::U16,
-        window: Window::whole(64, 48, input.size),
-        reduce: input.reduce,
-        saturation: u32::MAX,
-        mask: Mask::NONE,
-        mask_values: MaskValues::new(),
-        corrections: &[],
-        compressed: false,
-    }];
+    let preparations = [Preparation::plain(
+        64,
+        48,
+        PixelType::U16,
+        Window::whole(64, 48, input.size),
+        input.reduce,
+    )];
     let options = Options {
         limit_ns: u64::MAX,
         proof_ns: u64::MAX,

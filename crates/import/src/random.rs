@@ -55,6 +55,15 @@ pub fn network(width: f32, input: u32, channels: u32, seed: u64) -> Network {
 /// # Errors
 /// [`WriteError`] if the shape is none that the format allows, such as five channels.
 pub fn file(width: f32, input: u32, channels: u32, seed: u64) -> Result<Vec<u8>, WriteError> {
+    let network = network(width, input, channels, seed);
+    file_of(&network, seed, &map(input, channels, seed))
+}
+
+/// A model file of any network, whose golden map is `map`.
+///
+/// # Errors
+/// [`WriteError`] if it is none that the format allows.
+pub fn file_of(network: &Network, seed: u64, map: &[u8]) -> Result<Vec<u8>, WriteError> {
     let any = Range {
         low: 0.0,
         high: 127.0,
@@ -71,10 +80,9 @@ pub fn file(width: f32, input: u32, channels: u32, seed: u64) -> Result<Vec<u8>,
         },
         seed,
         onnx_sha256: [0; 32],
-        text: format!("random weights, width {width}: for tests and timing alone"),
+        text: "random weights: for tests and timing alone".into(),
     };
-    let network = network(width, input, channels, seed);
-    hgm::write(&network, &meta, &map(input, channels, seed))
+    hgm::write(network, &meta, map)
 }
 
 /// A random map of `input · input · channels` levels.

@@ -202,20 +202,20 @@ impl Simulator {
         );
         mask_bits(&instrument, area, &mut scratch.mask);
         let preparation = Preparation {
-            columns: area.columns,
-            rows: area.rows,
-            pixel_type: instrument.pixel_type,
-            window: Window {
-                left: window.left - area.left as i32,
-                top: window.top - area.top as i32,
-                ..window
-            },
-            reduce,
             saturation: instrument.saturation(),
             mask: Mask::new(&scratch.mask, area.columns, area.rows).unwrap_or(Mask::NONE),
             mask_values: instrument.absence.values.clone(),
-            corrections: &[],
-            compressed: false,
+            ..Preparation::plain(
+                area.columns,
+                area.rows,
+                instrument.pixel_type,
+                Window {
+                    left: window.left - area.left as i32,
+                    top: window.top - area.top as i32,
+                    ..window
+                },
+                reduce,
+            )
         };
         let header = FrameHeader::new(area.rows as u16, area.columns as u16, instrument.pixel_type);
         let frame = Frame {
@@ -253,16 +253,10 @@ impl Simulated {
             input,
         );
         Preparation {
-            columns: self.columns,
-            rows: self.rows,
-            pixel_type: self.pixel_type,
-            window,
-            reduce,
             saturation: self.saturation,
             mask: Mask::new(&self.mask, self.columns, self.rows).unwrap_or(Mask::NONE),
             mask_values: self.mask_values.clone(),
-            corrections: &[],
-            compressed: false,
+            ..Preparation::plain(self.columns, self.rows, self.pixel_type, window, reduce)
         }
     }
 

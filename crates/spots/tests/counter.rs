@@ -65,16 +65,16 @@ impl Scene {
 
     fn preparation(&self) -> Preparation<'_> {
         Preparation {
-            columns: SIDE,
-            rows: SIDE,
-            pixel_type: self.pixel_type,
-            window: Window::whole(SIDE, SIDE, 1),
-            reduce: Reduce::Maximum,
             saturation: self.saturation,
             mask: Mask::new(&self.excluded, SIDE, SIDE).expect("a bit a pixel"),
             mask_values: MaskValues::from_slice(&[251]).expect("one value"),
-            corrections: &[],
-            compressed: false,
+            ..Preparation::plain(
+                SIDE,
+                SIDE,
+                self.pixel_type,
+                Window::whole(SIDE, SIDE, 1),
+                Reduce::Maximum,
+            )
         }
     }
 

@@ -20,10 +20,11 @@ use crate::judge::{SILENCE, judge};
 use crate::model;
 use crate::module::Prepared;
 use crate::open::DescribeArgs;
+use crate::outputs::Outputs;
 use crate::progress::Progress;
 use crate::report::{self, percent};
 use crate::simulation::simulated;
-use crate::sink::{Outputs, sink};
+use crate::sink::sink;
 use crate::tally::{Agreement, Watched};
 
 /// Run an emulated detector through the filter and sum up; this is what `hitgate` alone does

@@ -5,6 +5,7 @@ mod receive;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
@@ -17,6 +18,7 @@ use crate::emulate::{self, Interface};
 use crate::feeder::{Engine, Native, feed};
 use crate::frames::Frames;
 use crate::interrupt::{self, Interrupted};
+use crate::judge::SILENCE;
 use crate::module::Module;
 use crate::open::DescribeArgs;
 use crate::progress::Progress;
@@ -307,8 +309,19 @@ fn fill_ring(
         });
         writer.produced() - done.min(writer.produced())
     };
+    let mut patience = Some(Instant::now());
     while left() > 0 && !stop.load(Ordering::Relaxed) {
         writer.heartbeat(MonotonicClock.now_ms());
+        if patience
+            .take_if(|since| since.elapsed() > SILENCE)
+            .is_some()
+        {
+            tell!(
+                "hitgate: all frames are fed, and {} wait in {} for `hitgate run`; Ctrl-C gives them up",
+                left(),
+                path.display()
+            );
+        }
         backoff.wait();
     }
     say!(

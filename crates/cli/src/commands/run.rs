@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use hitgate_core::interlock::Interlock;
 use hitgate_core::pipeline::{Bank, Pipeline};
 use hitgate_host::{DmaBuffer, HostError, MonotonicClock, Ring, pin_to_core};
 use hitgate_ring::AttachError;
@@ -21,12 +20,13 @@ use crate::filter::FilterArgs;
 use crate::interrupt::{self, Interrupted};
 use crate::judge::{SILENCE, judge};
 use crate::metrics::{Endpoint, Sources};
+use crate::outputs::OutputArgs;
 use crate::progress::Progress;
 use crate::raw::RawArgs;
 use crate::reload::{Reload, exchange};
 use crate::ring_path::RingArg;
 use crate::second_look::{Attendant, Ends, InterlockArgs, SecondLook};
-use crate::sink::{OutputArgs, sink};
+use crate::sink::sink;
 use crate::standby;
 use crate::tally::Watched;
 use crate::{model, print_all, report, require_written, second_look};
@@ -224,7 +224,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let mut pipeline = Pipeline::new(reader, backend, policy, link, identity);
     // The books go on from those of an earlier run.
     let earlier = pipeline.accounts().received;
-    pipeline.interlock = rules.map_or(Interlock::none(), Interlock::new);
+    if let Some(rules) = rules {
+        pipeline.interlock.guard(rules);
+    }
     let mut attendant = Attendant::new(answers);
     let (exchange, hand) = exchange();
     let judging = Mutex::new(identity);
@@ -254,6 +256,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         level,
         gpu: hardware.gpu(),
     };
+    if args.outputs.keep.is_none() {
+        tell!("hitgate: no --keep: kept frames go nowhere, and their slots back to the source");
+    }
     let done = AtomicBool::new(false);
     let start_ns = MonotonicClock.now_ns();
 
@@ -356,9 +361,13 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if sent.is_ok() && judged.is_ok() {
         let _ = writeln!(
             books,
-            "sent       {} frames, {}",
+            "sent       {} frames, {}{}",
             traffic.frames.get(),
-            report::bytes(traffic.bytes.get())
+            report::bytes(traffic.bytes.get()),
+            match args.outputs.keep {
+                Some(_) => "",
+                None => ", nowhere: there was no --keep",
+            }
         );
     }
     // The books are told first, however the run ended; that nobody reads them hides nothing of how it did.

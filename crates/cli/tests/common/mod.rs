@@ -2,9 +2,10 @@
 #![allow(dead_code, reason = "no test needs all of it")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use assert_cmd::Command;
+use hitgate_core::frame::{FrameHeader, HEADER_LEN};
 use serde_json::Value;
 
 /// A frame that the program brings along.
@@ -26,9 +27,7 @@ pub fn lines(output: &[u8]) -> Vec<Value> {
 pub fn complaint(command: &mut Command) -> String {
     let output = command.output().expect("the program runs");
     assert!(!output.status.success(), "{command:?} should fail");
-    let text = String::from_utf8(output.stderr).expect("text");
-    assert!(!text.contains("panicked"), "{text}");
-    text
+    said(&output).1
 }
 
 /// `hitgate run`, begun, that keeps every frame of the ring and writes records.
@@ -46,4 +45,67 @@ pub fn spawn(args: &[&str]) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program runs")
+}
+
+/// What a command wrote to standard output, and to standard error.
+pub fn said(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(!err.contains("panicked"), "{err}");
+    (out, err)
+}
+
+pub fn finish(child: Child) -> Output {
+    let output = child.wait_with_output().expect("the program ends");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Their lengths.
+pub fn slots(path: &Path) -> Vec<usize> {
+    headers(path).iter().map(FrameHeader::slot_len).collect()
+}
+
+/// Their numbers.
+pub fn numbers(path: &Path) -> Vec<u64> {
+    let headers = headers(path).into_iter();
+    headers.map(|header| header.frame_number).collect()
+}
+
+pub fn number_before(text: &str, words: &str) -> usize {
+    let before = text.split(words).next().unwrap();
+    let digits = before.rsplit([' ', ':']).next().unwrap();
+    digits.parse().unwrap_or_else(|_| panic!("{words}: {text}"))
+}
+
+/// 200 frames by way of a ring of eight slots.
+pub const FEED_200: [&str; 9] = [
+    "feed",
+    "--simulate",
+    "cspad-2x1",
+    "--distinct",
+    "4",
+    "--frames",
+    "200",
+    "--slots",
+    "8",
+];
+
+/// Headers of the slots in a file of kept frames.
+pub fn headers(path: &Path) -> Vec<FrameHeader> {
+    let bytes = std::fs::read(path).expect("kept frames");
+    let mut headers = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let header =
+            FrameHeader::from_bytes(bytes[at..].first_chunk::<HEADER_LEN>().expect("a header"));
+        at += header.slot_len();
+        headers.push(header);
+    }
+    assert_eq!(at, bytes.len(), "the last slot is whole");
+    headers
 }

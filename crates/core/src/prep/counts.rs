@@ -108,16 +108,16 @@ mod tests {
     #[test]
     fn counts_of_a_part_with_what_is_excluded() {
         let preparation = Preparation {
-            columns: 4,
-            rows: 3,
-            pixel_type: PixelType::I16,
-            window: Window::whole(4, 3, 1),
-            reduce: Reduce::Maximum,
             saturation: 1000,
             mask: Mask::new(&[0b0010_0000, 0], 4, 3).unwrap(),
             mask_values: MaskValues::from_slice(&[-2]).unwrap(),
-            corrections: &[],
-            compressed: false,
+            ..Preparation::plain(
+                4,
+                3,
+                PixelType::I16,
+                Window::whole(4, 3, 1),
+                Reduce::Maximum,
+            )
         };
         #[rustfmt::skip]
         let pixels: [i16; 12] = [
@@ -152,18 +152,13 @@ mod tests {
 
     #[test]
     fn the_highest_bit_of_a_count_is_free() {
-        let preparation = Preparation {
-            columns: 1,
-            rows: 1,
-            pixel_type: PixelType::U32,
-            window: Window::whole(1, 1, 1),
-            reduce: Reduce::Maximum,
-            saturation: u32::MAX,
-            mask: Mask::NONE,
-            mask_values: MaskValues::new(),
-            corrections: &[],
-            compressed: false,
-        };
+        let preparation = Preparation::plain(
+            1,
+            1,
+            PixelType::U32,
+            Window::whole(1, 1, 1),
+            Reduce::Maximum,
+        );
         let frame = Frame {
             header: FrameHeader::new(1, 1, PixelType::U32),
             pixel_type: PixelType::U32,

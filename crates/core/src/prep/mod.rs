@@ -11,6 +11,7 @@ mod memory;
 mod peaks;
 mod rows;
 mod tiles;
+mod unpack;
 mod valid;
 mod window;
 
@@ -18,8 +19,7 @@ pub use counts::{EXCLUDED, LARGEST_COUNT};
 pub use window::Window;
 
 use crate::correct::Correction;
-use crate::decode::{Chunk, Packing};
-use crate::frame::{Compression, Fault, Frame, NO_CELL, PixelType};
+use crate::frame::{Fault, Frame, NO_CELL, PixelType};
 use hitgate_kernels::{
     INVALID, Largest, Level, Op, Pixel, RANK_WORDS, Simd, Sum, contrast, contrast_pitch,
     contrast_words, ranks,
@@ -136,8 +136,6 @@ pub struct Statistics {
 
 /// The largest count of a cell; a sum of 3 × 3 counts may be nine times as large.
 const LARGEST_CELL: u32 = 0xFFFF;
-/// Bytes of the largest bitshuffled block that is decoded, eight times what is usual.
-const LARGEST_BLOCK: usize = 1 << 16;
 /// The largest value of a map.
 pub const MAP_MAX: u32 = 127;
 
@@ -173,6 +171,28 @@ impl Statistics {
 }
 
 impl Preparation<'_> {
+    /// Of frames of counts that are all measurements; the rest of what may be known of a module is set on top.
+    pub const fn plain(
+        columns: u32,
+        rows: u32,
+        pixel_type: PixelType,
+        window: Window,
+        reduce: Reduce,
+    ) -> Self {
+        Preparation {
+            columns,
+            rows,
+            pixel_type,
+            window,
+            reduce,
+            saturation: u32::MAX,
+            mask: Mask::NONE,
+            mask_values: MaskValues::new(),
+            corrections: &[],
+            compressed: false,
+        }
+    }
+
     /// Bytes of a map.
     pub const fn map_bytes(&self) -> usize {
         let side = self.window.input as usize;
@@ -192,26 +212,11 @@ impl Preparation<'_> {
             .saturating_add(self.words_for(&self.tiles()))
     }
 
-    /// Words of memory that [`decode`](Self::decode) takes for a compressed frame; 0 where none is announced.
-    pub fn decode_words(&self) -> usize {
-        match self.compressed {
-            true => LOST
-                .saturating_add(needs::<u8>(self.frame_bytes()))
-                .saturating_add(needs::<u8>(self.scratch())),
-            false => 0,
-        }
-    }
-
     /// Bytes of a frame's pixels.
     fn frame_bytes(&self) -> usize {
         let pixels = u64::from(self.rows).saturating_mul(u64::from(self.columns));
         let bytes = pixels.saturating_mul(self.pixel_type.size() as u64);
         usize::try_from(bytes).unwrap_or(usize::MAX)
-    }
-
-    /// Bytes of memory that a block is decoded in.
-    fn scratch(&self) -> usize {
-        self.frame_bytes().min(LARGEST_BLOCK)
     }
 
     fn words_for(&self, tiles: &Tiles<'_>) -> usize {
@@ -246,50 +251,6 @@ impl Preparation<'_> {
             Reduce::Maximum | Reduce::Mean => self.window.input as usize,
             Reduce::Peaks => contrast_pitch(self.window.input as usize),
         }
-    }
-
-    /// A compressed frame decoded into `words`, and the words that are left; any other as it is. Of blocks without a pixel
-    /// of the window nothing is decoded, and what stands there is no measurement.
-    ///
-    /// # Errors
-    /// [`Fault::Compressed`] where compressed frames are not announced, or this one does not decode to just the
-    /// configured shape; [`Fault::Shape`] where its header names another, or the `words` are fewer than
-    /// [`decode_words`](Self::decode_words).
-    pub fn decode<'f>(
-        &self,
-        frame: &Frame<'f>,
-        words: &'f mut [u32],
-    ) -> Result<(Frame<'f>, &'f mut [u32]), Fault> {
-        let Some(compression) = frame.header.compression()? else {
-            return Ok((*frame, words));
-        };
-        if !self.compressed {
-            return Err(Fault::Compressed);
-        }
-        if !self.is_shape_of(frame) || words.len() < self.decode_words() {
-            return Err(Fault::Shape);
-        }
-        let mut memory = Memory::new(words);
-        let pixels = memory.part(self.frame_bytes());
-        let scratch = memory.part(self.scratch());
-        let size = self.pixel_type.size();
-        let reads = self.window.reads(self.columns, self.rows, size);
-        let chunk = Chunk::parse(frame.payload).map_err(|_| Fault::Compressed)?;
-        let behind = match compression {
-            Compression::Lz4 => chunk.unpack(reads, pixels),
-            Compression::BitshuffleLz4 => {
-                chunk.unshuffle(Packing::Lz4, size, reads, scratch, pixels)
-            }
-        };
-        if behind != Ok(&[]) {
-            return Err(Fault::Compressed);
-        }
-        let decoded = Frame {
-            header: frame.header.with_payload(None, pixels.len() as u32),
-            pixel_type: frame.pixel_type,
-            payload: pixels,
-        };
-        Ok((decoded, memory.rest()))
     }
 
     /// Makes the map of `frame` with the instructions of `level`, which do not change it:
@@ -470,18 +431,7 @@ mod tests {
         pixel_type: PixelType,
         window: Window,
     ) -> Preparation<'static> {
-        Preparation {
-            columns,
-            rows,
-            pixel_type,
-            window,
-            reduce: Reduce::Maximum,
-            saturation: u32::MAX,
-            mask: Mask::NONE,
-            mask_values: MaskValues::new(),
-            corrections: &[],
-            compressed: false,
-        }
+        Preparation::plain(columns, rows, pixel_type, window, Reduce::Maximum)
     }
 
     fn map(preparation: &Preparation<'_>, payload: &[u8]) -> Result<(Vec<u8>, Statistics), Fault> {

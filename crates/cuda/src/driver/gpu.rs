@@ -285,25 +285,16 @@ impl Gpu {
         late: impl Fn() -> bool,
     ) -> Result<Times, Failed> {
         self.usable()?;
-        let ran = self.run_in_time(sent, steps, last, received, late);
+        let entered = self.context.enter();
+        let ran = entered.and_then(|_entered| {
+            let begun = self.begin(sent, steps, last, received, &late);
+            // What is under way reads the caller's frames, also of a batch that was cut short.
+            let [copied, worked] = [self.copies, self.works].map(|stream| self.wait(stream, &late));
+            begun.and(copied).and(worked)?;
+            self.times()
+        });
         self.lost = ran.err();
         ran
-    }
-
-    fn run_in_time<'f>(
-        &mut self,
-        sent: Piece,
-        steps: impl Iterator<Item = Step<'f>>,
-        last: Recorded,
-        received: &[Piece],
-        late: impl Fn() -> bool,
-    ) -> Result<Times, Failed> {
-        let _entered = self.context.enter()?;
-        let begun = self.begin(sent, steps, last, received, &late);
-        // What is under way reads the caller's frames, also of a batch that was cut short.
-        let [copied, worked] = [self.copies, self.works].map(|stream| self.wait(stream, &late));
-        begun.and(copied).and(worked)?;
-        self.times()
     }
 
     /// Waits until `stream` has done all that it was given.

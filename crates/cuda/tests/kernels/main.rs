@@ -5,5 +5,7 @@
 //! barriers in a way that neither order of turns shows, and that tensor cores take a fragment as the PTX ISA says.
 
 mod network;
+#[path = "../../../import/tests/oracle_network/mod.rs"]
+mod oracle_network;
 mod preparation;
 mod program;

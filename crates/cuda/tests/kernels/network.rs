@@ -1,13 +1,11 @@
 //! Maps → logits: equal to the oracle's on random models, and to the golden vector of the shipped one.
 
-use hitgate_core::net::{Model, Range, Statistics};
-use hitgate_core::prep::Reduce;
+use hitgate_core::net::Model;
 use hitgate_cuda::memory::Constants;
 use hitgate_cuda::network::{Network, NetworkError};
-use hitgate_import::model::{self, Conv, ModelMeta};
-use hitgate_import::{hgm, random};
-use hitgate_testkit::oracle::{self, Tensor};
+use hitgate_import::{model, random};
 
+use crate::oracle_network::oracle_network;
 use crate::program::{ORDERS, Order, run};
 
 /// The logits of `maps`, on a device of so many multiprocessors that has room for `most` at once.
@@ -37,37 +35,8 @@ fn infer(
     logits.as_chunks().0.to_vec()
 }
 
-/// The network run layer by layer in plain loops.
 fn expected(network: &model::Network, map: &[u8]) -> [i32; 3] {
-    let side = network.input as usize;
-    let mut at = Tensor {
-        height: side,
-        width: side,
-        channels: network.channels as usize,
-        data: map.to_vec(),
-    };
-    let Conv {
-        weights,
-        bias,
-        scale,
-    } = &network.stem;
-    at = oracle::convolution(&at, weights, bias, scale, 2);
-    for block in &network.blocks {
-        let Conv {
-            weights,
-            bias,
-            scale,
-        } = &block.depthwise;
-        at = oracle::depthwise(&at, weights, bias, scale, usize::from(block.stride));
-        let Conv {
-            weights,
-            bias,
-            scale,
-        } = &block.pointwise;
-        at = oracle::pointwise(&at, weights, bias, scale);
-    }
-    let features = oracle::pool(&at, &network.pool_scale);
-    let logits = oracle::dense(&features, &network.head_weights, &network.head_bias);
+    let (logits, _) = oracle_network(network, map);
     logits.map(|logit| logit.try_into().unwrap())
 }
 
@@ -120,26 +89,8 @@ fn a_channel_of_any_weights_and_scales_is_requantized_as_the_oracle_does() {
             *bias += [0, 16_777_217, -16_777_217, 9][(i + channel) % 4];
         }
     }
-    let any = Range {
-        low: 0.0,
-        high: 127.0,
-    };
-    let meta = ModelMeta {
-        d_water: 3.4,
-        reduce: Reduce::Maximum,
-        threshold: 0,
-        operating_points: vec![],
-        statistics: Statistics {
-            valid: any,
-            mean: any,
-            zero: any,
-        },
-        seed: 0,
-        onnx_sha256: [0; 32],
-        text: String::new(),
-    };
     let map = random::map(9, 1, 1);
-    let file = hgm::write(&network, &meta, &map).unwrap();
+    let file = random::file_of(&network, 0, &map).unwrap();
     let model = Model::parse(&file).unwrap();
     assert_eq!(
         infer(&model, std::slice::from_ref(&map), 1, 8, ORDERS[0]),

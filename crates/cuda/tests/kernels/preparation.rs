@@ -174,18 +174,19 @@ impl Case {
     ) -> Preparation<'c> {
         let mask = self.mask.as_ref();
         Preparation {
-            columns: self.columns,
-            rows: self.rows,
-            pixel_type: self.pixel_type,
-            window: self.window,
-            reduce,
             saturation: self.saturation,
             mask: mask.map_or(Mask::NONE, |bits| {
                 Mask::new(bits, self.columns, self.rows).unwrap()
             }),
             mask_values: MaskValues::from_slice(&self.values).unwrap(),
             corrections,
-            compressed: false,
+            ..Preparation::plain(
+                self.columns,
+                self.rows,
+                self.pixel_type,
+                self.window,
+                reduce,
+            )
         }
     }
 }

@@ -160,17 +160,14 @@ impl Modules {
         corrections: &'m [Correction<'m>],
     ) -> Vec<Preparation<'m>> {
         let (size, reduce) = (model.input().size, model.input().reduce);
-        let whole = |(columns, rows), pixel_type| Preparation {
-            columns,
-            rows,
-            pixel_type,
-            window: Window::whole(columns, rows, size),
-            reduce,
-            saturation: u32::MAX,
-            mask: Mask::NONE,
-            mask_values: MaskValues::new(),
-            corrections: &[],
-            compressed: false,
+        let whole = |(columns, rows), pixel_type| {
+            Preparation::plain(
+                columns,
+                rows,
+                pixel_type,
+                Window::whole(columns, rows, size),
+                reduce,
+            )
         };
         let [counts, signed, raw, nothing] = SIDES;
         vec![
