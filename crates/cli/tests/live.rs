@@ -12,7 +12,7 @@ use hitgate_host::{Creation, Ring};
 use hitgate_ring::Layout;
 use serde_json::Value;
 
-use common::{FEED_200, finish, run_keeping, slots, spawn};
+use common::{FEED_200, finish, run_keeping, signal, slots, spawn};
 
 #[test]
 fn two_processes_and_every_frame_accounted_for() {
@@ -203,13 +203,6 @@ fn interrupt(child: &Child) {
     signal(child, "-INT");
 }
 
-fn signal(child: &Child, name: &str) {
-    let kill = Command::new("kill")
-        .args([name, &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
-}
-
 /// A service that is asked to end, and does, has not failed.
 #[test]
 fn a_service_manager_ends_both_sides_with_success() {
@@ -343,6 +336,26 @@ fn an_interrupt_ends_both_sides_in_good_order() {
     assert_eq!(feed.status.code(), Some(130));
     assert!(String::from_utf8(feed.stdout).unwrap().contains("fed "));
     assert!(!Path::new(&ring).exists() && !Path::new(&format!("{ring}.json")).exists());
+}
+
+#[test]
+fn a_feed_that_waits_and_a_run_that_keeps_nothing_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = folder.path().join("ring").display().to_string();
+    let few = ["feed", "--simulate", "cspad-2x1", "--frames", "3"];
+    let mut feed = spawn(&[&few[..], &["--distinct", "2", "--ring", &ring]].concat());
+    let mut said = String::new();
+    let mut lines = BufReader::new(feed.stderr.take().unwrap());
+    while !said.contains("3 wait in ") {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    let run = spawn(&["run", "--threshold", "0", "--ring", &ring])
+        .wait_with_output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    assert!(text(run.stderr).contains("no --keep: kept frames go nowhere"));
+    assert!(text(run.stdout).contains(", nowhere: there was no --keep"));
+    assert!(feed.wait().unwrap().success());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::said;
+use common::{said, signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -482,13 +482,6 @@ fn a_disk_without_room_for_maps_loses_no_frame() {
     let entry = 64 + 224 * 224 * 2 + 4;
     let bytes = std::fs::read(&maps).unwrap().len();
     assert_eq!(bytes, 64 + written * entry, "it ends with a whole map");
-}
-
-fn signal(child: &Child, name: &str) {
-    let kill = Command::new("kill")
-        .args([name, &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
 }
 
 /// The filter stops, then dies, and whoever stands by passes what it left.

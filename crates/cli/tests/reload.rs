@@ -10,17 +10,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use common::spawn;
+use common::{signal, spawn};
 
 static MODEL: &[u8] = include_bytes!("../../../models/mobilenet-v1-025-224/model.hgm");
 /// Frames that the source has, in turn.
 const DISTINCT: u64 = 5;
-
-fn signal(child: &Child, name: &str) {
-    let id = child.id().to_string();
-    let kill = Command::new("kill").args([name, &id]).status();
-    assert!(kill.unwrap().success());
-}
 
 fn lines(records: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(records).unwrap_or_default();
@@ -68,6 +62,7 @@ fn a_hangup_swaps_what_is_sound_and_nothing_else() {
         "10000000",
         "--slots",
         "8",
+        "--compress",
         "--ring",
         &ring,
     ]);
@@ -130,6 +125,8 @@ fn a_hangup_swaps_what_is_sound_and_nothing_else() {
         said.contains("as before: module 0 has frames of") && said.contains(" x 7"),
         "{said}"
     );
+    describe("compressed", false.into());
+    assert!(ask().contains("as before: module 0 has compressed frames"));
     std::fs::remove_file(&described).unwrap();
     assert!(ask().contains("as before: cannot read"));
     describe("excluded", serde_json::json!([[0, 20_000]]));

@@ -8,10 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
-use std::process::{Child, Command};
 use std::time::Duration;
 
-use common::spawn;
+use common::{signal, spawn};
 use serde_json::Value;
 
 static MODEL: &[u8] = include_bytes!("../../../models/mobilenet-v1-025-224/model.hgm");
@@ -176,13 +175,6 @@ fn put(path: &str, model: &[u8]) {
     let draft = format!("{path}.new");
     std::fs::write(&draft, model).unwrap();
     std::fs::rename(draft, path).unwrap();
-}
-
-fn signal(child: &Child, name: &str) {
-    let kill = Command::new("kill")
-        .args([name, &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
 }
 
 /// The configuration that the run says it goes on with.

@@ -109,3 +109,12 @@ pub fn headers(path: &Path) -> Vec<FrameHeader> {
     assert_eq!(at, bytes.len(), "the last slot is whole");
     headers
 }
+
+/// Sends a signal, such as `-HUP`.
+pub fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let kill = std::process::Command::new("kill")
+        .args([name, &id])
+        .status();
+    assert!(kill.unwrap().success());
+}
