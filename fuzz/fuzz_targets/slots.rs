@@ -7,6 +7,10 @@ use hitgate_fuzz::sealed_slot;
 use libfuzzer_sys::fuzz_target;
 
 // A program's modules are no library's.
+#[macro_use]
+#[path = "../../crates/cli/src/tell.rs"]
+mod tell;
+
 #[allow(dead_code, reason = "the reading half is used")]
 #[path = "../../crates/cli/src/description.rs"]
 mod description;

@@ -10,13 +10,8 @@ macro_rules! say_on {
     ($($part:tt)*) => { $crate::print(format_args!($($part)*)) };
 }
 
-/// Prints a line on standard error. Nobody may listen any more, or the disk of the log be full, which is no reason to end.
-macro_rules! tell {
-    ($($part:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($part)*);
-    }};
-}
+#[macro_use]
+mod tell;
 
 mod audit;
 mod backend;
