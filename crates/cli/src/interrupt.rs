@@ -1,15 +1,21 @@
 //! Ctrl-C, and the requests to end, or to read files again, that a service manager sends.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+/// Signals so soon after the first are the same request: `timeout` and some service managers send one to the program and
+/// one to its group.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 /// Set once a service manager asked. Signals are the process's, and so is this.
-static TERMINATED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+static TERMINATED: AtomicBool = AtomicBool::new(false);
 
 /// The command ended early because it was asked to; what it did until then is in order.
 #[derive(Debug)]
@@ -42,16 +48,26 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// A flag that the first interrupt sets, for the command to end in good order; the second ends the
-/// program at once.
+/// A flag that the first interrupt sets, for the command to end in good order; a second request ends the program at once.
 pub fn watched() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, killed_by(signal), Arc::clone(&stop))
-            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
-            .context("cannot listen for Ctrl-C")?;
-    }
-    flag::register(SIGTERM, Arc::clone(&TERMINATED)).context("cannot listen for SIGTERM")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for Ctrl-C")?;
+    let asked = Arc::clone(&stop);
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            let mut first: Option<Instant> = None;
+            for signal in signals.forever() {
+                if signal == SIGTERM {
+                    TERMINATED.store(true, Ordering::Relaxed);
+                }
+                asked.store(true, Ordering::Relaxed);
+                if first.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST {
+                    signal_hook::low_level::exit(killed_by(signal));
+                }
+            }
+        })
+        .context("cannot listen for Ctrl-C")?;
     Ok(stop)
 }
 

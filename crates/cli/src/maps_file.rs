@@ -22,6 +22,7 @@ use anyhow::{Context, Result, bail};
 use hitgate_core::link::Record;
 use hitgate_core::net::Input;
 use hitgate_core::prep::Reduce;
+use hitgate_formats::FormatError;
 use hitgate_ring::RECORD_LEN;
 
 use crate::entries::EntryWriter;
@@ -124,9 +125,9 @@ impl MapsFile {
     /// # Errors
     /// Where it cannot be read, or is no file of maps.
     pub fn open(path: &Path) -> Result<Self> {
-        let cannot = || format!("cannot read {}", path.display());
-        let file = File::open(path).with_context(cannot)?;
-        let bytes = file.metadata().with_context(cannot)?.len();
+        let reading = |error| FormatError::reading(path, error);
+        let file = File::open(path).map_err(reading)?;
+        let bytes = file.metadata().map_err(reading)?.len();
         let mut start = [0; HEADER_LEN];
         let read = file.read_exact_at(&mut start, 0);
         if read.is_err() || !Self::starts_with(&start) {

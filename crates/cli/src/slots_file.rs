@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use hitgate_adapters::sls::PacketMask;
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, MAGIC, PixelType, flags};
+use hitgate_formats::FormatError;
 
 use crate::description;
 use crate::entries::EntryWriter;
@@ -126,9 +127,9 @@ impl SlotsFile {
 
     /// Opens the file and finds its slots.
     pub fn open(path: &Path) -> Result<Self> {
-        let cannot = || format!("cannot read {}", path.display());
-        let file = File::open(path).with_context(cannot)?;
-        let end = file.metadata().with_context(cannot)?.len();
+        let reading = |error| FormatError::reading(path, error);
+        let file = File::open(path).map_err(reading)?;
+        let end = file.metadata().map_err(reading)?.len();
         let (mut slots, mut at, mut rest) = (Vec::new(), 0, None);
         while at < end {
             let mut bytes = [0; HEADER_LEN];

@@ -104,6 +104,10 @@ fn a_full_disk_ends_the_run_and_whoever_goes_on_with_the_ring_loses_nothing() {
         "{books}"
     );
     assert!(!books.contains("lost(link)"), "{books}");
+    assert_eq!(
+        number_before(&books, " frames of other runs"),
+        written + staying
+    );
     let numbers = [kept, rest].map(|file| numbers(Path::new(&file))).concat();
     assert_eq!(
         numbers,

@@ -203,7 +203,8 @@ fn interrupt(child: &Child) {
     signal(child, "-INT");
 }
 
-/// A service that is asked to end, and does, has not failed.
+/// A service that is asked to end, and does, has not failed. Who asks may ask twice at once, as `timeout` does: the program,
+/// and its group.
 #[test]
 fn a_service_manager_ends_both_sides_with_success() {
     let folder = tempfile::tempdir().unwrap();
@@ -222,6 +223,7 @@ fn a_service_manager_ends_both_sides_with_success() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     for child in [run, feed] {
+        signal(&child, "-TERM");
         signal(&child, "-TERM");
         let ended = child.wait_with_output().unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();

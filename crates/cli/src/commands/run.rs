@@ -308,6 +308,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
         let (mut reader, _, link, accounts) = pipeline.into_parts();
         // The sink ends when nobody can send any more.
         drop(link);
+        while !sinking.is_finished() {
+            reader.heartbeat(MonotonicClock.now_ms());
+            std::thread::sleep(DRAINING);
+        }
         let sent = sinking.join();
         // It ends with the sink; what it saw last is told too.
         if let Some(Err(_)) = looking.map(|looking| looking.join()) {
@@ -336,6 +340,12 @@ pub fn run(args: &RunArgs) -> Result<()> {
         frames as f64 / seconds,
         hardware.words(level),
     );
+    if earlier > 0 {
+        let _ = writeln!(
+            books,
+            "earlier    {earlier} frames of other runs are in the books of this ring, down to its line; what follows that is of this run"
+        );
+    }
     books += &report::accounts(&accounts).to_string();
     if rules.is_some() {
         books += &second_look::report(&interlock).to_string();
