@@ -76,20 +76,26 @@ fn input(bytes: &[u8; HEADER_LEN]) -> Option<Input> {
 }
 
 /// The writing side.
-pub struct MapsWriter(EntryWriter);
+pub struct MapsWriter {
+    entries: EntryWriter,
+    header: [u8; HEADER_LEN],
+}
 
 impl MapsWriter {
     /// Writes maps that are prepared as `input` says to `file`, which lies at `path` and is empty.
-    pub fn create(path: PathBuf, file: File, input: &Input) -> Result<Self> {
-        let mut writer = EntryWriter::new(path, file, WHAT);
-        writer.write(&[&header(input)])?;
-        Ok(MapsWriter(writer))
+    pub fn new(path: PathBuf, file: File, input: &Input) -> Self {
+        MapsWriter {
+            entries: EntryWriter::new(path, file, WHAT),
+            header: header(input),
+        }
     }
 
-    /// Goes on writing to a file that has its header.
-    #[cfg(test)]
-    pub const fn of_open(path: PathBuf, file: File) -> Self {
-        MapsWriter(EntryWriter::new(path, file, WHAT))
+    /// Writes the header, once, before the first entry.
+    ///
+    /// # Errors
+    /// Where it cannot be written; the file is then empty.
+    pub fn begin(&mut self) -> Result<()> {
+        self.entries.write(&[&self.header])
     }
 
     /// Writes an entry, record and map.
@@ -98,7 +104,7 @@ impl MapsWriter {
     /// Where it cannot be written; the file then ends with the entry before it.
     pub fn write(&mut self, entry: &[u8]) -> Result<()> {
         let crc = crc32fast::hash(entry);
-        self.0.write(&[entry, &crc.to_le_bytes()])
+        self.entries.write(&[entry, &crc.to_le_bytes()])
     }
 }
 
@@ -214,7 +220,8 @@ mod tests {
     fn file(folder: &Path) -> PathBuf {
         let path = folder.join("dropped.maps");
         let file = File::create(&path).unwrap();
-        let mut writer = MapsWriter::create(path.clone(), file, &INPUT).unwrap();
+        let mut writer = MapsWriter::new(path.clone(), file, &INPUT);
+        writer.begin().unwrap();
         for number in 0..3u8 {
             let entry = [&record(number.into()).to_bytes()[..], &[number; 18]].concat();
             writer.write(&entry).unwrap();

@@ -62,7 +62,7 @@ impl MapsIn {
     /// # Errors
     /// Where the file could not be written. It ends with a whole map; those that came after are counted as left out.
     pub fn write(mut self, traffic: &Traffic) -> Result<()> {
-        let mut written = Ok(());
+        let mut written = self.file.begin();
         for entry in &self.full {
             if written.is_ok() {
                 written = self.file.write(&entry);
@@ -95,7 +95,7 @@ mod tests {
     fn maps_that_find_no_room_are_left_out_and_the_others_are_written_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dropped.maps");
-        let file = MapsWriter::create(path.clone(), File::create(&path).unwrap(), &INPUT).unwrap();
+        let file = MapsWriter::new(path.clone(), File::create(&path).unwrap(), &INPUT);
         // Nothing is written until `write`: this is a disk that stands still.
         let (maps, maps_in) = maps_out(&INPUT, file);
         let room = WAITING / maps_file::entry_bytes(&INPUT);
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_disk_that_takes_no_maps_is_told_and_keeps_nobody() {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let (maps, maps_in) = maps_out(&INPUT, MapsWriter::of_open("the file".into(), full));
+        let (maps, maps_in) = maps_out(&INPUT, MapsWriter::new("the file".into(), full, &INPUT));
         let traffic = Traffic::default();
         let (error, sent) = std::thread::scope(|scope| {
             let writing = scope.spawn(|| maps_in.write(&traffic));

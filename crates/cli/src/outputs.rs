@@ -93,18 +93,15 @@ impl OutputArgs {
             fresh.note(description::path(path));
             describe(path, description)?;
         }
-        // What an earlier run kept goes once nothing else is in the way.
+        // What an earlier run kept goes once nothing else is in the way: what cannot be written after that, headers too, the
+        // run tells.
         for (path, file) in [&keep, &records, &maps].into_iter().flatten() {
             if path.is_file() {
                 (file.set_len(0)).map_err(|error| FormatError::writing(path, error))?;
             }
         }
-        let maps = maps.map(|(path, file)| {
-            let maps = MapsWriter::create(path, file, input)?;
-            anyhow::Ok((maps, *input))
-        });
-        let maps = maps.transpose()?;
         fresh.stay();
+        let maps = maps.map(|(path, file)| (MapsWriter::new(path, file, input), *input));
         Ok(Outputs {
             keep: keep.map(|(path, file)| SlotsWriter::new(path, file)),
             records: records.map(|(path, file)| Records::new(path, file)),

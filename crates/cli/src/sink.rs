@@ -14,20 +14,21 @@
 //! counted and told; those in the ring itself are the durable ones.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::iter;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
 use hitgate_core::interlock::Side;
 use hitgate_core::link::{Link, Record, Refused, Worth};
 use hitgate_ring::{Layout, Lent, Policy};
 
 use crate::buffers::{Memory, buffers};
+use crate::entries::EntryWriter;
 use crate::maps_out::{MapsIn, MapsOut, maps_out};
 use crate::outputs::Outputs;
 use crate::queue::{self, Giver, Room, Taker, queue};
@@ -38,6 +39,8 @@ use crate::traffic::{Count, Traffic};
 
 /// Lines of records that may wait for the disk: some minutes of a fast detector, 4 MiB.
 const WAITING_RECORDS: usize = 1 << 16;
+/// Bytes of lines that are written together, where so many wait.
+const LINES_AT_ONCE: usize = 8 << 10;
 
 /// The judging side of the link.
 pub struct SinkLink<'m> {
@@ -68,6 +71,8 @@ pub struct Sink<'m> {
 /// Where kept frames come from, and where they go.
 struct KeptIn<'m> {
     frames: Taker<Kept<'m>>,
+    /// The frame that is being written.
+    hand: Option<Kept<'m>>,
     slots: Option<SlotsWriter>,
     /// Where memory of copies goes back to.
     free: Option<Sender<Memory>>,
@@ -161,10 +166,7 @@ impl Held<'_> {
 }
 
 /// The file of lines.
-pub struct Records {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
+pub struct Records(EntryWriter);
 
 /// The two sides, for the frames of a ring of this layout. Frames that were drawn go to `looks` too, as far as
 /// there is room.
@@ -212,6 +214,7 @@ pub fn sink<'m>(
     };
     let kept = KeptIn {
         frames: kept_out,
+        hand: None,
         slots: outputs.keep,
         free: free_in,
         looks,
@@ -317,41 +320,58 @@ impl Sink<'_> {
             maps,
             traffic,
         } = self;
+        let traffic = &*traffic;
         std::thread::scope(|scope| {
             // Nobody should have to wait for the end to hear of it.
             let told = |written: Result<()>| {
                 written.inspect_err(|error| tell!("hitgate: judging goes on, but {error:#}"))
             };
-            let records = records.map(|(from, file)| scope.spawn(move || told(file.write(from))));
-            let traffic = &traffic;
-            let maps = maps.map(|maps| scope.spawn(move || told(maps.write(traffic))));
-            let mut written = vec![kept.write(traffic)];
-            for (thread, what) in [(records, "records"), (maps, "maps of dropped frames")] {
-                written.push(match thread.map(|thread| thread.join()) {
-                    Some(Ok(written)) => written,
-                    Some(Err(_)) => Err(anyhow!("writing the {what} stopped unexpectedly")),
-                    None => Ok(()),
-                });
+            let mut others = Vec::new();
+            let written = kept.guarded(|kept| {
+                if let Some((from, file)) = records {
+                    let thread = scope.spawn(move || told(file.write(from, traffic)));
+                    others.push((thread, "records"));
+                }
+                if let Some(maps) = maps {
+                    let thread = scope.spawn(move || told(maps.write(traffic)));
+                    others.push((thread, "maps of dropped frames"));
+                }
+                kept.write(traffic)
+            });
+            let mut written = vec![written];
+            for (thread, what) in others {
+                let stopped = |_| Err(anyhow!("writing the {what} stopped unexpectedly"));
+                written.push(thread.join().unwrap_or_else(stopped));
             }
             written.into_iter().collect()
         })
     }
 }
 
-impl KeptIn<'_> {
-    fn write(mut self, traffic: &Traffic) -> Result<()> {
+impl<'m> KeptIn<'m> {
+    /// Has `write` write the frames. Where it cannot, or panics, those that are left are given up.
+    fn guarded(mut self, write: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let why = match catch_unwind(AssertUnwindSafe(|| write(&mut self))) {
+            Ok(Ok(())) => return self.slots.as_ref().map_or(Ok(()), SlotsWriter::finish),
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => "writing kept frames stopped unexpectedly, please report this".into(),
+        };
+        Err(self.give_up(why).into())
+    }
+
+    fn write(&mut self, traffic: &Traffic) -> Result<()> {
         while let Some(kept) = self.frames.next() {
-            let entry = Entry::of(kept.frame.bytes());
-            if let Some(slots) = &mut self.slots
-                && let Err(error) = slots.write(&entry)
-            {
-                return Err(self.give_up(kept, &error).into());
+            let entry = Entry::of(self.hand.insert(kept).frame.bytes());
+            if let Some(slots) = &mut self.slots {
+                slots.write(&entry)?;
             }
             traffic.frames.add(1);
             traffic.bytes.add(entry.payload() as u64);
-            self.sent(kept);
+            if let Some(kept) = self.hand.take() {
+                self.sent(kept);
+            }
         }
-        self.slots.as_ref().map_or(Ok(()), SlotsWriter::finish)
+        Ok(())
     }
 
     /// Passes a frame that was written to whoever looks again, and its memory back.
@@ -368,15 +388,13 @@ impl KeptIn<'_> {
             let _ = free.try_send(memory);
         }
     }
-}
 
-impl<'m> KeptIn<'m> {
-    /// Leaves a frame that could not be written, and all that the judging side still gives, in their slots, or tells
+    /// Leaves the frame that could not be written, and all that the judging side still gives, in their slots, or tells
     /// that side of those that were copied.
-    fn give_up(self, first: Kept<'m>, why: &anyhow::Error) -> Unwritten {
+    fn give_up(self, why: String) -> Unwritten {
         self.breach.broken.store(true, Ordering::Relaxed);
         let mut lost = 0;
-        for Kept { frame, record } in iter::once(first).chain(self.frames) {
+        for Kept { frame, record } in self.hand.into_iter().chain(self.frames) {
             let left = match frame {
                 Held::Lent(slot) => self.breach.leave(slot),
                 Held::Copied(_) => Err(Refused),
@@ -388,7 +406,7 @@ impl<'m> KeptIn<'m> {
             }
         }
         Unwritten {
-            why: format!("{why:#}"),
+            why,
             staying: self.breach.staying.get(),
             lost,
         }
@@ -397,22 +415,33 @@ impl<'m> KeptIn<'m> {
 
 impl Records {
     /// Lines go to `file`, which lies at `path`.
-    pub fn new(path: PathBuf, file: File) -> Self {
-        let file = BufWriter::new(file);
-        Records { path, file }
+    pub const fn new(path: PathBuf, file: File) -> Self {
+        Records(EntryWriter::new(path, file, "the records"))
     }
 
-    fn write(mut self, records: Receiver<Record>) -> Result<()> {
-        let mut lines = || -> std::io::Result<()> {
-            for record in &records {
-                writeln!(self.file, "{}", report::record_line(&record))?;
-                if records.is_empty() {
-                    self.file.flush()?;
+    /// Writes until the judging side is gone.
+    ///
+    /// # Errors
+    /// Where the file could not be written. It ends with a whole line; those that came after are counted as left out.
+    fn write(mut self, records: Receiver<Record>, traffic: &Traffic) -> Result<()> {
+        let (mut text, mut lines) = (String::new(), 0);
+        let mut written = Ok(());
+        for record in &records {
+            lines += 1;
+            if written.is_ok() {
+                let _ = writeln!(text, "{}", report::record_line(&record));
+                if text.len() < LINES_AT_ONCE && !records.is_empty() {
+                    continue;
                 }
+                written = self.0.write(&[text.as_bytes()]);
             }
-            self.file.flush()
-        };
-        lines().with_context(|| format!("cannot write the records to {}", self.path.display()))
+            if written.is_err() {
+                traffic.lines_lost.add(lines);
+            }
+            text.clear();
+            lines = 0;
+        }
+        written
     }
 }
 
@@ -478,6 +507,28 @@ mod tests {
         assert_eq!(text.lines().count(), WAITING_RECORDS);
         reader.reclaim();
         assert_eq!(reader.lent(), 0);
+    }
+
+    #[test]
+    fn each_line_that_the_disk_does_not_take_is_counted() {
+        let layout = Layout::new(8, HEADER_LEN as u32, 8).unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let outputs = Outputs {
+            records: Some(Records::new("the file".into(), full)),
+            ..Outputs::default()
+        };
+        let (mut link, sink) = sink(&layout, outputs, None);
+        let traffic = sink.traffic();
+        for _ in 0..100 {
+            link.record(&Record::default());
+        }
+        drop(link);
+        let said = format!("{:#}", sink.run().unwrap_err());
+        assert!(
+            said.contains("cannot write the records to the file"),
+            "{said}"
+        );
+        assert_eq!(traffic.lines_lost.get(), 100);
     }
 
     #[test]
@@ -551,9 +602,23 @@ mod tests {
         }
     }
 
-    /// Four kept frames on their way, the last given once the disk takes no more.
     #[test]
     fn frames_that_cannot_be_written_stay_in_their_slots_and_copies_are_lost_and_named() {
+        four_frames_are_given_up("the file", |sink| sink.run());
+    }
+
+    #[test]
+    fn so_they_do_where_writing_panics() {
+        four_frames_are_given_up("stopped unexpectedly", |sink| {
+            sink.kept.guarded(|kept| {
+                kept.hand = kept.frames.next();
+                panic!("this is meant");
+            })
+        });
+    }
+
+    /// Four kept frames on their way, the last given once `write` can write no more, and why.
+    fn four_frames_are_given_up(why: &str, write: impl Fn(Sink<'_>) -> Result<()> + Sync) {
         for (policy, buffer, staying, lost) in [
             (Policy::Credit, None, 4, 0),
             (Policy::Credit, Some(8), 1, 3),
@@ -586,7 +651,7 @@ mod tests {
                     (None, false),
                     "not tried yet"
                 );
-                let sinking = scope.spawn(|| sink.run());
+                let sinking = scope.spawn(|| write(sink));
                 while !link.is_broken() {
                     std::thread::yield_now();
                 }
@@ -605,7 +670,7 @@ mod tests {
             });
             let said = format!("{error:#}");
             let told = |n: u64, words: &str| said.contains(&format!("{n} kept frames {words}"));
-            assert!(said.contains("the file"), "{said}");
+            assert!(said.contains(why), "{said}");
             assert_eq!(told(staying, "stay in the ring"), staying > 0, "{said}");
             assert_eq!(told(lost, "that the link had taken"), lost > 0, "{said}");
             assert!(error.is::<Unwritten>());

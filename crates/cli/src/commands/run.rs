@@ -361,6 +361,13 @@ pub fn run(args: &RunArgs) -> Result<()> {
         accounts.lost_lapped
     );
     books += &report::latencies(&node.latencies).to_string();
+    let lines_lost = traffic.lines_lost.get();
+    if lines_lost > 0 {
+        let _ = writeln!(
+            books,
+            "records    {lines_lost} have no line in the file of records"
+        );
+    }
     let (maps, maps_lost) = (traffic.maps.get(), traffic.maps_lost.get());
     if args.outputs.keep_maps.is_some() {
         let _ = writeln!(
@@ -388,7 +395,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if let Some(caches) = &caches {
         caches.check()?;
     }
-    let lines_lost = traffic.lines_lost.get();
     if lines_lost > 0 {
         bail!(
             "{lines_lost} records have no line in the file of records, because its disk was too slow: every frame was judged and counted all the same; write them elsewhere"
