@@ -6,7 +6,9 @@ use hitgate_core::net::Model;
 use hitgate_core::pipeline::{Node, Stages};
 use hitgate_core::prep::Preparation;
 use hitgate_formats::bitshuffle::encode;
+use hitgate_host::DmaBuffer;
 use hitgate_kernels::Level;
+use hitgate_ring::CacheHooks;
 use hitgate_testkit::alloc::{Counting, Counts, count, prove_installed};
 use hitgate_tests::{MODEL, Memory, header, pipeline, pixels, preparation, put, ring};
 
@@ -93,4 +95,28 @@ fn allocate_and_free_nothing(level: Level, frames: u64) {
         path.accounts().balance() && path.accounts().kept() > frames / 4,
         "{name}"
     );
+}
+
+#[test]
+fn looking_after_the_caches_of_a_dma_buffer_allocates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("size", "65536"),
+        ("phys_addr", "0x1f700000"),
+        ("dma_coherent", "0"),
+        ("sync_for_cpu", ""),
+        ("sync_for_device", ""),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let caches = DmaBuffer::in_folder(folder.path()).unwrap();
+    prove_installed();
+    let ((), counts) = count(|| {
+        for slot in 0..16 {
+            caches.before_cpu_read(slot * 4096..(slot + 1) * 4096);
+            caches.after_cpu_read(slot * 4096..(slot + 1) * 4096);
+        }
+    });
+    assert_eq!(counts, Counts::default());
+    assert!(caches.check().is_ok());
 }

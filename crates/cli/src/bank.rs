@@ -112,6 +112,8 @@ pub fn bank(
         backend: Filter {
             processor,
             passes: false,
+            caches: None,
+            passed: false,
         },
         policy,
         identity,

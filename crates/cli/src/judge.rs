@@ -12,20 +12,26 @@ use hitgate_ring::State;
 
 use crate::tally::Watched;
 
-/// How long a producer may give no sign of life before it counts as gone.
+/// How long a producer may give no sign of life before it is asked whether it lives.
 pub const SILENCE: Duration = Duration::from_secs(5);
+/// How often that is asked. The system takes much longer to answer than a look at the ring.
+const ASKING: Duration = Duration::from_millis(100);
 
 /// Steps until the producer has closed the ring and every frame is judged, or `stop` is set. `between` two
 /// steps somebody may attend to the path, or end it.
 ///
+/// A producer that gave signs of life, gave none for `silence` and is no live process, as `source_lives` tells, is gone:
+/// one that is stopped may go on, and one that never gives any is silent in whatever state it is.
+///
 /// # Errors
-/// Where the ring's control words are impossible, or the producer gave no sign of life for `silence`
-/// without closing the ring, and every frame that it finished is judged.
+/// Where the ring's control words are impossible, or the producer is gone without closing the ring, and every frame
+/// that it finished is judged.
 pub fn judge<'m, B: Backend, L: Link<'m>, F: FnMut(&Record)>(
     pipeline: &mut Pipeline<'m, B, L>,
     node: &mut Watched<F>,
     silence: Duration,
     stop: &AtomicBool,
+    source_lives: impl Fn() -> bool,
     mut between: impl FnMut(&mut Pipeline<'m, B, L>) -> ControlFlow<()>,
 ) -> Result<()> {
     let mut backoff = Backoff::new();
@@ -45,7 +51,8 @@ pub fn judge<'m, B: Backend, L: Link<'m>, F: FnMut(&Record)>(
         }
         let source = pipeline.reader().source();
         let silent = listener.hear(source.heartbeat_ms, MonotonicClock.now_ns());
-        if source.state == State::Open && silent > silence && !frames_left(pipeline)? {
+        let gave_signs = source.state == State::Open && source.heartbeat_ms != 0;
+        if gave_signs && listener.doubts() && !source_lives() && !frames_left(pipeline)? {
             bail!(
                 "the producer has given no sign of life for {:.1} s and has not closed the ring: every frame it finished is judged",
                 silent.as_secs_f64()
@@ -73,6 +80,7 @@ struct Listener {
     heartbeat_ms: u32,
     heard_ns: u64,
     frame_ns: u64,
+    asked_ns: u64,
     now_ns: u64,
     remarked: bool,
 }
@@ -86,6 +94,7 @@ impl Listener {
             heartbeat_ms: 0,
             heard_ns: now_ns,
             frame_ns: now_ns,
+            asked_ns: 0,
             now_ns,
             remarked: false,
         }
@@ -102,6 +111,16 @@ impl Listener {
 
     const fn silent(&self) -> Duration {
         Duration::from_nanos(self.now_ns.saturating_sub(self.heard_ns))
+    }
+
+    /// Whether the source has been silent for so long that it is to be asked for, and was not just now.
+    fn doubts(&mut self) -> bool {
+        let asked = Duration::from_nanos(self.now_ns.saturating_sub(self.asked_ns));
+        let doubts = self.silent() > self.silence && asked > ASKING;
+        if doubts {
+            self.asked_ns = self.now_ns;
+        }
+        doubts
     }
 
     const fn idle(&self) -> Duration {
@@ -184,27 +203,30 @@ mod tests {
     use crate::filter::FilterMemory;
     use crate::model;
     use crate::outputs::Outputs;
-    use crate::sink::sink;
+    use crate::sink::{SinkLink, sink};
+    use hitgate_core::cpu::Cpu;
     use hitgate_core::frame::HEADER_LEN;
     use hitgate_core::link::Identity;
     use hitgate_core::verdict::{Policy, Sampling};
     use hitgate_host::Ring;
     use hitgate_kernels::Level;
     use hitgate_ring::Layout;
+    use std::time::Instant;
 
-    #[test]
-    fn frames_that_wait_for_a_stalled_link_are_judged_although_the_producer_is_gone() {
-        const SILENCE: Duration = Duration::from_millis(20);
-        let layout = Layout::new(4, HEADER_LEN as u32, 4).unwrap();
-        let ring = Ring::anonymous(&layout, 1).unwrap();
-        let mut writer = ring.writer().unwrap();
-        for _ in 0..layout.slots() {
-            writer.reserve().unwrap().unwrap().commit();
-        }
+    const PATIENCE: Duration = Duration::from_millis(20);
 
+    fn ring() -> Ring {
+        Ring::anonymous(&Layout::new(4, HEADER_LEN as u32, 4).unwrap(), 1).unwrap()
+    }
+
+    /// What `judging` makes of a path whose slots hold no frames: faults, all of them kept.
+    fn with_path<'r, T>(
+        ring: &'r Ring,
+        link: SinkLink<'r>,
+        judging: impl FnOnce(Pipeline<'r, Cpu<'_>, SinkLink<'r>>) -> T,
+    ) -> T {
         let model = model::parse(model::EMBEDDED, None).unwrap();
         let mut memory = FilterMemory::new(&model, Level::detect(), &[]);
-        // These slots hold no frames: faults, all of them kept.
         let cpu = memory.cpu(&model, Level::detect(), &[]).unwrap();
         let policy = Policy {
             threshold: 1,
@@ -215,27 +237,68 @@ mod tests {
             model: 0,
             config: 0,
         };
-        let (link, sink) = sink(&layout, Outputs::default(), None);
         let reader = ring.reader().unwrap();
-        let mut pipeline = Pipeline::new(reader, cpu, policy, link, identity);
-        let received = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                std::thread::sleep(10 * SILENCE);
-                sink.run()
-            });
-            let mut node = Watched::new(|_| {});
-            let judged = judge(
-                &mut pipeline,
-                &mut node,
-                SILENCE,
-                &AtomicBool::new(false),
-                |_| ControlFlow::Continue(()),
-            );
-            assert!(judged.unwrap_err().to_string().contains("no sign of life"));
-            let (_, _, link, accounts) = pipeline.into_parts();
-            drop(link);
-            accounts.received
+        judging(Pipeline::new(reader, cpu, policy, link, identity))
+    }
+
+    #[test]
+    fn frames_that_wait_for_a_stalled_link_are_judged_although_the_producer_is_gone() {
+        let ring = ring();
+        let mut writer = ring.writer().unwrap();
+        writer.heartbeat(1);
+        for _ in 0..ring.layout().slots() {
+            writer.reserve().unwrap().unwrap().commit();
+        }
+        let (link, sink) = sink(ring.layout(), Outputs::default(), None);
+        let received = with_path(&ring, link, |mut pipeline| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(10 * PATIENCE);
+                    sink.run()
+                });
+                let judged = judge(
+                    &mut pipeline,
+                    &mut Watched::new(|_| {}),
+                    PATIENCE,
+                    &AtomicBool::new(false),
+                    || false,
+                    |_| ControlFlow::Continue(()),
+                );
+                assert!(judged.unwrap_err().to_string().contains("no sign of life"));
+                let (_, _, link, accounts) = pipeline.into_parts();
+                drop(link);
+                accounts.received
+            })
         });
         assert_eq!(received, 4);
+    }
+
+    #[test]
+    fn a_producer_that_never_gave_a_sign_or_lives_is_waited_for() {
+        let judged = |heartbeat_ms, lives| {
+            let ring = ring();
+            let writer = ring.writer().unwrap();
+            writer.heartbeat(heartbeat_ms);
+            let (link, _sink) = sink(ring.layout(), Outputs::default(), None);
+            let start = Instant::now();
+            with_path(&ring, link, |mut pipeline| {
+                judge(
+                    &mut pipeline,
+                    &mut Watched::new(|_| {}),
+                    PATIENCE,
+                    &AtomicBool::new(false),
+                    || lives,
+                    // Somebody else ends it, where it does not end by itself.
+                    |_| match start.elapsed() > 10 * PATIENCE {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    },
+                )
+            })
+        };
+        assert!(judged(0, false).is_ok());
+        assert!(judged(1, true).is_ok());
+        let gone = judged(1, false).unwrap_err().to_string();
+        assert!(gone.contains("no sign of life"), "{gone}");
     }
 }

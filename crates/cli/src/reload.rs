@@ -53,7 +53,9 @@ pub fn exchange() -> (Exchange, Hand) {
 impl Exchange {
     /// Between two steps: goes on with the new bank, where there is one.
     pub fn attend<'m, L: Link<'m>>(&self, pipeline: &mut Pipeline<'m, Filter, L>) {
-        if let Ok(bank) = self.new.try_recv() {
+        if let Ok(mut bank) = self.new.try_recv() {
+            // The ring and its caches are the same.
+            bank.backend.caches = pipeline.backend.caches.take();
             // There is room: each is taken before the next is made.
             let _ = self.old.try_send(pipeline.swap(bank));
         }

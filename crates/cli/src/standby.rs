@@ -1,5 +1,6 @@
 //! Standing by: when the filter of a ring dies, its frames pass unjudged rather than stall the source.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use anyhow::Result;
 use hitgate_core::frame::{Fault, Frame};
 use hitgate_core::pipeline::{Backend, MAX_BATCH, Scored};
 use hitgate_cuda::driver::Failed;
-use hitgate_host::{HostError, Ring};
+use hitgate_host::{DmaBuffer, HostError, Ring};
 use hitgate_ring::{AttachError, Policy, Reader, State};
 
 use crate::bank::OwnedProcessor;
@@ -24,12 +25,22 @@ pub struct Filter {
     pub processor: OwnedProcessor,
     /// Whether it is left out, so that every frame is kept as a fault.
     pub passes: bool,
+    /// Who brings the caches together with the ring's memory: once that failed frames may be older than they seem, and none
+    /// is judged.
+    pub caches: Option<Arc<DmaBuffer>>,
+    /// Whether the frames that came last were left out.
+    pub passed: bool,
 }
 
 impl Filter {
     /// Why the GPU was lost, if it was.
     pub fn lost(&self) -> Option<Failed> {
         self.processor.lost()
+    }
+
+    fn leaves_out(&self) -> bool {
+        let caches = self.caches.as_ref();
+        self.passes || caches.is_some_and(|caches| caches.check().is_err())
     }
 }
 
@@ -45,7 +56,8 @@ impl Backend for Filter {
         frames: &[Frame<'_>],
         now_ns: &impl Fn() -> u64,
     ) -> heapless::Vec<Scored, MAX_BATCH> {
-        match self.passes {
+        self.passed = self.leaves_out();
+        match self.passed {
             false => self.processor.score(frames, now_ns),
             true => (frames.iter().take(MAX_BATCH))
                 .map(|_| Scored::fault(Fault::Backend))
@@ -54,11 +66,14 @@ impl Backend for Filter {
     }
 
     fn map_of(&self, i: usize) -> Option<&[u8]> {
-        self.processor.map_of(i)
+        (!self.passed).then(|| self.processor.map_of(i)).flatten()
     }
 
     fn fallen_back(&self) -> u64 {
-        self.processor.fallen_back()
+        match self.passed {
+            true => 0,
+            false => self.processor.fallen_back(),
+        }
     }
 }
 

@@ -98,8 +98,7 @@ impl DmaBuffer {
             (Ok(start), Ok(size)) => {
                 // Offset, size and direction in one number, so that two threads do not mix theirs.
                 let word = u64::from(start) << 32 | u64::from(size) | FROM_DEVICE << 2 | 1;
-                file.write_all_at(format!("0x{word:016X}").as_bytes(), 0)
-                    .is_ok()
+                file.write_all_at(&hexadecimal(word), 0).is_ok()
             }
             _ => false,
         };
@@ -117,6 +116,15 @@ impl CacheHooks for DmaBuffer {
     fn after_cpu_read(&self, range: Range<usize>) {
         self.request(&self.for_device, range);
     }
+}
+
+/// The number as u-dma-buf reads it, without asking for memory: there are several a frame.
+fn hexadecimal(word: u64) -> [u8; 18] {
+    let mut text = *b"0x0000000000000000";
+    for (i, digit) in text[2..].iter_mut().rev().enumerate() {
+        *digit = b"0123456789ABCDEF"[(word >> (4 * i)) as usize & 15];
+    }
+    text
 }
 
 /// Bytes of the memory behind `device`, where `sys` (`/sys`) knows it: a buffer of u-dma-buf, or the first
@@ -261,6 +269,13 @@ mod tests {
         buffer.for_cpu = File::open(folder.join("size")).unwrap();
         buffer.before_cpu_read(0..64);
         assert!(buffer.check().unwrap_err().to_string().contains('2'));
+    }
+
+    #[test]
+    fn every_digit_is_at_its_place() {
+        for word in [0, 0x0123_4567_89AB_CDEF, u64::MAX] {
+            assert_eq!(hexadecimal(word), format!("0x{word:016X}").as_bytes());
+        }
     }
 
     #[test]

@@ -206,9 +206,16 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         });
         let sinking = scope.spawn(|| sink.run());
         scope.spawn(|| progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken)));
-        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |_| {
-            ControlFlow::Continue(())
-        });
+        // The source is a thread, of which no system tells whether it lives.
+        let source_lives = || false;
+        let judged = judge(
+            &mut pipeline,
+            &mut node,
+            SILENCE,
+            &stop,
+            source_lives,
+            |_| ControlFlow::Continue(()),
+        );
         // Where judging ended early, nobody takes frames any more.
         let interrupted = stop.swap(true, Ordering::Relaxed);
         progress.finish();

@@ -274,8 +274,10 @@ fn fill_ring(
         session: Some(session),
         modules: modules.to_vec(),
     };
-    description.write(&path)?;
     let mut writer = ring.writer()?;
+    // Whoever finds the description finds that somebody is here.
+    writer.heartbeat(MonotonicClock.now_ms());
+    description.write(&path)?;
     let monitor = ring.monitor()?;
 
     if monitor.consumer().is_none() {

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
 use hitgate_core::pipeline::{Bank, Pipeline};
 use hitgate_host::{DmaBuffer, HostError, MonotonicClock, Ring, pin_to_core};
-use hitgate_ring::AttachError;
+use hitgate_ring::{AttachError, End};
 
 use crate::backend::BackendArgs;
 use crate::bank::bank;
@@ -26,7 +26,7 @@ use crate::raw::RawArgs;
 use crate::reload::{Reload, exchange};
 use crate::ring_path::RingArg;
 use crate::second_look::{Attendant, Ends, InterlockArgs, SecondLook};
-use crate::sink::sink;
+use crate::sink::{SinkLink, sink};
 use crate::standby;
 use crate::tally::Watched;
 use crate::{model, print_all, report, require_written, second_look};
@@ -142,6 +142,14 @@ fn wait_for(path: &Path, seconds: u64, stop: &AtomicBool) -> Result<(Ring, Descr
     }
 }
 
+/// Whether judging goes on: not where kept frames cannot be written, nor where frames may be older than they seem.
+fn goes_on(link: &SinkLink<'_>, caches: Option<&DmaBuffer>) -> ControlFlow<()> {
+    match link.is_broken() || caches.is_some_and(|caches| caches.check().is_err()) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    }
+}
+
 /// Lets those who only look on end, also where judging does so by a panic.
 struct Ended<'r>(&'r Progress, &'r AtomicBool);
 
@@ -171,6 +179,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let path = args.ring.path();
     let (ring, description) = wait_for(&path, args.wait, &stop)?;
     let caches = DmaBuffer::of(&path)?.filter(|buffer| !buffer.is_coherent());
+    let caches = caches.map(Arc::new);
     let modules = &description.modules;
     let Bank {
         mut backend,
@@ -200,10 +209,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let _registered = hardware.register(&ring);
     // Whoever stands by sees at once that the end has somebody.
     reader.heartbeat(MonotonicClock.now_ms());
-    if let Some(caches) = &caches {
+    if let Some(caches) = caches.as_deref() {
         reader = reader.with_cache_hooks(caches);
     }
     backend.passes = args.standby.is_some();
+    backend.caches = caches.clone();
     let (look, looks, answers, looked) = match rules {
         Some(_) => {
             let (look, ends) = SecondLook::new(modules, raw_maps.as_ref())?;
@@ -282,15 +292,20 @@ pub fn run(args: &RunArgs) -> Result<()> {
         {
             tell!("hitgate: {error}; going on without");
         }
-        let judged = judge(&mut pipeline, &mut node, SILENCE, &stop, |pipeline| {
-            exchange.attend(pipeline);
-            hardware.attend(pipeline.backend.lost());
-            attendant.attend(&mut pipeline.interlock);
-            match pipeline.link.is_broken() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
+        let source_lives = || matches!(ring.owner(End::Writer), Ok(Some(_)));
+        let judged = judge(
+            &mut pipeline,
+            &mut node,
+            SILENCE,
+            &stop,
+            source_lives,
+            |pipeline| {
+                exchange.attend(pipeline);
+                hardware.attend(pipeline.backend.lost());
+                attendant.attend(&mut pipeline.interlock);
+                goes_on(&pipeline.link, caches.as_deref())
+            },
+        );
         hardware.attend(pipeline.backend.lost());
         drop(exchange);
         progress.finish();
@@ -410,4 +425,91 @@ pub fn run(args: &RunArgs) -> Result<()> {
         bail!("the books do not balance: please report this with the lines above");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::FilterArgs;
+    use crate::module::Module;
+    use crate::outputs::Outputs;
+    use hitgate_core::accounts::Accounts;
+    use hitgate_core::frame::{FrameHeader, HEADER_LEN, PixelType};
+    use hitgate_core::verdict::Verdict;
+    use hitgate_ring::Layout;
+
+    /// The books of a run on a ring of three blank frames, in memory whose caches are looked after through files, the one that is
+    /// asked before the CPU reads at `before`.
+    fn judged_behind(before: &Path) -> Accounts {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("size", "65536"),
+            ("phys_addr", "0x1f700000"),
+            ("dma_coherent", "0"),
+            ("sync_for_device", ""),
+        ] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        std::os::unix::fs::symlink(before, folder.path().join("sync_for_cpu")).unwrap();
+        let caches = Arc::new(DmaBuffer::in_folder(folder.path()).unwrap());
+
+        let modules: Vec<Module> =
+            serde_json::from_str(r#"[{"columns":8,"rows":4,"pixel_type":"u16"}]"#).unwrap();
+        let layout = Layout::new(4, HEADER_LEN as u32 + 64, 4).unwrap();
+        let ring = Ring::anonymous(&layout, 1).unwrap();
+        let mut writer = ring.writer().unwrap();
+        for frame_number in 1..=3 {
+            let mut slot = writer.reserve().unwrap().unwrap();
+            let header = FrameHeader {
+                frame_number,
+                ..FrameHeader::new(4, 8, PixelType::U16)
+            };
+            slot.write(0, &header.seal()).unwrap();
+            slot.write(HEADER_LEN, &[0; 64]).unwrap();
+            slot.commit();
+        }
+        writer.close();
+
+        let filter = FilterArgs {
+            model: None,
+            threshold: Some(1.0),
+            isa: None,
+            sample: 0,
+            sample_seed: 0,
+            deadline_us: None,
+        };
+        let hardware = BackendArgs::default().open(false).unwrap();
+        let bytes = model::bytes(None).unwrap();
+        let mut bank = bank(&bytes, &modules, &filter, None, None, &hardware).unwrap();
+        bank.backend.caches = Some(Arc::clone(&caches));
+        let (link, sink) = sink(&layout, Outputs::default(), None);
+        let reader = ring.reader().unwrap().with_cache_hooks(&*caches);
+        let mut pipeline = Pipeline::new(reader, bank.backend, bank.policy, link, bank.identity);
+        std::thread::scope(|scope| {
+            scope.spawn(|| sink.run());
+            let judged = judge(
+                &mut pipeline,
+                &mut Watched::new(|_| {}),
+                SILENCE,
+                &AtomicBool::new(false),
+                || true,
+                |pipeline| goes_on(&pipeline.link, Some(&caches)),
+            );
+            judged.unwrap();
+            let (.., accounts) = pipeline.into_parts();
+            accounts
+        })
+    }
+
+    #[test]
+    fn once_the_caches_cannot_be_looked_after_no_frame_is_dropped_and_the_run_ends() {
+        let sound = tempfile::NamedTempFile::new().unwrap();
+        let books = judged_behind(sound.path());
+        assert_eq!((books.received, books.dropped()), (3, 3));
+
+        let books = judged_behind(Path::new("/dev/full"));
+        assert_eq!(books.dropped(), 0);
+        assert_eq!(books.received, books.of(Verdict::KeepFault));
+        assert!((1..3).contains(&books.received), "{books:?}");
+    }
 }
