@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use hitgate_formats::FormatError;
 use hitgate_formats::write::WholeFile;
 
+use crate::Stdout;
+
 /// What lines look like and where they go.
 #[derive(Args, Clone, Debug)]
 pub struct LinesArgs {
@@ -56,7 +58,7 @@ impl LinesArgs {
             lines(out)
         };
         let Done { judged, unreadable } = match &self.output {
-            None => under_header(&mut std::io::stdout().lock())?,
+            None => under_header(&mut Stdout)?,
             Some(path) => {
                 let unwritable = |error| FormatError::writing(path, error);
                 let mut file = WholeFile::create(path).map_err(unwritable)?;

@@ -129,10 +129,12 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
     };
-    require_written(std::io::stdout().flush());
+    let written = std::io::stdout().flush();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Ok(()) => {
+            require_written(written);
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             tell!("hitgate: {error:#}");
             exit_code(&error)
@@ -158,12 +160,24 @@ fn parse(words: impl Iterator<Item = impl Into<OsString> + Clone>) -> Result<Cli
     Cli::from_arg_matches(&command.try_get_matches_from(words)?)
 }
 
+/// Standard output, for those who write to whatever they are given: where it takes no more the program ends.
+struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        require_written(std::io::stdout().write_all(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        require_written(std::io::stdout().flush());
+        Ok(())
+    }
+}
+
 /// Whether whoever read our output has seen enough, as `head` has.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+fn is_closed_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
 }
 
 /// Prints all of `text`, and says whether standard output took it.
@@ -181,7 +195,7 @@ fn print(text: std::fmt::Arguments<'_>) {
 fn require_written(written: std::io::Result<()>) {
     match written {
         Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if is_closed_pipe(&error) => std::process::exit(0),
         Err(error) => {
             tell!("hitgate: cannot write to standard output: {error}");
             std::process::exit(1);

@@ -3,9 +3,12 @@
 mod common;
 
 use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use rustix::fs::OFlags;
 use serde_json::Value;
 
 use common::{FEED_200, finish, number_before, numbers, run_keeping, slots, spawn};
@@ -200,4 +203,86 @@ fn a_disk_that_breaks_after_the_last_frame_leaves_nothing_out_of_the_books() {
     };
     assert_eq!((judged.len(), numbers(&lost)), (FRAMES, numbers(&judged)));
     assert!(lost.iter().all(|line| line["cause"] == "link"), "{text}");
+}
+
+/// A pipe whose reader takes nothing, and that reader.
+fn pipe_that_nobody_empties(path: &str) -> File {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    let mut reader = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path)
+        .unwrap();
+    while reader.write(&[0; 4096]).is_ok() {}
+    reader
+}
+
+/// Whether the process has this file open.
+fn has_open(child: &Child, path: &str) -> bool {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+    files
+        .flatten()
+        .any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to == Path::new(path)))
+}
+
+#[test]
+fn each_line_that_a_pipe_of_records_does_not_take_is_counted_and_the_run_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let [ring, kept, records] = ["ring", "kept.slots", "records.jsonl"].map(place);
+    let reader = pipe_that_nobody_empties(&records);
+    let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
+    let run = run_keeping(&ring, &kept, &records, &[]);
+    finish(feed);
+    drop(reader);
+    let run = run.wait_with_output().unwrap();
+    let (books, said) = (
+        String::from_utf8(run.stdout).unwrap(),
+        String::from_utf8(run.stderr).unwrap(),
+    );
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write the records"), "{said}");
+    let left_out = number_before(&books, " have no line in the file of records");
+    assert_eq!((left_out, slots(Path::new(&kept)).len()), (200, 200));
+}
+
+#[test]
+fn a_closed_pipe_that_is_not_standard_output_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("lines").display().to_string();
+    let reader = pipe_that_nobody_empties(&lines);
+    let frame = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/blank_pilatus300k.cbf.gz");
+    let screen = spawn(&["screen", "-o", &lines, frame]);
+    while !has_open(&screen, &lines) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    drop(reader);
+    let screen = screen.wait_with_output().unwrap();
+    let said = String::from_utf8(screen.stderr).unwrap();
+    assert_eq!(screen.status.code(), Some(1), "{said}");
+    assert!(said.contains("roken pipe"), "{said}");
+}
+
+/// What is found out once the files of an earlier run are replaced is no reason not to begin.
+#[test]
+fn a_disk_that_takes_no_maps_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (ring, kept) = (place("ring"), place("kept.slots"));
+    std::fs::write(&kept, "frames of an earlier run").unwrap();
+    let feed = spawn(&[&FEED_200[..], &["--ring", &ring]].concat());
+    let outputs = ["--keep", &kept, "--keep-maps", "/dev/full", "--replace"];
+    let run = ["run", "--threshold", "0", "--ring", &ring, "--wait", "60"];
+    let run = spawn(&[&run[..], &outputs].concat())
+        .wait_with_output()
+        .unwrap();
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("judging goes on, but cannot write maps of dropped frames"),
+        "{said}"
+    );
+    assert_eq!(slots(Path::new(&kept)).len(), 200);
+    finish(feed);
 }

@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 
 use hitgate_core::frame::{FrameHeader, HEADER_LEN};
 use hitgate_host::{Creation, Ring};
-use hitgate_ring::Layout;
+use hitgate_ring::{Layout, PATH_COUNTERS};
 use serde_json::Value;
 
 use common::{FEED_200, finish, run_keeping, signal, slots, spawn};
@@ -122,6 +122,59 @@ fn a_slow_source_is_not_taken_for_a_dead_one() {
     let said = String::from_utf8(finish(spawn(&["run", "--ring", &ring])).stdout).unwrap();
     assert!(said.contains("expected 2 = received 2 + lost 0"), "{said}");
     finish(feed);
+}
+
+/// The line of what `run` says from which on it judges.
+fn judges(told: &mut impl Iterator<Item = String>) {
+    assert!(told.any(|line| line.contains("no --keep")));
+}
+
+/// A process that is stopped, or swapped out, goes on where it was.
+#[test]
+fn a_source_that_stands_still_is_not_taken_for_a_dead_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = folder.path().join("ring").display().to_string();
+    let feed = spawn(&[&FEED_200[..], &["--rate", "100", "--ring", &ring]].concat());
+    let mut run = spawn(&["run", "--ring", &ring, "--wait", "60"]);
+    let told = BufReader::new(run.stderr.take().unwrap()).lines();
+    judges(&mut told.map(Result::unwrap));
+    signal(&feed, "-STOP");
+    // Two seconds more than a silent producer is granted.
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    signal(&feed, "-CONT");
+    let said = String::from_utf8(finish(run).stdout).unwrap();
+    assert!(
+        said.contains("expected 200 = received 200 + lost 0"),
+        "{said}"
+    );
+    finish(feed);
+}
+
+/// Whoever asks a service to end hears of it, also where nobody reads the books.
+#[test]
+fn books_that_do_not_balance_are_a_failure_however_the_run_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ring");
+    let layout = Layout::new(4, HEADER_LEN as u32 + 64, 4).unwrap();
+    let ring = Ring::create(&path, &layout, 1, Creation::Exclusive).unwrap();
+    let mut reader = ring.reader().unwrap();
+    // An earlier filter expected a frame that is nowhere.
+    let mut counters = [0; PATH_COUNTERS];
+    counters[1] = 1;
+    reader.publish(&counters);
+    reader.close();
+    drop(ring);
+    let description = r#"{"modules":[{"columns":8,"rows":4,"pixel_type":"u16"}]}"#;
+    std::fs::write(folder.path().join("ring.json"), description).unwrap();
+    let mut run = spawn(&["run", "--ring", path.to_str().unwrap()]);
+    drop(run.stdout.take());
+    let told = BufReader::new(run.stderr.take().unwrap()).lines();
+    let mut told = told.map(Result::unwrap);
+    judges(&mut told);
+    signal(&run, "-TERM");
+    let rest: String = told.collect();
+    assert_eq!(run.wait().unwrap().code(), Some(1), "{rest}");
+    assert!(rest.contains("do not balance"), "{rest}");
 }
 
 #[test]

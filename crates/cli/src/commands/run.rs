@@ -29,7 +29,7 @@ use crate::second_look::{Attendant, Ends, InterlockArgs, SecondLook};
 use crate::sink::{SinkLink, sink};
 use crate::standby;
 use crate::tally::Watched;
-use crate::{model, print_all, report, require_written, second_look};
+use crate::{is_closed_pipe, model, print_all, report, require_written, second_look};
 
 /// Filter the frames of a ring that a detector, or `hitgate feed`, fills
 #[derive(Args, Debug)]
@@ -406,7 +406,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let told = print_all(&books);
     sent?;
     judged?;
-    require_written(told);
     if let Some(caches) = &caches {
         caches.check()?;
     }
@@ -415,16 +414,25 @@ pub fn run(args: &RunArgs) -> Result<()> {
             "{lines_lost} records have no line in the file of records, because its disk was too slow: every frame was judged and counted all the same; write them elsewhere"
         );
     }
+    let interrupted = stop.load(Ordering::Relaxed);
+    let balanced = match interrupted {
+        false => accounts.agree_with(&source),
+        // What the source counts goes on meanwhile, or is a device's, which counts nothing.
+        true => accounts.balance(),
+    };
+    if !balanced {
+        bail!("the books do not balance: please report this with the lines above");
+    }
+    if told.as_ref().is_err_and(|error| !is_closed_pipe(error)) {
+        require_written(told);
+    }
     let left = source
         .produced
         .saturating_sub(accounts.received + accounts.lost_lapped);
-    if stop.load(Ordering::Relaxed) {
-        return Err(Interrupted { left }.into());
+    match interrupted {
+        true => Err(Interrupted { left }.into()),
+        false => Ok(()),
     }
-    if !accounts.agree_with(&source) {
-        bail!("the books do not balance: please report this with the lines above");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
