@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The path without an operating system: kernels, ring, core and the C interface built for two bare targets.
+# The path without an operating system: kernels, ring, core, adapters, spots and the C interface built for two bare targets.
 # The target's own library is used where it is installed (rustup target add TARGET), else Debian's sources
 # of it (apt-get install rustc-web rust-web-src).
 set -euo pipefail
@@ -40,7 +40,7 @@ absent=0
 for target in aarch64-unknown-none thumbv7em-none-eabihf; do
     # A bare target has no shared libraries: of the C interface it gets the static one.
     build=(cargo build --release --target "$target" --no-default-features
-        -p hitgate-kernels -p hitgate-ring -p hitgate-core -p hitgate-adapters -p hitgate-capi)
+        -p hitgate-kernels -p hitgate-ring -p hitgate-core -p hitgate-adapters -p hitgate-spots -p hitgate-capi)
     folder=${CARGO_TARGET_DIR:-target}
     if [ -d "$(rustc --print target-libdir --target "$target" 2>/dev/null)" ]; then
         "${build[@]}"

@@ -10,6 +10,9 @@ use hitgate_adapters::aes::{self, DmaReadData};
 use hitgate_adapters::sls::{BunchId, Detector, Module};
 use hitgate_adapters::xdma;
 use hitgate_core::frame::{self, FrameHeader, HEADER_LEN, PixelType, flags};
+use hitgate_core::link::{Identity, Record};
+use hitgate_core::net::Input;
+use hitgate_core::prep::Reduce;
 use hitgate_formats::bitshuffle;
 use hitgate_formats::write::{write_cbf, write_npy};
 use hitgate_formats::{Image, Pixels};
@@ -18,6 +21,21 @@ use hitgate_ring::{Layout, Policy, Region};
 #[allow(dead_code, reason = "a part of what the tests make is wanted")]
 #[path = "../../crates/formats/tests/common/mod.rs"]
 mod common;
+
+// What writes files of maps is the program's, whose modules are no library's.
+#[allow(dead_code, reason = "the writing half is wanted")]
+#[path = "../../crates/cli/src/entries.rs"]
+mod entries;
+#[allow(dead_code, reason = "the writing half is wanted")]
+#[path = "../../crates/cli/src/maps_file.rs"]
+mod maps_file;
+
+/// What the writing half says of a full disk.
+mod report {
+    pub fn bytes(n: u64) -> String {
+        format!("{n} bytes")
+    }
+}
 
 /// The corpus' folder of a target.
 fn corpus(target: &str) -> PathBuf {
@@ -35,6 +53,7 @@ fn put(target: &str, name: &str, bytes: &[u8]) {
 fn main() {
     let slots = slots();
     rings(&slots);
+    maps();
     readouts();
     images();
     for name in ["sound.hgm", "mean.hgm"] {
@@ -72,6 +91,31 @@ fn slots() -> Vec<Vec<u8>> {
         [header, hitgate_tests::pixels(96, 64, 1)].concat()
     });
     slots
+}
+
+/// Small maps of three dropped frames, of either reduction.
+fn maps() {
+    for (name, reduce) in [("mean.maps", Reduce::Mean), ("peaks.maps", Reduce::Peaks)] {
+        let input = Input {
+            size: 3,
+            channels: 2,
+            reduce,
+            d_water: 3.4,
+        };
+        let path = corpus("maps").join(name);
+        let file = fs::File::create(&path).expect("a file");
+        let mut writer = maps_file::MapsWriter::new(path, file, &input);
+        writer.begin().expect("room");
+        for number in 1..=3 {
+            let identity = Identity {
+                model: 1,
+                config: 2,
+            };
+            let record = Record::lost(0, number, 1, 0, identity).to_bytes();
+            let entry = [&record[..], &[number as u8; 18]].concat();
+            writer.write(&entry).expect("room");
+        }
+    }
 }
 
 /// The same slot with its pixels compressed, by turns with and without bitshuffle.

@@ -72,7 +72,9 @@ pub fn read(path: &Path) -> Result<Records> {
             )
         })?;
         if line.verdict.as_deref() == Some("lost") {
-            records.lost += line.count.unwrap_or_default();
+            // A number of a file: the sum may be of any size.
+            let count = line.count.unwrap_or_default();
+            records.lost = records.lost.saturating_add(count);
             continue;
         }
         let of = line.module;
@@ -174,6 +176,13 @@ mod tests {
             line: 1,
         };
         assert_eq!((&records.frames[..], records.lost), (&[expected][..], 3));
+    }
+
+    #[test]
+    fn no_number_of_lost_frames_begins_again_from_nothing() {
+        let lost = |count: u64| format!("{{\"verdict\":\"lost\",\"count\":{count}}}\n");
+        let records = said(&[lost(3), lost(u64::MAX)].concat()).unwrap();
+        assert_eq!(records.lost, u64::MAX);
     }
 
     #[test]
