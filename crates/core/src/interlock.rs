@@ -333,15 +333,15 @@ impl Interlock {
         self.total
     }
 
-    /// What speaks against dropping this frame: bits of [`reasons`], none while armed. A frame that is
-    /// unlike those of the training is not dropped by a model that never learned such frames.
+    /// What speaks against dropping this frame: bits of [`reasons`]. [`reasons::DISARMED`] says that nothing is dropped now,
+    /// for whatever cause; [`reasons::DOMAIN`] is of this frame alone, which a model that never learned such frames
+    /// does not drop.
     pub const fn objections(&self, in_domain: bool) -> u32 {
         if self.rules.is_none() {
             return 0;
         }
         let disarmed = match self.state {
             Ok(()) => 0,
-            Err(Disarmed::Domain { .. }) => reasons::DOMAIN,
             Err(_) => reasons::DISARMED,
         };
         disarmed | if in_domain { 0 } else { reasons::DOMAIN }
@@ -493,6 +493,7 @@ impl Side {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::link::Worth;
     use crate::verdict::WEIGHT_ONE;
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -756,7 +757,13 @@ mod tests {
         }
         interlock.judged(&miss, false);
         assert_eq!(interlock.state(), Err(Disarmed::Domain { strays: 5 }));
-        assert_eq!(interlock.objections(true), reasons::DOMAIN);
+        // All is kept now, but a link that cannot carry all of it still gives up misses first.
+        let worth = |in_domain| {
+            let objections = interlock.objections(in_domain);
+            assert_ne!(objections & reasons::DISARMED, 0);
+            Worth::of(Verdict::KeepShadow, objections)
+        };
+        assert_eq!([worth(true), worth(false)], [Worth::Sample, Worth::Most]);
         assert!(interlock.arm().is_err());
         run(&mut interlock, 64, 0, |_| {});
         interlock.arm().unwrap();
