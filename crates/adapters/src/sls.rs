@@ -424,9 +424,15 @@ impl Assembly {
         let is_late = |than: u64| (1..=LATE_FRAMES).contains(&than.wrapping_sub(number));
         let was_finished = |last: u64| last == number || is_late(last);
         let doubted = self.doubted.map(|doubted| doubted.number);
+        // Beside a number that will not be believed the ones before it are as late as ever.
+        let is_late_beside = |open: u64| {
+            (self.last)
+                .is_some_and(|last| open.saturating_sub(last) > FURTHEST && was_finished(last))
+        };
+        let is_early = |open: u64| !is_late(open) && !is_late_beside(open);
         let open = match &mut self.open {
             Some(open) if open.first.frame_number == number => open,
-            Some(open) if !is_late(open.first.frame_number) => return Sorted::Early,
+            Some(open) if is_early(open.first.frame_number) => return Sorted::Early,
             None if !self.last.is_some_and(was_finished) && doubted != Some(number) => {
                 self.open.insert(Open {
                     first: *header,

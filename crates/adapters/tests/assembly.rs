@@ -183,6 +183,19 @@ fn what_is_not_the_modules_own_is_left_out() {
 }
 
 #[test]
+fn beside_a_wild_number_frames_are_early_or_late_as_ever() {
+    let mut assembly = Assembly::new(module());
+    finished(&mut assembly, 20);
+    assert_eq!(assembly.sort(&packet(1 << 60, 0), BYTES), Sorted::Here(0));
+    for late in [20 - LATE_FRAMES, 19, 20] {
+        assert_eq!(assembly.sort(&packet(late, 0), BYTES), Sorted::Discarded);
+    }
+    assert_eq!(assembly.sort(&packet(21, 0), BYTES), Sorted::Early);
+    assert_eq!(assembly.finish(0).map(|frame| told(&frame)), Some(DOUBTED));
+    assert_eq!(told(&finished(&mut assembly, 21)), (21, 0));
+}
+
+#[test]
 fn other_frames_are_early_or_late() {
     let mut assembly = Assembly::new(module());
     assert_eq!(assembly.sort(&packet(20, 0), BYTES), Sorted::Here(0));
