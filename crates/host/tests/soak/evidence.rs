@@ -133,12 +133,7 @@ pub struct Findings {
 
 impl Evidence {
     /// The first `killed` readers may each have taken as many kept frames along as they had `copies`.
-    pub fn gather(
-        place: &tempfile::TempDir,
-        ring: &Ring,
-        killed: u32,
-        copies: usize,
-    ) -> Evidence {
+    pub fn gather(place: &tempfile::TempDir, ring: &Ring, killed: u32, copies: usize) -> Evidence {
         let monitor = ring.monitor().unwrap();
         let source = monitor.source().expect("the writer has ended");
         let emitted = std::fs::read(place.path().join("emitted")).unwrap();

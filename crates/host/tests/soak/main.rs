@@ -423,7 +423,11 @@ fn the_judge_would_notice(seed: u64) {
     let unsent = |of: &[Entry]| missed(of, &sent, 1, 2);
     assert_eq!(unsent(&[of(1, 6), of(1, 7)]), 0, "copies that it held");
     assert_eq!(unsent(&[of(1, 6), of(1, 7), of(1, 8)]), 1, "it has two");
-    assert_eq!(unsent(&[of(1, 4), of(1, 6)]), 1, "an older one had its turn");
+    assert_eq!(
+        unsent(&[of(1, 4), of(1, 6)]),
+        1,
+        "an older one had its turn"
+    );
     assert_eq!(unsent(&[of(2, 16)]), 1, "a reader that lived");
 
     let journal = |place: &Place, name| place.0.path().join(name);
