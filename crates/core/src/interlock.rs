@@ -159,7 +159,7 @@ fn least_hits(parts: &[Sampled]) -> u128 {
     let most = looks().max().unwrap_or(least);
     // The cuts are powers of two, and half as much again, wherever looks are: if the best cut followed them, fewer looks
     // could make for more hits.
-    let first = 1 << least.ilog2().max(1);
+    let first = 1 << least.checked_ilog2().unwrap_or(1).max(1);
     let next = |cut: &u64| match cut.is_power_of_two() {
         true => Some(cut + cut / 2),
         false => Some(cut / 3 * 4),
@@ -608,7 +608,10 @@ mod tests {
         let looks = looked(10_000, 500, 500);
         let [alone, beside] = [of(&[looks]), of(&[looks, looked(90_000, 0, 0)])];
         assert_eq!(alone, beside);
-        assert!((alone - 29.957 / (29.957 + 9_260.0)).abs() < 5e-5, "{alone}");
+        assert!(
+            (alone - 29.957 / (29.957 + 9_260.0)).abs() < 5e-5,
+            "{alone}"
+        );
         // One look at them says little, and takes away nothing.
         let with_one = of(&[looks, looked(90_000, 1, 1)]);
         assert!((0.9 * alone..=alone).contains(&with_one), "{with_one}");

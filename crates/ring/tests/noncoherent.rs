@@ -186,7 +186,6 @@ fn a_head_that_died_in_a_cache_reaches_the_device_by_the_next_reader() {
     let reader = memory.attach().unwrap().into_reader().unwrap();
     let mut reader = reader.with_cache_hooks(&device);
     (0..2).for_each(|position| take(&mut reader, position));
-    drop(reader);
     // As if it had died before its last word was written back.
     device.memory.lock().unwrap()[HEAD..HEAD + 4].fill(0);
     assert!(!device.has_credit(5));
