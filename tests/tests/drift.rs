@@ -157,21 +157,24 @@ fn a_drifting_run_disarms_itself_before_the_bound_is_passed() {
     assert!(run.seen.missed.hits > 100, "{:?}", run.seen);
 }
 
-/// What the statistics do see is that the map empties. It is quicker than second looks: the frames themselves are kept.
+/// Nor do they see pixels that are no longer measured: valid cells are of any number in training. Second looks do.
 #[test]
-fn a_detector_that_fails_row_by_row_is_told_by_the_domain() {
+fn a_detector_that_fails_from_its_edges_disarms_before_the_bound_is_passed() {
     let run = run(STEADY + 200, |frame, number| {
-        let failed = number.saturating_sub(STEADY) as usize * frame.payload.len() / 64;
+        // Within 30 frames, until a strip in the middle is left. A frame without a pixel would be a fault.
+        let failing = number.saturating_sub(STEADY).min(30) as usize;
         let mut pixels = frame.payload.clone();
-        let failed = failed.min(pixels.len()) / 2 * 2;
-        for pixel in pixels[..failed].as_chunks_mut().0 {
-            *pixel = NO_PIXEL.to_le_bytes();
+        let failed = pixels.len() * failing / 64 / 2 * 2;
+        let whole = failed..pixels.len() - failed;
+        for (i, pixel) in pixels.as_chunks_mut().0.iter_mut().enumerate() {
+            if !whole.contains(&(2 * i)) {
+                *pixel = NO_PIXEL.to_le_bytes();
+            }
         }
         pixels
     });
-    assert!(matches!(run.why, Disarmed::Domain { .. }), "{}", run.why);
+    assert!(matches!(run.why, Disarmed::Loss { .. }), "{}", run.why);
+    assert_eq!(run.strays, 0);
     assert!(run.armed_at < STEADY && run.disarmed_at > STEADY);
-    // Those of the frames that had failed in part.
     assert!(run.lost * 10 <= run.hits, "{} of {}", run.lost, run.hits);
-    assert!(run.strays > 100, "{}", run.strays);
 }
