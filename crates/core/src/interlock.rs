@@ -222,7 +222,7 @@ fn loss_bound(parts: impl Iterator<Item = Evidence>) -> u32 {
     let missed = missed.div_ceil(1 << 16).min(most);
     match missed {
         0 => 0,
-        _ => (missed << 16).div_ceil(missed + least_hits(&kept)) as u32,
+        _ => (missed << 16).div_ceil((missed + least_hits(&kept)).max(1)) as u32,
     }
 }
 
