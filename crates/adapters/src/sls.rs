@@ -10,7 +10,7 @@
 use hitgate_core::frame::{FrameHeader, HEADER_LEN, NO_CELL, PixelType, pulse_kind};
 use hitgate_core::wire_struct;
 
-use crate::Shape;
+use crate::{Shape, status};
 
 /// Bytes of a packet before its pixels.
 pub const PACKET_HEADER_LEN: usize = 48;
@@ -25,6 +25,8 @@ pub const TICK_10PS: u32 = 10_000;
 /// A packet of a frame that is older than the open one by up to this many frames is late. One that is
 /// older still is of a detector that started again.
 pub const LATE_FRAMES: u64 = 8;
+/// The furthest that a frame may be ahead of all before it for its number to be believed at once.
+pub const FURTHEST: u64 = 4096;
 
 wire_struct! {
     /// The header of a packet, as `slsDetectorPackage` has it.
@@ -328,7 +330,8 @@ pub struct Finished {
     pub header: FrameHeader,
     /// Which packets came.
     pub mask: PacketMask,
-    /// Frames before it of which nothing came at all, by the numbers.
+    /// Frames before it of which nothing came at all, by the numbers. Those that came and whose numbers were not
+    /// believed are none of them.
     pub gap: u64,
 }
 
@@ -341,7 +344,17 @@ pub struct Assembly {
     last: Option<u64>,
     /// The highest frame number so far.
     highest: Option<u64>,
+    /// The frames finished last, if their numbers were not believed.
+    doubted: Option<Doubted>,
     counts: Counts,
+}
+
+/// Frames one after another whose numbers were too far ahead.
+#[derive(Clone, Copy, Debug)]
+struct Doubted {
+    /// The last one's number.
+    number: u64,
+    frames: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -361,6 +374,7 @@ impl Assembly {
             open: None,
             last: None,
             highest: None,
+            doubted: None,
             counts: Counts {
                 placed: 0,
                 repeated: 0,
@@ -408,13 +422,18 @@ impl Assembly {
         let packets = self.module.detector.packets;
         let number = header.frame_number;
         let is_late = |than: u64| (1..=LATE_FRAMES).contains(&than.wrapping_sub(number));
+        let was_finished = |last: u64| last == number || is_late(last);
+        let doubted = self.doubted.map(|doubted| doubted.number);
+        // Beside a number that will not be believed the ones before it are as late as ever.
+        let is_late_beside = |open: u64| {
+            (self.last)
+                .is_some_and(|last| open.saturating_sub(last) > FURTHEST && was_finished(last))
+        };
+        let is_early = |open: u64| !is_late(open) && !is_late_beside(open);
         let open = match &mut self.open {
             Some(open) if open.first.frame_number == number => open,
-            Some(open) if !is_late(open.first.frame_number) => return Sorted::Early,
-            None if !self
-                .last
-                .is_some_and(|last| last == number || is_late(last)) =>
-            {
+            Some(open) if is_early(open.first.frame_number) => return Sorted::Early,
+            None if !self.last.is_some_and(was_finished) && doubted != Some(number) => {
                 self.open.insert(Open {
                     first: *header,
                     mask: PacketMask::EMPTY,
@@ -445,21 +464,48 @@ impl Assembly {
     }
 
     /// Ends the open frame, with what is there of it; `None` where none is open.
+    ///
+    /// A number that is more than [`FURTHEST`] ahead is not believed, unless it follows on one that was not: it becomes 0,
+    /// and the frame is marked as [corrupted](status::CORRUPTED). One wild number would make all that follow look old.
     pub fn finish(&mut self, arrival_ns: u64) -> Option<Finished> {
         let open = self.open.take()?;
-        let number = open.first.frame_number;
-        // A number that is not above the last is a detector's that has started again.
-        let gap = match self.highest {
-            Some(highest) => number.saturating_sub(highest).saturating_sub(1),
-            None => 0,
-        };
-        (self.last, self.highest) = (Some(number), Some(number));
+        let header = self.module.frame(&open.first, open.received, arrival_ns);
         self.counts.lost += u64::from(self.module.detector.packets - open.received);
+        let (header, gap) = match self.follow(header.frame_number) {
+            Some(gap) => (header, gap),
+            None => {
+                let doubtful = FrameHeader {
+                    frame_number: 0,
+                    status: header.status | status::CORRUPTED,
+                    ..header
+                };
+                (doubtful, 0)
+            }
+        };
         Some(Finished {
-            header: self.module.frame(&open.first, open.received, arrival_ns),
+            header,
             mask: open.mask,
             gap,
         })
+    }
+
+    /// Takes the number of a frame that is finished; returns how many are missing before it, or nothing if it is not
+    /// believed.
+    fn follow(&mut self, number: u64) -> Option<u64> {
+        // A number that is not above the last is a detector's that has started again.
+        let ahead = |of: u64| number.saturating_sub(of);
+        let is_near = self.highest.is_none_or(|of| ahead(of) <= FURTHEST);
+        let follows = (self.doubted).is_some_and(|of| (1..=FURTHEST).contains(&ahead(of.number)));
+        let came = self.doubted.map_or(0, |doubted| doubted.frames);
+        if !is_near && !follows {
+            let frames = came + 1;
+            self.doubted = Some(Doubted { number, frames });
+            return None;
+        }
+        let gap = (self.highest).map_or(0, |of| ahead(of).saturating_sub(1).saturating_sub(came));
+        self.doubted = None;
+        (self.last, self.highest) = (Some(number), Some(number));
+        Some(gap)
     }
 
     /// How far the frame `number` lies ahead of the one finished last: of the packets kept aside, those

@@ -1,9 +1,10 @@
 //! Packets in whatever order → frames, each packet in one place.
 
 use hitgate_adapters::sls::{
-    Assembly, BunchId, Counts, Detector, Foreign, LATE_FRAMES, Module, PACKET_VERSION,
-    PacketHeader, Sorted,
+    Assembly, BunchId, Counts, Detector, FURTHEST, Finished, Foreign, LATE_FRAMES, Module,
+    PACKET_VERSION, PacketHeader, Sorted,
 };
+use hitgate_adapters::status;
 use hitgate_core::frame::PixelType;
 use proptest::prelude::*;
 
@@ -32,7 +33,75 @@ fn packet(frame: u64, number: u16) -> PacketHeader {
     }
 }
 
+/// The frame `number`, whole, as the assembly finishes it.
+fn finished(assembly: &mut Assembly, number: u64) -> Finished {
+    for of in 0..PACKETS {
+        assert_eq!(assembly.sort(&packet(number, of), BYTES), Sorted::Here(of));
+    }
+    assembly.finish(0).expect("a frame")
+}
+
+/// Its number and its status.
+fn told(frame: &Finished) -> (u64, u32) {
+    (frame.header.frame_number, frame.header.status)
+}
+
+/// Number and status of a frame whose number is not believed.
+const DOUBTED: (u64, u32) = (0, status::CORRUPTED);
+
+/// The numbers of frames, some of which are missing, and how many are before each.
+fn with_losses(first: u64, lost: &[u64]) -> Vec<(u64, u64)> {
+    let next = |last: &mut u64, lost: &u64| {
+        *last += lost + 1;
+        Some((*last, *lost))
+    };
+    lost.iter().scan(first, next).collect()
+}
+
 proptest! {
+    /// A number that a wire made up costs its own frame and no other.
+    #[test]
+    fn a_wild_number_among_losses(
+        first in 0u64..1 << 40, lost in prop::collection::vec(0..FURTHEST, 1..12),
+        at in any::<prop::sample::Index>(), beyond in 0u64..1 << 63,
+    ) {
+        let mut assembly = Assembly::new(module());
+        finished(&mut assembly, first);
+        let frames = with_losses(first, &lost);
+        let wild_before = at.index(frames.len());
+        let highest = frames.last().unwrap().0;
+        let wild = beyond.max(highest + 2 * FURTHEST + 1);
+        for (i, (number, lost)) in frames.into_iter().enumerate() {
+            if i == wild_before {
+                let frame = finished(&mut assembly, wild);
+                prop_assert_eq!((told(&frame), frame.gap), (DOUBTED, 0));
+            }
+            let frame = finished(&mut assembly, number);
+            prop_assert_eq!(told(&frame), (number, 0));
+            // It may be one of those that are missing there.
+            prop_assert_eq!(frame.gap, lost.saturating_sub(u64::from(i == wild_before)));
+        }
+    }
+
+    /// A detector that goes on far ahead is believed by its second frame, and what is missing is counted.
+    #[test]
+    fn a_source_that_goes_on_far_ahead(
+        first in 0u64..1 << 40, far in FURTHEST + 1..1 << 60, lost in prop::collection::vec(0..FURTHEST, 1..12),
+    ) {
+        let mut assembly = Assembly::new(module());
+        finished(&mut assembly, first);
+        let again = finished(&mut assembly, first + far);
+        prop_assert_eq!((told(&again), again.gap), (DOUBTED, 0));
+        // Once more it is late.
+        prop_assert_eq!(assembly.sort(&packet(first + far, 0), BYTES), Sorted::Discarded);
+        for (i, (number, lost)) in with_losses(first + far, &lost).into_iter().enumerate() {
+            let frame = finished(&mut assembly, number);
+            prop_assert_eq!(told(&frame), (number, 0));
+            let before = if i == 0 { far - 1 } else { 0 };
+            prop_assert_eq!(frame.gap, before + lost);
+        }
+    }
+
     #[test]
     fn a_frame_in_any_order(order in prop::collection::vec(0..PACKETS, 0..200)) {
         let mut assembly = Assembly::new(module());
@@ -111,6 +180,19 @@ fn what_is_not_the_modules_own_is_left_out() {
     assert!(!assembly.is_open());
     assert_eq!(assembly.counts().foreign, cases.len() as u64);
     assert_eq!(module().own(&good, BYTES), Ok(3));
+}
+
+#[test]
+fn beside_a_wild_number_frames_are_early_or_late_as_ever() {
+    let mut assembly = Assembly::new(module());
+    finished(&mut assembly, 20);
+    assert_eq!(assembly.sort(&packet(1 << 60, 0), BYTES), Sorted::Here(0));
+    for late in [20 - LATE_FRAMES, 19, 20] {
+        assert_eq!(assembly.sort(&packet(late, 0), BYTES), Sorted::Discarded);
+    }
+    assert_eq!(assembly.sort(&packet(21, 0), BYTES), Sorted::Early);
+    assert_eq!(assembly.finish(0).map(|frame| told(&frame)), Some(DOUBTED));
+    assert_eq!(told(&finished(&mut assembly, 21)), (21, 0));
 }
 
 #[test]

@@ -14,11 +14,13 @@
 //! their score, with 95 % confidence at least
 //!
 //! ```text
-//! found = (hits − 1.645 √hits) · kept / looked
+//! found = Σ w · hits − 1.645 √(Σ w² · hits)
 //! ```
 //!
-//! are hits. The share of the hits that is lost is then at most `missed / (missed + found)`, and the interlock is
-//! *armed* only while that, and what it would be after one more lost hit, is no more than
+//! are hits, summed over the parts of the window. A look stands for `w = kept / looked` frames of its own part, so that
+//! none speaks for frames of a part where nobody looked; or for fewer, where more is found so: one look at very many
+//! frames must not cost what the others have shown. The share of the hits that is lost is then at most
+//! `missed / (missed + found)`, and the interlock is *armed* only while that, and what it would be after one more lost hit, is no more than
 //! [`Rules::max_loss`]. Until then, and whenever it is not, the path runs in *shadow*: it decides, records and drops
 //! nothing.
 //!
@@ -126,11 +128,60 @@ impl Looked {
         ((product + looks / 2) / looks) as u64
     }
 
-    /// At least so many of the frames are hits, times 2¹⁶.
-    fn least_hits(&self) -> u128 {
-        let looks = u128::from(self.looks.max(1));
-        u128::from(self.frames) * u128::from(lower_limit(self.hits)) / looks
+    /// What its looks tell of hits.
+    fn sampled(&self) -> Sampled {
+        let frames = self.frames.min(Sampled::MOST) << 16;
+        Sampled {
+            stands_for: frames.checked_div(self.looks).unwrap_or(0),
+            hits: self.hits.min(self.looks).min(Sampled::MOST),
+        }
     }
+}
+
+/// Hits that were seen, and for how many frames each of the looks stands, times 2¹⁶; for none where nobody looked.
+#[derive(Clone, Copy, Default)]
+struct Sampled {
+    stands_for: u64,
+    hits: u64,
+}
+
+impl Sampled {
+    /// More frames than a part of a window has, and so few that no sum overflows.
+    const MOST: u64 = 1 << 30;
+}
+
+/// Of frames of which this was seen, part by part, at least so many are hits, times 2¹⁶.
+fn least_hits(parts: &[Sampled]) -> u128 {
+    let looks = || parts.iter().map(|part| part.stands_for);
+    let Some(least) = looks().filter(|it| *it > 0).min() else {
+        return 0;
+    };
+    let most = looks().max().unwrap_or(least);
+    // The cuts are powers of two, and half as much again, wherever looks are: if the best cut followed them, fewer looks
+    // could make for more hits.
+    let first = 1 << least.checked_ilog2().unwrap_or(1).max(1);
+    let next = |cut: &u64| match cut.is_power_of_two() {
+        true => Some(cut + cut / 2),
+        false => Some(cut / 3 * 4),
+    };
+    core::iter::successors(Some(first), next)
+        .take_while(|cut| cut / 2 < most)
+        .map(|cut| least_hits_up_to(parts, cut))
+        .max()
+        .unwrap_or(0)
+}
+
+/// As [`least_hits`], where no look stands for more than `cut` frames, times 2¹⁶.
+fn least_hits_up_to(parts: &[Sampled], cut: u64) -> u128 {
+    let (mut hits, mut variance) = (0, 0);
+    for part in parts {
+        let stands_for = u128::from(part.stands_for.min(cut));
+        let of_part = stands_for * u128::from(part.hits);
+        hits += of_part;
+        variance += stands_for * of_part;
+    }
+    // 1.645, rather more.
+    hits.saturating_sub((variance.isqrt() + 1) * 422 / 256)
 }
 
 impl Evidence {
@@ -154,7 +205,9 @@ const ALL: u32 = 1 << 16;
 /// of them where in a part nobody looked at a miss.
 fn loss_bound(parts: impl Iterator<Item = Evidence>) -> u32 {
     let (mut all, mut misses_a_look) = (Evidence::NONE, 0);
-    for part in parts {
+    let mut kept = [Sampled::default(); PARTS];
+    for (part, kept) in parts.zip(&mut kept) {
+        *kept = part.kept.sampled();
         let Looked { frames, looks, .. } = part.missed;
         let rarity = match (frames, looks) {
             (0, _) => 0,
@@ -169,15 +222,8 @@ fn loss_bound(parts: impl Iterator<Item = Evidence>) -> u32 {
     let missed = missed.div_ceil(1 << 16).min(most);
     match missed {
         0 => 0,
-        _ => (missed << 16).div_ceil(missed + all.kept.least_hits()) as u32,
+        _ => (missed << 16).div_ceil((missed + least_hits(&kept)).max(1)) as u32,
     }
-}
-
-/// The 95 % lower limit of a Poisson mean of which `seen` were seen, times 2¹⁶; rather less than more.
-fn lower_limit(seen: u64) -> u64 {
-    let seen = seen.min(1 << 40);
-    let root = (seen << 16).isqrt() + 1;
-    (seen << 16).saturating_sub(root * 422)
 }
 
 /// The 95 % upper limit of a Poisson mean of which `seen` were seen, times 2¹⁶; rather more than less.
@@ -287,15 +333,15 @@ impl Interlock {
         self.total
     }
 
-    /// What speaks against dropping this frame: bits of [`reasons`], none while armed. A frame that is
-    /// unlike those of the training is not dropped by a model that never learned such frames.
+    /// What speaks against dropping this frame: bits of [`reasons`]. [`reasons::DISARMED`] says that nothing is dropped now,
+    /// for whatever cause; [`reasons::DOMAIN`] is of this frame alone, which a model that never learned such frames
+    /// does not drop.
     pub const fn objections(&self, in_domain: bool) -> u32 {
         if self.rules.is_none() {
             return 0;
         }
         let disarmed = match self.state {
             Ok(()) => 0,
-            Err(Disarmed::Domain { .. }) => reasons::DOMAIN,
             Err(_) => reasons::DISARMED,
         };
         disarmed | if in_domain { 0 } else { reasons::DOMAIN }
@@ -447,7 +493,10 @@ impl Side {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::link::Worth;
     use crate::verdict::WEIGHT_ONE;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     const RULES: Rules = Rules {
         max_loss: 655,
@@ -482,7 +531,7 @@ mod tests {
             assert!(poisson_tail(seen, limit) <= 0.05, "{seen}: {limit}");
             let tighter = limit - 0.01 - if seen < 8 { 0.0 } else { 0.9 };
             assert!(poisson_tail(seen, tighter) > 0.05, "{seen}: {limit}");
-            let limit = lower_limit(seen) as f64 / 65536.0;
+            let limit = lower_limit(seen);
             if seen > 0 && limit > 0.0 {
                 // P(X >= seen | λ).
                 assert!(
@@ -495,7 +544,12 @@ mod tests {
                 );
             }
         }
-        assert_eq!(lower_limit(0), 0);
+        assert_eq!(lower_limit(0), 0.0);
+    }
+
+    /// Of so many hits, each frame looked at.
+    fn lower_limit(seen: u64) -> f64 {
+        least_hits(&[looked(seen, seen, seen).sampled()]) as f64 / 65536.0
     }
 
     fn looked(frames: u64, looks: u64, hits: u64) -> Looked {
@@ -535,6 +589,59 @@ mod tests {
         let bound = f64::from(loss_bound(parts.into_iter())) / 65536.0;
         // 10,000 of some 210,000 hits are lost.
         assert!(bound > 0.045, "{bound}");
+    }
+
+    #[test]
+    fn kept_frames_that_nobody_looked_at_find_nothing() {
+        let missed = looked(100_000, 10_000, 0);
+        let of = |kept: &[Looked]| {
+            let parts = kept.iter().map(|kept| Evidence {
+                kept: *kept,
+                missed: looked(0, 0, 0),
+            });
+            let misses = Evidence {
+                missed,
+                ..Evidence::NONE
+            };
+            f64::from(loss_bound(parts.chain([misses]))) / 65536.0
+        };
+        let looks = looked(10_000, 500, 500);
+        let [alone, beside] = [of(&[looks]), of(&[looks, looked(90_000, 0, 0)])];
+        assert_eq!(alone, beside);
+        assert!(
+            (alone - 29.957 / (29.957 + 9_260.0)).abs() < 5e-5,
+            "{alone}"
+        );
+        // One look at them says little, and takes away nothing.
+        let with_one = of(&[looks, looked(90_000, 1, 1)]);
+        assert!((0.9 * alone..=alone).contains(&with_one), "{with_one}");
+        // Even looks find what they would find together.
+        let (even, together) = (of(&[looks; 10]), of(&[looked(100_000, 5_000, 5_000)]));
+        assert!((even - together).abs() < 5e-5, "{even} {together}");
+    }
+
+    proptest! {
+        /// Whichever looks are taken away of kept frames, as many hits among them as among all.
+        #[test]
+        fn fewer_looks_at_kept_frames_never_lower_the_bound(
+            parts in vec((0u64..2000, 1u64..6, 0u64..6, 0u64..400), 1..PARTS),
+            taken in vec(0u64..400, PARTS),
+            missed in (1u64..100_000, 1u64..100_000, 0u64..20),
+        ) {
+            let missed = looked(missed.0.max(missed.1), missed.0.min(missed.1), missed.2);
+            let bound = |taken: &[u64]| {
+                let kept = parts.iter().zip(taken).map(|((more, of, hits, times), taken)| {
+                    let left = times.saturating_sub(*taken);
+                    looked(of * times + more, of * left, hits.min(of) * left)
+                });
+                let parts = kept.map(|kept| Evidence { kept, ..Evidence::NONE });
+                let misses = Evidence { missed, ..Evidence::NONE };
+                loss_bound(parts.chain([misses]))
+            };
+            let (all, fewer) = (bound(&[0; PARTS]), bound(&taken));
+            // Shares are rounded.
+            prop_assert!(fewer + 1 >= all, "{all} {fewer}");
+        }
     }
 
     /// Frames of which one in ten is a hit and is kept, and one in ten is drawn; `lost` of the misses that
@@ -653,7 +760,13 @@ mod tests {
         }
         interlock.judged(&miss, false);
         assert_eq!(interlock.state(), Err(Disarmed::Domain { strays: 5 }));
-        assert_eq!(interlock.objections(true), reasons::DOMAIN);
+        // All is kept now, but a link that cannot carry all of it still gives up misses first.
+        let worth = |in_domain| {
+            let objections = interlock.objections(in_domain);
+            assert_ne!(objections & reasons::DISARMED, 0);
+            Worth::of(Verdict::KeepShadow, objections)
+        };
+        assert_eq!([worth(true), worth(false)], [Worth::Sample, Worth::Most]);
         assert!(interlock.arm().is_err());
         run(&mut interlock, 64, 0, |_| {});
         interlock.arm().unwrap();

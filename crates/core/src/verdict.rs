@@ -234,9 +234,9 @@ pub mod reasons {
     pub const SCORE: u32 = 1 << 7;
     /// Drawn as a sample.
     pub const SAMPLE: u32 = 1 << 8;
-    /// The interlock was not armed.
+    /// The interlock was not armed, for whatever cause.
     pub const DISARMED: u32 = 1 << 9;
-    /// The frame, or many before it, are unlike those of the model's training.
+    /// This frame is unlike those of the model's training.
     pub const DOMAIN: u32 = 1 << 10;
 }
 

@@ -96,6 +96,8 @@ impl<'m> Reader<'m> {
     /// The same reader, for memory that the caches do not follow by themselves.
     pub fn with_cache_hooks(mut self, hooks: &'m dyn CacheHooks) -> Self {
         self.hooks = hooks;
+        // An earlier reader may have died between storing the head and this.
+        self.write_back_head();
         self
     }
 
@@ -310,6 +312,14 @@ impl<'m> Reader<'m> {
         self.region
             .control(at::HEAD)
             .store(self.head() as u32, Ordering::Release);
+        self.write_back_head();
+    }
+
+    /// The device of a free-running ring reads no head.
+    fn write_back_head(&self) {
+        if self.copies.is_none() {
+            self.hooks.after_cpu_write(word(at::HEAD));
+        }
     }
 
     fn note_wait(&mut self, waiting: bool) {
@@ -338,6 +348,11 @@ impl<'m> Reader<'m> {
             .control(at::CONSUMER + at::STATE)
             .store(state as u32, Ordering::Release);
     }
+}
+
+/// A word of the control page, for the hooks.
+const fn word(offset: usize) -> Range<usize> {
+    offset..offset + 4
 }
 
 /// The position whose low half is `head`: not above `produced` by more than the one frame that a

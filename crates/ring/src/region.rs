@@ -293,8 +293,12 @@ impl<'m> Region<'m> {
         low.load(Ordering::Relaxed) == seq.low() && high.load(Ordering::Relaxed) == seq.high()
     }
 
-    /// What the slot of `position` holds, in a ring whose device waits for nobody.
-    pub(crate) fn look(&self, position: u64) -> Result<Look, RingError> {
+    /// What the slot of `position` holds, in a ring whose device waits for nobody, and says how far it is by `newest`.
+    pub(crate) fn look(
+        &self,
+        position: u64,
+        newest: impl FnOnce() -> u32,
+    ) -> Result<Look, RingError> {
         let expected = Seq::from_position(position);
         let (low, high) = self.slot_number(position);
         let found = low.load(Ordering::Acquire);
@@ -307,7 +311,7 @@ impl<'m> Region<'m> {
         let slots = u64::from(self.layout.slots());
         let Some(seq) = Seq::new(number) else {
             // Being written, for the first time or over the frame that is looked for.
-            let ahead = self.newest().wrapping_sub(position as u32).cast_signed();
+            let ahead = newest().wrapping_sub(position as u32).cast_signed();
             return Ok(match i64::from(ahead) >= slots as i64 {
                 true => Look::Lapped(position),
                 false => Look::NotYet,

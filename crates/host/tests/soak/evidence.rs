@@ -108,8 +108,9 @@ pub struct Evidence {
     pub lost: u64,
     /// Frames that they overwrote before they were read.
     pub lapped: u64,
-    /// Kept frames that the readers that were killed may have held as copies, which died with them.
-    held: u64,
+    /// Readers that were killed, from number 1 on, and copies of kept frames that each may have held.
+    killed: u32,
+    copies: usize,
     /// The record of each position, if there is one.
     records: Vec<Option<Entry>>,
     /// What readers noted of records right after they were committed or found.
@@ -131,8 +132,8 @@ pub struct Findings {
 }
 
 impl Evidence {
-    /// `held` is how many kept frames may have died with readers.
-    pub fn gather(place: &tempfile::TempDir, ring: &Ring, held: u64) -> Evidence {
+    /// The first `killed` readers may each have taken as many kept frames along as they had `copies`.
+    pub fn gather(place: &tempfile::TempDir, ring: &Ring, killed: u32, copies: usize) -> Evidence {
         let monitor = ring.monitor().unwrap();
         let source = monitor.source().expect("the writer has ended");
         let emitted = std::fs::read(place.path().join("emitted")).unwrap();
@@ -148,7 +149,8 @@ impl Evidence {
             produced: source.produced,
             lost: source.lost_at_source,
             lapped: monitor.consumer().expect("the reader has ended").lapped,
-            held,
+            killed,
+            copies,
             records: (0..source.produced).map(record).collect(),
             judged: entries(place.path(), "judged."),
             sent: entries(place.path(), "sent."),
@@ -171,7 +173,7 @@ impl Evidence {
         Findings {
             unaccounted,
             duplicated: with_two.max(self.rewritten()),
-            unsent: self.unsent().saturating_sub(self.held),
+            unsent: missed(&self.unsent(), &self.sent, self.killed, self.copies) as u64,
         }
     }
 
@@ -190,16 +192,32 @@ impl Evidence {
         seqs.collect::<std::collections::BTreeSet<_>>().len() as u64
     }
 
-    fn unsent(&self) -> u64 {
+    /// Kept frames, by position, that no link had.
+    fn unsent(&self) -> Vec<Entry> {
         let sent = self.sent_numbers();
-        let numbers = self.records.iter().flatten().map(|record| record.number);
-        let kept = numbers.filter(|number| u64::from(*number).is_multiple_of(sides::KEEP_EVERY));
-        kept.filter(|number| !sent.contains_key(number)).count() as u64
+        let records = self.records.iter().flatten().copied();
+        let kept =
+            records.filter(|record| u64::from(record.number).is_multiple_of(sides::KEEP_EVERY));
+        kept.filter(|record| !sent.contains_key(&record.number))
+            .collect()
     }
 
     fn sent_numbers(&self) -> BTreeMap<u32, Seq> {
         self.sent.iter().map(|it| (it.number, it.seq)).collect()
     }
+}
+
+/// How many of the frames that no link had cannot have died as copies. A link sends in order, so that a killed reader
+/// took along only frames that it had settled after the last that it sent, and at most as many as it has copies.
+pub fn missed(unsent: &[Entry], sent: &[Entry], killed: u32, copies: usize) -> usize {
+    let mut died = 0;
+    for judge in 1..=killed {
+        let of_judge = |entry: &&Entry| entry.judge == judge;
+        let last = sent.iter().filter(of_judge).map(|entry| entry.seq).max();
+        let held = (unsent.iter().filter(of_judge)).filter(|entry| Some(entry.seq) > last);
+        died += held.count().min(copies);
+    }
+    unsent.len() - died
 }
 
 /// The entries of every journal whose name starts so.

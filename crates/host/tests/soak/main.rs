@@ -2,7 +2,9 @@
 //! started again, and a judge that holds what is left behind against what the source sent.
 //!
 //! Under credit nothing may be lost but the frame that a writer dies with. A free-running device loses what it
-//! laps while nobody reads, and each such frame has to be in the count of lapped ones instead of having a record.
+//! laps while nobody reads, and each such frame has to be in the count of lapped ones instead of having a record. The readers
+//! themselves see to it that none is given up before the device has reached it. Of the copies of kept frames that a
+//! killed reader took along, only the last that it settled are forgiven, and no more than it may have held.
 //!
 //! `cargo test` runs one piece of each; `scripts/soak.sh` runs millions of frames. Which side dies, after how
 //! many frames and how many microseconds later, follows from the seed; the instruction that it
@@ -11,9 +13,9 @@
 mod evidence;
 mod sides;
 
-use evidence::{Entry, Evidence, Findings, Resumed};
+use evidence::{Entry, Evidence, Findings, Resumed, missed};
 use hitgate_host::{Creation, Ring};
-use hitgate_ring::{End, Layout, Policy};
+use hitgate_ring::{End, Layout, Policy, Seq};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::os::unix::fs::FileExt;
@@ -97,12 +99,9 @@ fn run(soak: Soak) {
         all.lost <= u64::from(all.writer_kills),
         "more is lost than the frame that a writer dies with: {all}"
     );
-    match soak.policy {
-        Policy::Credit => assert_eq!(all.lapped, 0, "{all}"),
-        Policy::FreeRunning => assert!(
-            all.lapped_in_downtime <= all.made_in_downtime,
-            "a reader that goes on loses more than was made since the one before was seen: {all}"
-        ),
+    // Of a device that waits for nobody each reader has held every lap against how far the device was.
+    if soak.policy == Policy::Credit {
+        assert_eq!(all.lapped, 0, "{all}");
     }
 }
 
@@ -217,11 +216,11 @@ fn play(
     }
     sides.finish();
     spoil(&place);
-    let held = match policy {
+    let copies = match policy {
         Policy::Credit => 0,
-        Policy::FreeRunning => totals.reader_kills * place.1.lend_limit(),
+        Policy::FreeRunning => place.1.lend_limit(),
     };
-    let evidence = Evidence::gather(&place.0, &ring, held.into());
+    let evidence = Evidence::gather(&place.0, &ring, totals.reader_kills, copies as usize);
     totals.frames = frames;
     totals.completed = evidence.produced;
     totals.lost = evidence.lost;
@@ -413,6 +412,23 @@ fn the_judge_would_notice(seed: u64) {
     let second = sides::record_of(41, 2);
     let found = play(&|place| place.put_record(40, 8, &second[8..]));
     assert_eq!((found.unaccounted, found.duplicated), (0, 1), "{found}");
+
+    // Reader 1 was killed, reader 2 was not; each sent its fifth frame.
+    let of = |judge: u32, number: u32| Entry {
+        seq: Seq::from_position(u64::from(number) - 1),
+        number,
+        judge,
+    };
+    let sent = [of(1, 5), of(2, 15)];
+    let unsent = |of: &[Entry]| missed(of, &sent, 1, 2);
+    assert_eq!(unsent(&[of(1, 6), of(1, 7)]), 0, "copies that it held");
+    assert_eq!(unsent(&[of(1, 6), of(1, 7), of(1, 8)]), 1, "it has two");
+    assert_eq!(
+        unsent(&[of(1, 4), of(1, 6)]),
+        1,
+        "an older one had its turn"
+    );
+    assert_eq!(unsent(&[of(2, 16)]), 1, "a reader that lived");
 
     let journal = |place: &Place, name| place.0.path().join(name);
     let found = play(&|place| Entry::append_for_test(&journal(place, "judged.1"), 51, 2));

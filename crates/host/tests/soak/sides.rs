@@ -5,7 +5,7 @@ use crate::STRIDE;
 use crate::evidence::{Entry, Journal, Resumed};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use hitgate_host::{Backoff, Pacer, Ring, Schedule};
-use hitgate_ring::{Lent, Policy, RECORD_LEN, Seq};
+use hitgate_ring::{Lent, Monitor, Policy, RECORD_LEN, Seq};
 use rustix::process::Signal;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -89,15 +89,20 @@ pub fn read(place: &Path, judge: u32) {
     let judged = Journal::create(&place.join(format!("judged.{judge}")));
     let sent = Journal::create(&place.join(format!("sent.{judge}")));
     let most = reader.layout().lend_limit() as usize;
+    let monitor = reader.monitor();
     let lapped_before = reader.lapped();
     let mut resumed = false;
     let (to_link, kept) = bounded(most);
     std::thread::scope(|scope| {
-        let link = scope.spawn(move || send(&kept, &sent, most));
+        let link = scope.spawn(move || send(&kept, &sent, judge, most));
         let mut backoff = Backoff::new();
         while !reader.finished() || reader.lent() > 0 {
             assert!(!link.is_finished(), "the link stopped");
+            let (next, lapped_until) = (reader.taken(), reader.lapped());
             let mut batch = reader.read(8).unwrap();
+            if batch.lapped() > lapped_until {
+                had_to_lap(&monitor, next, batch.lapped() - lapped_until);
+            }
             if batch.is_empty() {
                 drop(batch);
                 backoff.wait();
@@ -137,9 +142,27 @@ pub fn read(place: &Path, judge: u32) {
     });
 }
 
+/// That frames from position `next` on were given up only because the device had reached the first of them, and no
+/// more of them than leave half a ring to read. This holds however busy the machine is, in downtime and out of it: a
+/// budget of frames would have to allow for the machine, and would be none.
+fn had_to_lap(monitor: &Monitor<'_>, next: u64, lapped: u64) {
+    let slots = u64::from(monitor.layout().slots());
+    let source = std::iter::repeat_with(|| monitor.source()).find_map(|source| source);
+    // A writer publishes a frame before it counts it.
+    let newest = source.expect("without an end").produced + 1;
+    assert!(
+        next + slots <= newest,
+        "{lapped} frames from {next} on were given up, and the device had come to {newest} of {slots} slots"
+    );
+    assert!(
+        next + lapped + slots / 2 <= newest,
+        "{lapped} frames from {next} on were given up, of {newest} in {slots} slots"
+    );
+}
+
 /// The link: it has sent a frame when it notes it, and holds it on until it has several or nothing
 /// comes; then the newest goes back first.
-fn send(kept: &Receiver<Lent<'_>>, sent: &Journal, most: usize) {
+fn send(kept: &Receiver<Lent<'_>>, sent: &Journal, judge: u32, most: usize) {
     let mut held = Vec::with_capacity(most);
     loop {
         match kept.recv_timeout(LINK_HOLDS) {
@@ -148,7 +171,7 @@ fn send(kept: &Receiver<Lent<'_>>, sent: &Journal, most: usize) {
                 sent.note(Entry {
                     seq: frame.seq(),
                     number: number as u32,
-                    judge: 0,
+                    judge,
                 });
                 held.push(frame);
                 if held.len() < most.div_ceil(8) {

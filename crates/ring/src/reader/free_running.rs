@@ -1,8 +1,9 @@
 //! The reader of a ring whose device waits for nobody.
 
-use super::Reader;
+use super::{Reader, word};
 use crate::copies::Copies;
 use crate::error::{AttachError, RingError};
+use crate::layout::at;
 use crate::region::{Look, Region};
 use crate::seq::Seq;
 use crate::sync::device_acquire;
@@ -58,13 +59,19 @@ impl Reader<'_> {
     fn look(&self, position: u64) -> Result<Look, RingError> {
         let start = self.region.layout().slot_at(position);
         self.hooks.before_cpu_read(start..start + 16);
-        self.region.look(position)
+        self.region.look(position, || self.newest())
+    }
+
+    /// How far the device says that it is.
+    fn newest(&self) -> u32 {
+        self.hooks.before_cpu_read(word(at::NEWEST));
+        self.region.newest()
     }
 
     /// Goes on half a ring behind the newest frame, as the device, which has reached position `reached`, laps.
     /// False where the slot there is just changing: the next read tries again.
     fn catch_up(&mut self, reached: u64) -> Result<bool, RingError> {
-        let newest = self.region.newest();
+        let newest = self.newest();
         let ahead = newest.wrapping_sub(reached as u32);
         let resume = (reached + u64::from(ahead)).saturating_sub(u64::from(self.lead()));
         // The word may be anything, and a lapped frame cannot be taken back: the slot there confirms it.
