@@ -113,7 +113,20 @@ for pair in "${pairs[@]}"; do
     "$work/run" $model "$ring" >"$work/run.txt"
     wait $feed
     diff <(repeated $frames "$work/screen") <(printed "$work/run.txt") || fail "run decides otherwise than hitgate screen"
-    grep -qx "received $frames expected $frames lost 0 lapped 0" "$work/run.txt" || fail "the books of run do not balance"
+    grep -qx "received $frames expected $frames lost 0 lapped 0 unsent 0" "$work/run.txt" ||
+        fail "the books of run do not balance"
+
+    # The same, over a link that breaks after a quarter of them: what is kept then is lost by name, and counted.
+    feed $frames
+    "$work/run" $model "$ring" $((frames / 4)) >"$work/run.txt"
+    wait $feed
+    diff <(repeated $frames "$work/screen") <(printed "$work/run.txt") || fail "run decides otherwise where its link breaks"
+    awk '$1 == "frame" && $6 == "true" && ++kept > '$((frames / 4))' { print "lost frame", $2 }' "$work/run.txt" >"$work/lost"
+    diff "$work/lost" <(grep '^lost' "$work/run.txt") || fail "run loses other frames than those that it did not send"
+    unsent=$(wc -l <"$work/lost")
+    [ "$unsent" -gt 0 ] || fail "nothing was lost: nothing is shown"
+    grep -qx "received $frames expected $frames lost 0 lapped 0 unsent $unsent" "$work/run.txt" ||
+        fail "run does not say how many frames were not sent"
 
     # One that it goes around, until nothing is left but half the slots behind the newest frame.
     feed $frames --free-running --rate 10000
@@ -126,7 +139,7 @@ for pair in "${pairs[@]}"; do
     left=$((slots / 2))
     diff <(repeated $frames "$work/screen" | tail -n $left) <(printed "$work/run.txt") ||
         fail "run decides otherwise of copies than hitgate screen"
-    grep -qx "received $left expected $frames lost 0 lapped $((frames - left))" "$work/run.txt" ||
+    grep -qx "received $left expected $frames lost 0 lapped $((frames - left)) unsent 0" "$work/run.txt" ||
         fail "run does not say how many frames were lapped"
 
     # A guarded path: shadow, armed, another engine, shadow, armed.
@@ -164,3 +177,30 @@ for pair in "${pairs[@]}"; do
         fail "of the free-running device's frames some are neither judged nor lapped"
     echo "c_examples: ${pair% *}: score, run, guarded and device decide what hitgate screen decides"
 done
+
+# Block $2 of language $1 in the manual.
+documented() {
+    awk -v opens="\`\`\`$1" -v n="$2" '/^```/ { inside = !inside && $0 == opens && ++at == n; next } inside' docs/embedding.md
+}
+
+# The bytes of $1 that were measured last, as the manual writes numbers.
+measured() {
+    awk -v of="$1" '$1 ~ "^" of { print $(NF - 1) }' "$work/memory.txt" | sed -E ':again; s/([0-9])([0-9]{3})($|,)/\1,\2\3/; t again'
+}
+
+# What the manual says to type, as it stands there, which is for a shell in a clone whose target folder is its own.
+if [ "${CARGO_TARGET_DIR:-target}" = target ] && command -v cc >/dev/null; then
+    rm -rf target/first
+    bash -euo pipefail -c "$(documented sh 1)" >"$work/first.txt" || fail "what docs/embedding.md says to begin with does not work"
+    diff <(documented text 1) "$work/first.txt" || fail "docs/embedding.md begins with commands that print otherwise"
+    [ -s "$work/first.txt" ] || fail "docs/embedding.md begins with commands that print nothing"
+    bash -euo pipefail -c "$(documented sh 4)" >"$work/memory.txt" || fail "docs/embedding.md measures memory by commands that fail"
+    grep -q "over 64 slots $(measured path)," docs/embedding.md || fail "docs/embedding.md has another figure for a path's memory"
+    # Of the engine it has that of one level.
+    ! grep -qw avx512_vnni /proc/cpuinfo ||
+        grep -q "^| width 1, one channel | [0-9,]* | $(measured engine) |" docs/embedding.md ||
+        fail "docs/embedding.md has another figure for an engine's memory"
+    echo "c_examples: the commands of docs/embedding.md do what it says"
+else
+    echo "NOT RUN: the commands of docs/embedding.md (they take cc, and the target folder of the clone)"
+fi

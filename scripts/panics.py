@@ -28,6 +28,8 @@ CALLS = [
     "hitgate_engine_decide",
     "hitgate_path_step",
     "hitgate_path_return",
+    "hitgate_path_lose",
+    "hitgate_record_worth",
     "hitgate_path_heartbeat",
     "hitgate_path_looked",
     "hitgate_engine_looked",

@@ -81,6 +81,17 @@ fn as_frame(frame: &[u8]) {
     let decided = unsafe { hitgate_engine_decide(engine(), &header, &score, 0, 0, &mut record) };
     assert_eq!(decided, Status::Ok);
     assert!(score.fault == 0 || record.verdict().keeps());
+    // Any other score, as a caller may make it up.
+    let Some(&[a, b, c, d, e, f, g, ..]) = frame.last_chunk::<8>() else {
+        return;
+    };
+    let [p_hit, p_maybe, p_miss] = [[a, b], [c, d], [e, f]].map(u16::from_le_bytes);
+    let stray = u16::from(g & 1);
+    let score = Score { p_hit, p_maybe, p_miss, stray, fault: 0 };
+    let decided = unsafe { hitgate_engine_decide(engine(), &header, &score, 0, 0, &mut record) };
+    assert_eq!(decided, Status::Ok);
+    let whole = u32::from(p_hit) + u32::from(p_maybe) + u32::from(p_miss);
+    assert!((65_534..=65_536).contains(&whole) || record.verdict().keeps());
 }
 
 fn as_handle(bytes: &[u8]) {
@@ -126,7 +137,11 @@ fn as_mapping(bytes: &[u8]) {
         for _ in 0..4 {
             let stepped = unsafe { hitgate_path_step(path, &mut judged) };
             if stepped == Status::Ok && !judged.slot.is_null() {
-                unsafe { hitgate_path_return(path, judged.record.seq) };
+                let (seq, mut lost) = (judged.record.seq, Record::default());
+                match seq % 2 {
+                    0 => unsafe { hitgate_path_return(path, seq) },
+                    _ => unsafe { hitgate_path_lose(path, seq, &mut lost) },
+                };
             }
         }
         unsafe { hitgate_path_close(path) };

@@ -78,7 +78,7 @@ fn a_frame_that_was_kept_and_had_not_left_is_sent_again_and_counted_once() {
     assert_eq!((books.kept(), books.dropped()), (4, 1));
 
     // A look at what another run drew says nothing of this one.
-    path.interlock.guard(RULES);
+    path.guard(RULES);
     let drawn = Record {
         verdict: Verdict::KeepShadow as u8,
         reasons: reasons::SAMPLE,

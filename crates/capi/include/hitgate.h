@@ -243,8 +243,9 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 #define HITGATE_VERDICT_KEEP_SHADOW 0xbu
 #define HITGATE_VERDICT_LOST 0xau
 
-/** Whether a frame of this verdict goes on. */
-#define HITGATE_KEEPS(verdict) ((verdict) < 32u && ((0xbf8u >> (verdict)) & 1u))
+/** Whether a frame of this verdict goes on. A number that is none of them does, 0 among them: of a record that
+ * no call has written the frame is not judged. */
+#define HITGATE_KEEPS(verdict) ((verdict) >= 32u || !((0x406u >> (verdict)) & 1u))
 
 /* class of a record. */
 #define HITGATE_CLASS_HIT 0x0u
@@ -337,9 +338,24 @@ HITGATE_ASSERT(offsetof(hitgate_record, crc) == 60, "crc is at 60");
 #define HITGATE_INTERLOCK_DOMAIN 4
 
 /**
+ * Of a kept frame, a miss that was drawn as a sample, or that an interlock which is not armed keeps: given up first.
+ */
+#define HITGATE_WORTH_SAMPLE 0
+
+/**
+ * Of a kept frame: probably a maybe.
+ */
+#define HITGATE_WORTH_MAYBE 1
+
+/**
+ * Of a kept frame: a hit, one that somebody asked for, or one that was not judged, given up last.
+ */
+#define HITGATE_WORTH_MOST 2
+
+/**
  * The interface's version: a program built with the header of another version must not go on.
  */
-#define HITGATE_ABI_VERSION 2
+#define HITGATE_ABI_VERSION 3
 
 /**
  * `threshold` of an engine that takes the model's.
@@ -684,7 +700,8 @@ typedef struct {
 } hitgate_memory;
 
 /**
- * What the network says of one frame.
+ * What the network says of one frame. Without a fault the three probabilities are fractions of one whole, each rounded
+ * down: their sum is 65534 to 65536. Any other, and zeros among them, is decided as HITGATE_FAULT_BACKEND.
  */
 typedef struct {
   /**
@@ -732,7 +749,7 @@ typedef struct {
    */
   uint64_t lost_source;
   /**
-   * Kept frames that the link refused: hit, maybe, miss, not judged.
+   * Kept frames that were not sent (`hitgate_path_lose`): hit, maybe, miss, not judged.
    */
   uint64_t lost_link[4];
   /**
@@ -860,7 +877,8 @@ typedef struct {
 
 /**
  * What the readout node tells the path. Every function may be null, is called on the thread that steps
- * (`after_cpu_read` under credit on the one that returns), and must not throw, jump out, or call the path.
+ * (`after_cpu_read` under credit on the one that returns; of a slot that was lost on the one that steps, asks for the
+ * counters or closes), and must not throw, jump out, or call the path.
  */
 typedef struct {
   /**
@@ -913,7 +931,7 @@ typedef struct {
   hitgate_record lapped;
   /**
    * The slot of a kept frame, or in a free-running ring its copy in the path's memory, header first, until it is
-   * returned by `record.seq`; null if dropped.
+   * returned, or lost, by `record.seq`; null if dropped.
    */
   const uint8_t *slot;
   /**
@@ -1080,8 +1098,9 @@ hitgate_status hitgate_engine_score_prepared(const hitgate_engine *engine,
 
 /**
  * Decides by a score: the frame's record, which is entered in the engine's books. `elapsed_ns` is the time
- * since the frame was taken; `external` one of HITGATE_EXTERNAL_*. An engine drops from its first frame on, unless
- * it is guarded (`hitgate_engine_guard`).
+ * since the frame was taken; `external` one of HITGATE_EXTERNAL_*. A score that no call has written, all zeros or any
+ * other whose probabilities are not fractions of one whole, keeps the frame as HITGATE_FAULT_BACKEND. An engine drops
+ * from its first frame on, unless it is guarded (`hitgate_engine_guard`).
  *
  * The caller's part:
  * `engine` is from `hitgate_engine_init`; `header` and `score` may be read, `record` written.
@@ -1098,7 +1117,7 @@ hitgate_status hitgate_engine_decide(const hitgate_engine *engine,
  * packed and proved by `hitgate_engine_init` on any thread. Score and decide by `next` from now on; a frame that
  * `engine` has scored `engine` decides, before this call. Where `engine` is guarded `next` is, by the same rules,
  * in shadow. The way back is the same call the other way round. HITGATE_STATUS_MODULE where their modules are not
- * for the same frames.
+ * for the same frames: as for `hitgate_path_swap` there is no way back from one with `compressed` 1 to one with 0.
  *
  * The caller's part:
  * Both are from `hitgate_engine_init`.
@@ -1221,12 +1240,15 @@ hitgate_status hitgate_writer_commit(const hitgate_writer *writer, const hitgate
 hitgate_status hitgate_writer_lose(const hitgate_writer *writer, uint64_t frames);
 
 /**
- * Tells the reader's side that this end is alive, in ms of the host's monotonic clock, wrapping.
+ * Tells the reader's side that this end is alive, in ms of the host's monotonic clock, wrapping: to be called a few times
+ * a second, also where no frame comes. Nothing else does it: whoever reads tells by this a device that is silent from
+ * one that is dead.
  *
  * The caller's part:
  * `writer` is from `hitgate_writer_init`.
  */
-hitgate_status hitgate_writer_heartbeat(const hitgate_writer *writer, uint32_t now_ms);
+hitgate_status hitgate_writer_heartbeat(const hitgate_writer *writer,
+                                        uint32_t now_ms);
 
 /**
  * Says that no frame follows. The writer is no handle any more.
@@ -1267,9 +1289,10 @@ hitgate_status hitgate_path_init(uint8_t *mapping,
 
 /**
  * Judges one frame and commits its record to the ring. A kept frame's slot is the caller's until
- * `hitgate_path_return`; a dropped one went back. HITGATE_STATUS_EMPTY where no frame is there, or half the slots
- * are out; HITGATE_STATUS_END where none will come. Of a free-running ring copies are judged, kept and out, and
- * while all are out frames are lapped, which the device does to a slow path anyway: `judged->lapped` tells of them.
+ * `hitgate_path_return`, or `hitgate_path_lose` where it was not sent; a dropped one went back.
+ * HITGATE_STATUS_EMPTY where no frame is there, or half the slots are out; HITGATE_STATUS_END where none will come. Of
+ * a free-running ring copies are judged, kept and out, and while all are out frames are lapped, which the device does
+ * to a slow path anyway: `judged->lapped` tells of them.
  *
  * The caller's part:
  * `path` is from `hitgate_path_init`; `judged` may be written.
@@ -1288,12 +1311,39 @@ hitgate_status hitgate_path_return(const hitgate_path *path,
                                    uint64_t seq);
 
 /**
+ * In place of `hitgate_path_return` where a kept frame was not sent, by `seq` of its record: like that on any thread but
+ * in no interrupt handler, also while another one steps. `lost` is the record that says so, of verdict
+ * HITGATE_VERDICT_LOST and cause HITGATE_LOST_LINK, for wherever the others go; the frame is counted in `lost_link`,
+ * by class, and stays among the kept. The next step enters it and gives the slot back, as do the calls for the
+ * counters and the end. Where the process dies before, the next path is given the frame again; of a free-running
+ * ring the copy is gone then, and the frame counts as kept. HITGATE_STATUS_NO_SLOT where the slot is not out, or
+ * lost already.
+ *
+ * The caller's part:
+ * `path` is from `hitgate_path_init`; `lost` may be written. Nobody reads the slot any more.
+ */
+hitgate_status hitgate_path_lose(const hitgate_path *path,
+                                 uint64_t seq,
+                                 hitgate_record *lost);
+
+/**
+ * What a kept frame is worth to a link that cannot carry all of them, by its record: one of HITGATE_WORTH_*. The
+ * lowest is given up first (`hitgate_path_lose`). HITGATE_STATUS_ARGUMENT where it is no record of a kept frame.
+ *
+ * The caller's part:
+ * `record` may be read, `worth` written.
+ */
+hitgate_status hitgate_record_worth(const hitgate_record *record,
+                                    uint32_t *worth);
+
+/**
  * From the next step on `engine` judges: another model, calibration or policy, packed and proved by
  * `hitgate_engine_init`. It may be called on any thread, also while another one steps; each frame is judged by one
  * engine, whole, and its record says by which. Books and slots that are out stay; the interlock begins anew, in
  * shadow. The way back is the same call with the engine before. HITGATE_STATUS_MODULE where the modules are not
- * for the same frames as those of the engine that judges, HITGATE_STATUS_BUSY where a call is at work in
- * `engine`: nothing has changed then.
+ * for the same frames as those of the engine that judges: they have another number, shape or pixel type, or one of them
+ * has `compressed` 0 where it is 1 there, so that there is no way back once compressed frames may have come.
+ * HITGATE_STATUS_BUSY where a call is at work in `engine`. Nothing has changed then.
  *
  * The caller's part:
  * `path` is from `hitgate_path_init`, `engine` from `hitgate_engine_init`; the engine that judges stays until
@@ -1339,7 +1389,8 @@ hitgate_status hitgate_path_close(const hitgate_path *path);
 /**
  * From now on the path drops only while few hits can be lost: in shadow, which keeps every frame, until
  * `hitgate_path_arm`. A path that was never guarded drops from its first frame on. HITGATE_STATUS_ARGUMENT where
- * a rule is out of its range, or the engine draws no sample. `rules` may go after the call.
+ * a rule is out of its range, or the engine draws no sample. `rules` may go after the call. Frames that were judged
+ * before are no evidence, whatever is still answered of them.
  *
  * The caller's part:
  * `path` is from `hitgate_path_init`; `rules` may be read.
@@ -1349,7 +1400,9 @@ hitgate_status hitgate_path_guard(const hitgate_path *path,
 
 /**
  * The answer of a second look at a frame whose record has HITGATE_REASON_SAMPLE: whether it is a `hit`, 1 or 0. Later
- * and in any order; of frames that were not drawn, or that another engine judged, it is not counted.
+ * and in any order, but once a frame: a second answer is not counted where it comes soon after the first, and is not
+ * told from others where many came in between. Of frames that were not drawn, that another engine judged, or that were
+ * judged before `hitgate_path_guard`, none is counted.
  *
  * The caller's part:
  * `path` is from `hitgate_path_init`; `record` may be read.
@@ -1386,7 +1439,9 @@ hitgate_status hitgate_engine_guard(const hitgate_engine *engine,
                                     const hitgate_interlock_rules *rules);
 
 /**
- * As `hitgate_path_looked`, to the engine that decided: by `model` and `config` the record says which that was.
+ * As `hitgate_path_looked`, to the engine that decided: by `model` and `config` the record says which that was. It does
+ * not say when: leave out frames that were decided before `hitgate_engine_guard`, or before `hitgate_engine_swap` to
+ * this engine.
  *
  * The caller's part:
  * `engine` is from `hitgate_engine_init`; `record` may be read.

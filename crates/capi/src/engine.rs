@@ -3,14 +3,14 @@
 use hitgate_core::accounts::Accounts;
 use hitgate_core::cpu::Cpu;
 use hitgate_core::frame::{Fault, Frame, FrameHeader};
-use hitgate_core::interlock::Interlock;
+use hitgate_core::interlock::{Interlock, Rules};
 use hitgate_core::link::{Identity, Record};
 use hitgate_core::net::Model;
 use hitgate_core::pipeline::{Backend, Scored};
 use hitgate_core::verdict::{External, Policy, Score};
 use hitgate_ring::Seq;
 
-use crate::interlock::Guarded;
+use crate::interlock::{Answers, Guarded};
 use crate::status::Status;
 use crate::types;
 
@@ -24,6 +24,7 @@ pub struct Engine {
     pub identity: Identity,
     accounts: Accounts,
     interlock: Interlock,
+    answers: Answers,
 }
 
 impl Engine {
@@ -45,6 +46,7 @@ impl Engine {
             identity,
             accounts: Accounts::default(),
             interlock: Interlock::none(),
+            answers: Answers::NONE,
         })
     }
 
@@ -132,6 +134,14 @@ impl Guarded for Engine {
         &mut self.interlock
     }
 
+    fn answers(&mut self) -> &mut Answers {
+        &mut self.answers
+    }
+
+    fn begin(&mut self, rules: Rules) {
+        self.interlock.guard(rules);
+    }
+
     /// No ring numbers the frames: a record says by its identity that it is of this engine.
     fn looked(&mut self, record: &Record, hit: bool) {
         let Identity { model, config } = self.identity;
@@ -172,7 +182,8 @@ pub fn score_out(scored: &Scored) -> types::Score {
     }
 }
 
-/// The score that C hands back.
+/// The score that C hands back. One that no network says, such as the zeros of a struct that nobody has written, is a
+/// fault: what was not judged is kept.
 pub fn score_in(score: &types::Score) -> Result<Scored, Status> {
     let in_domain = match score.stray {
         0 => true,
@@ -186,7 +197,8 @@ pub fn score_in(score: &types::Score) -> Result<Scored, Status> {
     };
     let mut faults = Fault::ALL.into_iter();
     let score = match score.fault {
-        0 => Ok(said),
+        0 if said.is_whole() => Ok(said),
+        0 => Err(Fault::Backend),
         bit => Err(faults
             .find(|fault| fault.reason_bit() == bit)
             .ok_or(Status::Argument)?),

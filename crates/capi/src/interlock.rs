@@ -1,5 +1,7 @@
 //! When may be dropped, as C says and hears it.
 
+use core::mem::replace;
+
 use hitgate_core::interlock::{self, Disarmed, Interlock, Rules};
 use hitgate_core::link::Record;
 use hitgate_core::verdict::Policy;
@@ -18,6 +20,23 @@ pub const INTERLOCK_LOSS: u32 = 3;
 /// `state`: too many frames are unlike those of the model's training: nothing is dropped.
 pub const INTERLOCK_DOMAIN: u32 = 4;
 
+/// The answers that came last, one a place: the second answer to a frame is no evidence, and is known as one until an
+/// answer to another frame takes the place.
+pub struct Answers([(u64, u32); 64]);
+
+impl Answers {
+    /// None yet.
+    pub const NONE: Self = Answers([(0, 0); 64]);
+
+    /// Takes note of an answer; whether none is known of the same frame. Where no ring has numbered it the checksum
+    /// tells it from others.
+    fn is_first(&mut self, record: &Record) -> bool {
+        let frame = (record.seq, record.crc);
+        let place = (record.seq ^ u64::from(record.crc)) as usize % self.0.len();
+        replace(&mut self.0[place], frame) != frame
+    }
+}
+
 /// Whoever drops, and may have to show first that few hits are lost.
 pub trait Guarded {
     /// What decides.
@@ -26,13 +45,26 @@ pub trait Guarded {
     /// What may object.
     fn interlock(&mut self) -> &mut Interlock;
 
+    /// What was answered.
+    fn answers(&mut self) -> &mut Answers;
+
+    /// In shadow, by these rules, with nothing seen.
+    fn begin(&mut self, rules: Rules);
+
     /// Drops only by these rules, from nothing seen on.
     fn guard(&mut self, rules: Rules) -> Result<(), Status> {
         if self.policy().sampling.one_in == 0 {
             return Err(Status::Argument);
         }
-        self.interlock().guard(rules);
+        self.begin(rules);
         Ok(())
+    }
+
+    /// Takes the answer of a second look, unless it came before.
+    fn answered(&mut self, record: &Record, hit: bool) {
+        if self.answers().is_first(record) {
+            self.looked(record, hit);
+        }
     }
 
     /// Takes the answer of a second look at the frame of `record`.

@@ -13,6 +13,7 @@
 pub mod abi;
 pub mod engine;
 pub mod interlock;
+pub mod lendings;
 mod module;
 pub mod path;
 pub mod status;

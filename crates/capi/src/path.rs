@@ -3,50 +3,21 @@
 use core::ptr;
 
 use hitgate_core::frame::{Fault, Frame};
-use hitgate_core::interlock::Interlock;
+use hitgate_core::interlock::{Interlock, Rules};
 use hitgate_core::link::{Link, Record, Refused, lost_cause};
 use hitgate_core::pipeline::{Backend, Bank, MAX_BATCH, Pipeline, Scored};
 use hitgate_core::verdict::{Policy, Verdict};
-use hitgate_ring::{Layout, Lent, Reader, Seq};
+use hitgate_ring::{Lent, Reader, Seq};
 use spin::Mutex;
 
 use crate::abi::{Callbacks, Handle};
 use crate::engine::{self, Engine};
-use crate::interlock::Guarded;
+use crate::interlock::{Answers, Guarded};
+use crate::lendings::Lendings;
 use crate::module::same_frames;
 use crate::status::Status;
 use crate::types::{Counters, Judged};
 use crate::writer::damaged;
-
-/// A place for each slot, in the order of the ring: what is lent lies in the place of its slot. In a free-running
-/// ring a copy of an earlier lap may still lie there: then in the next place that is free. At most half of them are
-/// taken.
-pub type Lendings = [Mutex<Option<Lent<'static>>>];
-
-/// All places, from that of the slot of frame `seq` on.
-fn places_of(lendings: &Lendings, seq: Seq) -> impl Iterator<Item = &Mutex<Option<Lent<'static>>>> {
-    let first = seq.position().checked_rem(lendings.len() as u64);
-    let halves = first.and_then(|first| lendings.split_at_checked(first as usize));
-    let (before, from) = halves.unwrap_or_default();
-    from.iter().chain(before)
-}
-
-/// Gives a kept frame's slot back to the ring.
-pub fn give_back(lendings: &Lendings, seq: u64) -> Result<(), Status> {
-    let seq = Seq::new(seq).ok_or(Status::NoSlot)?;
-    for place in places_of(lendings, seq) {
-        // Held only while a frame goes in or out: nobody waits for long.
-        let mut place = place.lock();
-        if place.as_ref().is_some_and(|lent| lent.seq() == seq) {
-            // The place is free before the slot is: the ring may fill it, and the path lend it, at once.
-            let lent = place.take();
-            drop(place);
-            drop(lent);
-            return Ok(());
-        }
-    }
-    Err(Status::NoSlot)
-}
 
 /// What calls may use while another is in a path.
 pub struct Shared {
@@ -102,6 +73,9 @@ fn bank(engine: &'static Handle<Engine>) -> Result<Bank<Scores>, Status> {
 pub struct Path {
     pipeline: Pipeline<'static, Scores, Kept>,
     node: Callbacks,
+    answers: Answers,
+    /// The frame that was lost last: the next one is not far.
+    lost: Seq,
 }
 
 impl Path {
@@ -127,11 +101,14 @@ impl Path {
         Ok(Path {
             pipeline: Pipeline::new(reader, backend, policy, link, identity),
             node,
+            answers: Answers::NONE,
+            lost: Seq::FIRST,
         })
     }
 
     /// Judges one frame, by the engine that was asked for last.
     pub fn step(&mut self, shared: &Shared) -> Result<Judged, Status> {
+        self.enter_lost();
         // Where somebody else is looking, the next step does it. The engine before is free once it is not in the
         // pipeline any more.
         if let Some(mut engines) = shared.engines.try_lock()
@@ -162,12 +139,25 @@ impl Path {
     }
 
     /// The books.
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&mut self) -> Counters {
+        self.enter_lost();
         engine::counters(self.pipeline.accounts())
+    }
+
+    /// Enters the kept frames that the caller did not send.
+    fn enter_lost(&mut self) {
+        let lendings = self.pipeline.link.lendings;
+        while let Some((record, frame)) = lendings.take_lost(self.lost) {
+            self.lost = frame.seq();
+            // In the books before its slot goes back: a path that dies here has not lost a frame in silence.
+            self.pipeline.lose(&record);
+            drop(frame);
+        }
     }
 
     /// Stops in good order. Slots that are still out are read again by the next reader.
     pub fn close(&mut self) {
+        self.enter_lost();
         let reader = self.pipeline.reader();
         reader.reclaim();
         reader.close();
@@ -181,6 +171,14 @@ impl Guarded for Path {
 
     fn interlock(&mut self) -> &mut Interlock {
         &mut self.pipeline.interlock
+    }
+
+    fn answers(&mut self) -> &mut Answers {
+        &mut self.answers
+    }
+
+    fn begin(&mut self, rules: Rules) {
+        self.pipeline.guard(rules);
     }
 }
 
@@ -206,7 +204,7 @@ impl Backend for Scores {
     }
 }
 
-/// Holds what one step says until the caller takes it, and kept frames until they are returned.
+/// Holds what one step says until the caller takes it, and kept frames until they are returned or lost.
 struct Kept {
     lendings: &'static Lendings,
     record: Option<Record>,
@@ -232,16 +230,10 @@ impl Kept {
 
 impl Link<'static> for Kept {
     fn keep(&mut self, record: &Record, frame: Lent<'static>) -> Result<(), Refused> {
-        for place in places_of(self.lendings, frame.seq()) {
-            let mut place = place.lock();
-            if place.is_none() {
-                self.record = Some(*record);
-                self.slot = Some((frame.bytes().as_ptr(), frame.bytes().len()));
-                *place = Some(frame);
-                return Ok(());
-            }
-        }
-        Err(Refused)
+        let slot = (frame.bytes().as_ptr(), frame.bytes().len());
+        self.lendings.lend(record, frame)?;
+        (self.record, self.slot) = (Some(*record), Some(slot));
+        Ok(())
     }
 
     fn record(&mut self, record: &Record) {
@@ -251,9 +243,4 @@ impl Link<'static> for Kept {
             _ => self.record = Some(*record),
         }
     }
-}
-
-/// Places that a ring of this layout needs.
-pub const fn places(layout: &Layout) -> usize {
-    layout.slots() as usize
 }

@@ -113,7 +113,8 @@ pub struct EngineConfig {
     pub sample_seed: u64,
 }
 
-/// What the network says of one frame.
+/// What the network says of one frame. Without a fault the three probabilities are fractions of one whole, each rounded
+/// down: their sum is 65534 to 65536. Any other, and zeros among them, is decided as HITGATE_FAULT_BACKEND.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Score {
@@ -143,7 +144,7 @@ pub struct Counters {
     pub repeated: u64,
     /// Frames that the source numbered and that never came.
     pub lost_source: u64,
-    /// Kept frames that the link refused: hit, maybe, miss, not judged.
+    /// Kept frames that were not sent (`hitgate_path_lose`): hit, maybe, miss, not judged.
     pub lost_link: [u64; 4],
     /// Judged frames: hit, maybe, miss.
     pub classes: [u64; 3],
@@ -258,7 +259,8 @@ pub struct Slot {
 }
 
 /// What the readout node tells the path. Every function may be null, is called on the thread that steps
-/// (`after_cpu_read` under credit on the one that returns), and must not throw, jump out, or call the path.
+/// (`after_cpu_read` under credit on the one that returns; of a slot that was lost on the one that steps, asks for the
+/// counters or closes), and must not throw, jump out, or call the path.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Node {
@@ -294,7 +296,7 @@ pub struct Judged {
     /// Frames that the device of a free-running ring overwrote before it, of cause HITGATE_LOST_LAPPED; else as above.
     pub lapped: Record,
     /// The slot of a kept frame, or in a free-running ring its copy in the path's memory, header first, until it is
-    /// returned by `record.seq`; null if dropped.
+    /// returned, or lost, by `record.seq`; null if dropped.
     pub slot: *const u8,
     /// Its bytes, up to the slot's end.
     pub slot_len: usize,

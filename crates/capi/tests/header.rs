@@ -17,12 +17,13 @@ use hitgate_core::link::{
 };
 use hitgate_core::verdict::{Class, Verdict, reasons};
 
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "status.rs",
     "types.rs",
     "engine.rs",
     "interlock.rs",
     "path.rs",
+    "lendings.rs",
     "writer.rs",
     "abi/info.rs",
     "abi/engine.rs",
@@ -56,7 +57,7 @@ const TYPES: [(&str, &str); 20] = [
     ("Record", "record"),
 ];
 
-const CONSTANTS: [&str; 14] = [
+const CONSTANTS: [&str; 17] = [
     "ABI_VERSION",
     "THRESHOLD_OF_MODEL",
     "EXTERNAL_NONE",
@@ -71,6 +72,9 @@ const CONSTANTS: [&str; 14] = [
     "INTERLOCK_NEVER_ARMED",
     "INTERLOCK_LOSS",
     "INTERLOCK_DOMAIN",
+    "WORTH_SAMPLE",
+    "WORTH_MAYBE",
+    "WORTH_MOST",
 ];
 
 const FIRST: &str = "\
@@ -269,11 +273,16 @@ fn of_core() -> String {
         let name = format!("VERDICT_{}", screaming(&format!("{verdict:?}")));
         define(out, &name, verdict as u32, "");
     }
-    let kept = Verdict::ALL.into_iter().filter(|verdict| verdict.keeps());
-    let kept = kept.fold(0_u32, |bits, verdict| bits | 1 << verdict as u32);
+    // As core reads a record: a number that names no verdict is a fault.
+    let of = |verdict| Record {
+        verdict,
+        ..Record::default()
+    };
+    let gone = (0..=u8::MAX).filter(|code| !of(*code).verdict().keeps());
+    let gone = gone.fold(0_u32, |bits, code| bits | 1 << code);
     writeln!(
         out,
-        "\n/** Whether a frame of this verdict goes on. */\n#define HITGATE_KEEPS(verdict) ((verdict) < 32u && (({kept:#x}u >> (verdict)) & 1u))"
+        "\n/** Whether a frame of this verdict goes on. A number that is none of them does, 0 among them: of a record that\n * no call has written the frame is not judged. */\n#define HITGATE_KEEPS(verdict) ((verdict) >= 32u || !(({gone:#x}u >> (verdict)) & 1u))"
     )
     .unwrap();
     writeln!(out, "\n/* class of a record. */").unwrap();

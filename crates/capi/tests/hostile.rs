@@ -16,8 +16,9 @@ use hitgate::path::Path;
 use hitgate::status::Status;
 use hitgate::types::*;
 use hitgate::writer::Writer;
-use hitgate_core::frame::{FrameHeader, HEADER_LEN};
+use hitgate_core::frame::{Fault, FrameHeader, HEADER_LEN};
 use hitgate_core::link::Record;
+use hitgate_core::verdict::Verdict;
 use hitgate_tests::MODEL;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -103,6 +104,9 @@ fn null_is_named_wherever_it_comes() {
             hitgate_path_step(null(), &mut judged()),
             hitgate_path_step(path, null_mut()),
             hitgate_path_return(null(), 1),
+            hitgate_path_lose(null(), 1, &mut record),
+            hitgate_path_lose(path, 1, null_mut()),
+            hitgate_record_worth(null(), &mut 0),
             hitgate_path_counters(path, null_mut()),
             hitgate_path_swap(null(), engine),
             hitgate_path_swap(path, null()),
@@ -209,6 +213,7 @@ fn zeros_another_kind_and_a_copy_are_no_handles() {
         ));
         answers.push(hitgate_path_step(aligned.cast(), &mut judged()));
         answers.push(hitgate_path_return(aligned.cast(), 1));
+        answers.push(hitgate_path_lose(aligned.cast(), 1, &mut Record::default()));
         answers.push(hitgate_writer_commit(
             aligned.cast(),
             &FrameHeader::default(),
@@ -453,6 +458,40 @@ fn a_slot_that_is_not_out_does_not_come_back() {
     );
 }
 
+/// Probabilities whose sum is one whole, or is near it.
+fn near_one_whole() -> impl Strategy<Value = (u16, u16, u16)> {
+    let parts = (any::<u16>(), any::<u16>(), 0_u16..7);
+    parts.prop_map(|(one, other, off)| {
+        let (low, high) = (one.min(other), one.max(other));
+        (
+            low,
+            high - low,
+            (u16::MAX - high).wrapping_add(off).wrapping_sub(3),
+        )
+    })
+}
+
+#[test]
+fn a_score_that_no_call_has_written_keeps_its_frame() {
+    let engine = engine(&plain()).unwrap();
+    let frame = frame(1);
+    let (header, mut score) = (header_of(&frame), Score::default());
+    // The caller overlooks that this was refused.
+    let refused = unsafe { hitgate_engine_score(null(), frame.as_ptr(), frame.len(), &mut score) };
+    assert_eq!((refused, score), (Status::Null, Score::default()));
+    let record: Record =
+        told(|record| unsafe { hitgate_engine_decide(engine, &header, &score, 0, 0, record) });
+    assert_eq!(
+        (record.verdict(), record.class()),
+        (Verdict::KeepFault, None)
+    );
+    assert_eq!(record.reasons, Fault::Backend.reason_bit());
+    assert_eq!(record.frame_number, 1);
+    let counters: Counters = told(|counters| unsafe { hitgate_engine_counters(engine, counters) });
+    assert_eq!(counters.classes, [0; 3]);
+    assert_eq!(counters.verdicts[Verdict::KeepFault as usize - 1], 1);
+}
+
 /// An engine for all cases of a property: each runs on a thread of its own.
 fn own_engine() -> *mut Engine {
     thread_local! {
@@ -539,7 +578,7 @@ proptest! {
     #[test]
     fn random_headers_and_scores(
         header in any::<[[u8; 32]; 4]>(),
-        score in any::<(u16, u16, u16)>(),
+        score in prop_oneof![any::<(u16, u16, u16)>(), near_one_whole()],
         stray in 0_u16..3,
         fault in prop_oneof![Just(0), any::<u32>(), (0_u32..32).prop_map(|bit| 1 << bit)],
         external in 0_u32..5,
@@ -555,6 +594,16 @@ proptest! {
         let known = external <= 2 && stray <= 1 && (fault == 0 || fault.is_power_of_two() && fault >= 1 << 16);
         prop_assert_eq!(decided, if known { Status::Ok } else { Status::Argument });
         prop_assert_eq!(Record::parse(&record.to_bytes()).is_some(), known);
+        if known {
+            // Nothing but a veto, or a score that the network can say, drops a frame.
+            let sum: u32 = [p_hit, p_maybe, p_miss].map(u32::from).iter().sum();
+            let whole = (65_534..=65_536).contains(&sum);
+            let unjudged = fault != 0 || !whole;
+            prop_assert!(!unjudged || record.verdict() != Verdict::DropMiss);
+            prop_assert_eq!(record.class().is_none(), unjudged);
+            let marked = Fault::ALL.into_iter().any(|fault| record.reasons & fault.reason_bit() != 0);
+            prop_assert_eq!(marked, unjudged);
+        }
     }
 
     #[test]
@@ -570,6 +619,7 @@ proptest! {
                 hitgate_engine_counters(engine, &mut Counters::default()),
                 hitgate_path_step(path, &mut judged()),
                 hitgate_path_return(path, 1),
+                hitgate_path_lose(path, 1, &mut Record::default()),
                 hitgate_path_heartbeat(path, 1),
                 hitgate_path_counters(path, &mut Counters::default()),
                 hitgate_path_swap(path, engine),
@@ -584,7 +634,7 @@ proptest! {
                 hitgate_writer_close(writer),
             ]
         };
-        prop_assert_eq!(answers, [Status::Handle; 16]);
+        prop_assert_eq!(answers, [Status::Handle; 17]);
     }
 
     #[test]
@@ -622,7 +672,10 @@ proptest! {
                     let mut judged = judged();
                     for _ in 0..6 {
                         if hitgate_path_step(path, &mut judged) == Status::Ok && !judged.slot.is_null() {
-                            hitgate_path_return(path, judged.record.seq);
+                            match judged.record.seq % 2 {
+                                0 => hitgate_path_return(path, judged.record.seq),
+                                _ => hitgate_path_lose(path, judged.record.seq, &mut Record::default()),
+                            };
                         }
                     }
                     hitgate_path_close(path);

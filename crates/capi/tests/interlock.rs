@@ -146,6 +146,60 @@ fn a_guarded_path_arms_drops_and_begins_anew_with_another_engine() {
 }
 
 #[test]
+fn an_answer_counts_once_and_only_of_a_frame_that_was_judged_since_the_guard() {
+    let model = model_trained_on(0.0, 127.0);
+    let everything = EngineConfig {
+        sample_one_in: 1,
+        ..drawing(&model)
+    };
+    let engine_that_draws = engine(&everything).unwrap();
+    let (writer, path) = ring(4).ends(engine_that_draws);
+    let judge_one = |number| {
+        assert_eq!(put(writer, &frame(number)), Status::Ok);
+        pass(path).unwrap().record
+    };
+    let looks = || {
+        let seen = interlock(path);
+        seen.kept.looks + seen.missed.looks
+    };
+    let before: Vec<_> = (1..9).map(judge_one).collect();
+    assert_eq!(guard(path, &RULES), Status::Ok);
+    // As many are drawn since, of which nobody has answered: answers of those before are none of them.
+    let since: Vec<_> = (9..17).map(judge_one).collect();
+    for record in &before {
+        assert_eq!(looked(path, record, false), Status::Ok);
+    }
+    assert_eq!(looks(), 0);
+    for record in &since[..4] {
+        for _ in 0..3 {
+            assert_eq!(looked(path, record, is_hit(record)), Status::Ok);
+        }
+    }
+    assert_eq!(looks(), 4);
+    // A guard is anew.
+    assert_eq!(guard(path, &RULES), Status::Ok);
+    let last = judge_one(17);
+    assert_eq!(looked(path, &since[4], false), Status::Ok);
+    assert_eq!(looks(), 0);
+    assert_eq!(looked(path, &last, false), Status::Ok);
+    assert_eq!(looks(), 1);
+
+    // No ring numbers those that an engine decides.
+    let one = Guarding(engine_that_draws);
+    let guarded = unsafe { hitgate_engine_guard(one.0, &RULES) };
+    assert_eq!(guarded, Status::Ok);
+    let drawn = (17..25).map(|number| common::judge(one.0, &frame(number), EXTERNAL_NONE));
+    let drawn: Vec<_> = drawn.collect();
+    for record in &drawn[..3] {
+        for _ in 0..3 {
+            assert_eq!(one.looked(record, false), Status::Ok);
+        }
+    }
+    let seen = one.seen();
+    assert_eq!(seen.kept.looks + seen.missed.looks, 3);
+}
+
+#[test]
 fn frames_that_the_model_never_saw_the_like_of_disarm() {
     // Not one level above 0, in training.
     let model = model_trained_on(0.0, 0.0);

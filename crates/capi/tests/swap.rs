@@ -190,6 +190,26 @@ fn a_swap_that_is_refused_changes_nothing_and_the_last_that_is_asked_for_counts(
 }
 
 #[test]
+fn an_engine_that_takes_compressed_frames_besides_has_no_way_back_to_one_that_does_not() {
+    let announced = [Module {
+        compressed: 1,
+        ..module()
+    }];
+    let [one, other] = [plain(), config(&announced)].map(|config| engine(&config).unwrap());
+    let (_, path) = ring(4).ends(one);
+    let swaps = |next| {
+        assert_eq!(unsafe { hitgate_path_swap(path, next) }, Status::Ok);
+        // The step takes it.
+        assert_eq!(step(path).err(), Some(Status::Empty));
+        assert_eq!(judging(path), next);
+    };
+    swaps(other);
+    assert_eq!(unsafe { hitgate_path_swap(path, one) }, Status::Module);
+    assert_eq!(unsafe { hitgate_engine_swap(one, other) }, Status::Ok);
+    assert_eq!(unsafe { hitgate_engine_swap(other, one) }, Status::Module);
+}
+
+#[test]
 fn an_engine_goes_on_with_the_books_of_another() {
     let [one, other] = [0, 65_535].map(|threshold| {
         let config = EngineConfig {

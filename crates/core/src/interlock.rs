@@ -284,7 +284,8 @@ impl Interlock {
         }
     }
 
-    /// Begins anew by `rules`, in shadow, with nothing seen.
+    /// Begins anew by `rules`, in shadow, with nothing seen. From which frame on a path
+    /// [knows](crate::pipeline::Pipeline::guard).
     pub const fn guard(&mut self, rules: Rules) {
         *self = Interlock {
             since: self.since,
@@ -377,7 +378,8 @@ impl Interlock {
     }
 
     /// Takes the answer of a second look at the frame of `record`: whether it is a hit. Only frames count that
-    /// were [drawn](Side::drawn), on a path by this run and by the bank that judges now.
+    /// were [drawn](Side::drawn), on a path by this run and by the bank that judges now. One answer a frame: which one
+    /// it is of is not remembered.
     pub fn looked(&mut self, record: &Record, hit: bool) {
         match Side::drawn(record) {
             Some(side) if record.seq >= self.since.get() => self.note_look(side, hit),

@@ -8,7 +8,7 @@ use hitgate_ring::{Batch, Reader, RingError, Seq};
 
 use crate::accounts::Accounts;
 use crate::frame::{Fault, Frame, FrameHeader};
-use crate::interlock::Interlock;
+use crate::interlock::{Interlock, Rules};
 use crate::link::{Identity, Link, Record, lost_cause};
 use crate::verdict::{External, Policy, Score};
 
@@ -123,7 +123,7 @@ pub struct Pipeline<'m, B, L> {
     pub backend: B,
     /// What decides.
     pub policy: Policy,
-    /// What says whether the path may drop; nobody asks it to begin with, and from a [guard](Interlock::guard) on only
+    /// What says whether the path may drop; nobody asks it to begin with, and from a [guard](Self::guard) on only
     /// frames that are judged since.
     pub interlock: Interlock,
     /// Where kept frames go.
@@ -180,6 +180,19 @@ impl<'m, B: Backend, L: Link<'m>> Pipeline<'m, B, L> {
             policy: replace(&mut self.policy, bank.policy),
             identity: replace(&mut self.identity, bank.identity),
         }
+    }
+
+    /// Drops only by `rules` from the next frame on, in shadow to begin with. Looks at frames that were judged before do
+    /// not count.
+    pub fn guard(&mut self, rules: Rules) {
+        self.interlock = Interlock::new(rules).anew(next(&self.accounts));
+    }
+
+    /// Enters a kept frame that was not sent after all, at once and not when the link is [asked](Link::lost): first this,
+    /// then its slot goes back, so that a path which dies in between has not lost it in silence.
+    pub fn lose(&mut self, record: &Record) {
+        self.accounts.refuse(record.class());
+        self.publish();
     }
 
     /// Gives back what the path was made of.

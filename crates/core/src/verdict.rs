@@ -72,6 +72,13 @@ impl Score {
         Score { hit, maybe, miss }
     }
 
+    /// Whether a softmax can say this: the three are fractions of one whole, each rounded down, so that their sum is
+    /// 65534 to 65536.
+    pub const fn is_whole(&self) -> bool {
+        let sum = self.hit as u32 + self.maybe as u32 + self.miss as u32;
+        sum >= 65534 && sum <= 65536
+    }
+
     /// The largest; ties go to the first of hit, maybe, miss.
     pub fn class(&self) -> Class {
         if self.hit >= self.maybe && self.hit >= self.miss {
@@ -432,6 +439,38 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_the_softmax_says_is_whole_and_all_that_is_whole_it_can_say() {
+        let mut sums = [0; 3];
+        let mut at = 0x2545_F491_4F6C_DD1D_u64;
+        for _ in 0..200_000 {
+            at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let logits = [at >> 52, at >> 40 & 0xFFF, at >> 28 & 0xFFF].map(|word| word as i32);
+            let score = Score::from_logits(logits, 0.003);
+            assert!(score.is_whole(), "{logits:?}: {score:?}");
+            let sum = score.keep() + u32::from(score.miss);
+            sums[sum as usize - 65534] += 1;
+        }
+        assert!(sums[0] > 0 && sums[1] > 0, "{sums:?}");
+        let sure = Score::from_logits([0, -70_000, -70_000], 1.0);
+        let torn = Score::from_logits([0, 0, -70_000], 1.0);
+        assert_eq!(
+            [sure, torn].map(|s| (s.keep(), s.miss)),
+            [(65535, 0), (65536, 0)]
+        );
+        assert!(sure.is_whole() && torn.is_whole());
+        let sums_to = |sum: u32| Score {
+            hit: 2,
+            maybe: (sum / 2) as u16,
+            miss: (sum - 2 - sum / 2) as u16,
+        };
+        for sum in [5, 32768, 65533, 65537, 131_070] {
+            assert!(!sums_to(sum).is_whole(), "{sum}");
+        }
+        let (hit, maybe, miss) = (0, 0, 0);
+        assert!(!Score { hit, maybe, miss }.is_whole());
     }
 
     #[test]

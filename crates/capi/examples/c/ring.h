@@ -84,9 +84,13 @@ static inline int leave_ring(ring_end *end) {
     int wrong = 0;
     hitgate_counters counters;
     if (end->path && !failed("counters", hitgate_path_counters(end->path, &counters))) {
-        printf("received %llu expected %llu lost %llu lapped %llu\n", (unsigned long long)counters.received,
+        unsigned long long unsent = 0;
+        for (int place = 0; place < 4; place++) {
+            unsent += counters.lost_link[place];
+        }
+        printf("received %llu expected %llu lost %llu lapped %llu unsent %llu\n", (unsigned long long)counters.received,
                (unsigned long long)counters.expected, (unsigned long long)counters.lost_source,
-               (unsigned long long)counters.lost_lapped);
+               (unsigned long long)counters.lost_lapped, unsent);
         wrong = failed("close", hitgate_path_close(end->path));
     }
     if (end->start) {

@@ -144,8 +144,9 @@ pub unsafe extern "C" fn hitgate_engine_score_prepared(
 }
 
 /// Decides by a score: the frame's record, which is entered in the engine's books. `elapsed_ns` is the time
-/// since the frame was taken; `external` one of HITGATE_EXTERNAL_*. An engine drops from its first frame on, unless
-/// it is guarded (`hitgate_engine_guard`).
+/// since the frame was taken; `external` one of HITGATE_EXTERNAL_*. A score that no call has written, all zeros or any
+/// other whose probabilities are not fractions of one whole, keeps the frame as HITGATE_FAULT_BACKEND. An engine drops
+/// from its first frame on, unless it is guarded (`hitgate_engine_guard`).
 ///
 /// # Safety
 /// `engine` is from `hitgate_engine_init`; `header` and `score` may be read, `record` written.
@@ -179,7 +180,7 @@ pub unsafe extern "C" fn hitgate_engine_decide(
 /// packed and proved by `hitgate_engine_init` on any thread. Score and decide by `next` from now on; a frame that
 /// `engine` has scored `engine` decides, before this call. Where `engine` is guarded `next` is, by the same rules,
 /// in shadow. The way back is the same call the other way round. HITGATE_STATUS_MODULE where their modules are not
-/// for the same frames.
+/// for the same frames: as for `hitgate_path_swap` there is no way back from one with `compressed` 1 to one with 0.
 ///
 /// # Safety
 /// Both are from `hitgate_engine_init`.

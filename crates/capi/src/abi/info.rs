@@ -11,7 +11,7 @@ use crate::status::Status;
 use crate::types::ModelInfo;
 
 /// The interface's version: a program built with the header of another version must not go on.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// HITGATE_ABI_VERSION of the library, to be compared with the header's before anything else.
 #[unsafe(no_mangle)]

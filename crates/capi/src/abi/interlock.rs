@@ -13,7 +13,8 @@ use crate::types::{Interlock, InterlockRules};
 
 /// From now on the path drops only while few hits can be lost: in shadow, which keeps every frame, until
 /// `hitgate_path_arm`. A path that was never guarded drops from its first frame on. HITGATE_STATUS_ARGUMENT where
-/// a rule is out of its range, or the engine draws no sample. `rules` may go after the call.
+/// a rule is out of its range, or the engine draws no sample. `rules` may go after the call. Frames that were judged
+/// before are no evidence, whatever is still answered of them.
 ///
 /// # Safety
 /// `path` is from `hitgate_path_init`; `rules` may be read.
@@ -32,7 +33,9 @@ pub unsafe extern "C" fn hitgate_path_guard(
 }
 
 /// The answer of a second look at a frame whose record has HITGATE_REASON_SAMPLE: whether it is a `hit`, 1 or 0. Later
-/// and in any order; of frames that were not drawn, or that another engine judged, it is not counted.
+/// and in any order, but once a frame: a second answer is not counted where it comes soon after the first, and is not
+/// told from others where many came in between. Of frames that were not drawn, that another engine judged, or that were
+/// judged before `hitgate_path_guard`, none is counted.
 ///
 /// # Safety
 /// `path` is from `hitgate_path_init`; `record` may be read.
@@ -48,7 +51,7 @@ pub unsafe extern "C" fn hitgate_path_looked(
         // SAFETY: *readable*; a record is numbers alone.
         let record = unsafe { reference(record) }?;
         let (record, hit) = look_in(record, hit)?;
-        path.enter()?.looked(&record, hit);
+        path.enter()?.answered(&record, hit);
         Ok(())
     })
 }
@@ -105,7 +108,9 @@ pub unsafe extern "C" fn hitgate_engine_guard(
     })
 }
 
-/// As `hitgate_path_looked`, to the engine that decided: by `model` and `config` the record says which that was.
+/// As `hitgate_path_looked`, to the engine that decided: by `model` and `config` the record says which that was. It does
+/// not say when: leave out frames that were decided before `hitgate_engine_guard`, or before `hitgate_engine_swap` to
+/// this engine.
 ///
 /// # Safety
 /// `engine` is from `hitgate_engine_init`; `record` may be read.
@@ -121,7 +126,7 @@ pub unsafe extern "C" fn hitgate_engine_looked(
         // SAFETY: *readable*; a record is numbers alone.
         let record = unsafe { reference(record) }?;
         let (record, hit) = look_in(record, hit)?;
-        engine.enter()?.looked(&record, hit);
+        engine.enter()?.answered(&record, hit);
         Ok(())
     })
 }

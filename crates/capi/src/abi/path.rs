@@ -1,16 +1,18 @@
 //! The path over a ring in the caller's memory.
 
-use hitgate_ring::{Layout, Lent};
+use hitgate_core::link::Record;
+use hitgate_ring::Layout;
 use spin::Mutex;
 
 use super::callbacks::Callbacks;
 use super::guard;
 use super::handle::{Handle, handle};
 use super::memory::{Room, Size};
-use super::pointer::{Out, versioned};
+use super::pointer::{Out, reference, versioned};
 use super::ring::{attach, refused};
 use crate::engine::Engine;
-use crate::path::{Path, Shared, give_back, places};
+use crate::lendings::{Lendings, Place, worth_of};
+use crate::path::{Path, Shared};
 use crate::status::Status;
 use crate::types::{Counters, Judged, Memory, Node};
 
@@ -72,7 +74,8 @@ pub unsafe extern "C" fn hitgate_path_init(
         let mut room = unsafe { Room::new(memory, bytes, size(&layout)?) }?;
         let copies = room.zeros(layout.copy_bytes())?;
         let hooks = &*room.value(callbacks)?;
-        let lendings = &*room.values(places(&layout), || Ok(Mutex::new(None)))?;
+        let places = &*room.values(Lendings::places(&layout), || Ok(Mutex::new(None)))?;
+        let lendings = &*room.value(Lendings::new(places))?;
         let mut reader = region.into_reader_with(copies).map_err(refused)?;
         if callbacks.has_cache_hooks() {
             reader = reader.with_cache_hooks(hooks);
@@ -85,9 +88,10 @@ pub unsafe extern "C" fn hitgate_path_init(
 }
 
 /// Judges one frame and commits its record to the ring. A kept frame's slot is the caller's until
-/// `hitgate_path_return`; a dropped one went back. HITGATE_STATUS_EMPTY where no frame is there, or half the slots
-/// are out; HITGATE_STATUS_END where none will come. Of a free-running ring copies are judged, kept and out, and
-/// while all are out frames are lapped, which the device does to a slow path anyway: `judged->lapped` tells of them.
+/// `hitgate_path_return`, or `hitgate_path_lose` where it was not sent; a dropped one went back.
+/// HITGATE_STATUS_EMPTY where no frame is there, or half the slots are out; HITGATE_STATUS_END where none will come. Of
+/// a free-running ring copies are judged, kept and out, and while all are out frames are lapped, which the device does
+/// to a slow path anyway: `judged->lapped` tells of them.
 ///
 /// # Safety
 /// `path` is from `hitgate_path_init`; `judged` may be written.
@@ -113,7 +117,50 @@ pub unsafe extern "C" fn hitgate_path_return(path: *const Path, seq: u64) -> Sta
     guard(|| {
         // SAFETY: *given*.
         let path = unsafe { handle(path) }?;
-        give_back(path.shared.lendings, seq)
+        path.shared.lendings.give_back(seq)
+    })
+}
+
+/// In place of `hitgate_path_return` where a kept frame was not sent, by `seq` of its record: like that on any thread but
+/// in no interrupt handler, also while another one steps. `lost` is the record that says so, of verdict
+/// HITGATE_VERDICT_LOST and cause HITGATE_LOST_LINK, for wherever the others go; the frame is counted in `lost_link`,
+/// by class, and stays among the kept. The next step enters it and gives the slot back, as do the calls for the
+/// counters and the end. Where the process dies before, the next path is given the frame again; of a free-running
+/// ring the copy is gone then, and the frame counts as kept. HITGATE_STATUS_NO_SLOT where the slot is not out, or
+/// lost already.
+///
+/// # Safety
+/// `path` is from `hitgate_path_init`; `lost` may be written. Nobody reads the slot any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_path_lose(
+    path: *const Path,
+    seq: u64,
+    lost: *mut Record,
+) -> Status {
+    guard(|| {
+        // SAFETY: *given*.
+        let path = unsafe { handle(path) }?;
+        // SAFETY: *writable*.
+        let lost = unsafe { Out::new(lost) }?;
+        lost.set(path.shared.lendings.lose(seq)?);
+        Ok(())
+    })
+}
+
+/// What a kept frame is worth to a link that cannot carry all of them, by its record: one of HITGATE_WORTH_*. The
+/// lowest is given up first (`hitgate_path_lose`). HITGATE_STATUS_ARGUMENT where it is no record of a kept frame.
+///
+/// # Safety
+/// `record` may be read, `worth` written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hitgate_record_worth(record: *const Record, worth: *mut u32) -> Status {
+    guard(|| {
+        // SAFETY: *readable*; a record is numbers alone.
+        let record = unsafe { reference(record) }?;
+        // SAFETY: *writable*.
+        let worth = unsafe { Out::new(worth) }?;
+        worth.set(worth_of(record)?);
+        Ok(())
     })
 }
 
@@ -121,8 +168,9 @@ pub unsafe extern "C" fn hitgate_path_return(path: *const Path, seq: u64) -> Sta
 /// `hitgate_engine_init`. It may be called on any thread, also while another one steps; each frame is judged by one
 /// engine, whole, and its record says by which. Books and slots that are out stay; the interlock begins anew, in
 /// shadow. The way back is the same call with the engine before. HITGATE_STATUS_MODULE where the modules are not
-/// for the same frames as those of the engine that judges, HITGATE_STATUS_BUSY where a call is at work in
-/// `engine`: nothing has changed then.
+/// for the same frames as those of the engine that judges: they have another number, shape or pixel type, or one of them
+/// has `compressed` 0 where it is 1 there, so that there is no way back once compressed frames may have come.
+/// HITGATE_STATUS_BUSY where a call is at work in `engine`. Nothing has changed then.
 ///
 /// # Safety
 /// `path` is from `hitgate_path_init`, `engine` from `hitgate_engine_init`; the engine that judges stays until
@@ -213,6 +261,7 @@ fn size(layout: &Layout) -> Result<Size, Status> {
         // First, as every slot of theirs is to be as aligned as the memory.
         .and::<u8>(layout.copy_bytes())?
         .and::<Callbacks>(1)?
-        .and::<Mutex<Option<Lent<'static>>>>(places(layout))?
+        .and::<Place>(Lendings::places(layout))?
+        .and::<Lendings>(1)?
         .and::<Handle<Path>>(1)
 }

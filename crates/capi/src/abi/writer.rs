@@ -123,7 +123,9 @@ pub unsafe extern "C" fn hitgate_writer_lose(writer: *const Writer, frames: u64)
     })
 }
 
-/// Tells the reader's side that this end is alive, in ms of the host's monotonic clock, wrapping.
+/// Tells the reader's side that this end is alive, in ms of the host's monotonic clock, wrapping: to be called a few times
+/// a second, also where no frame comes. Nothing else does it: whoever reads tells by this a device that is silent from
+/// one that is dead.
 ///
 /// # Safety
 /// `writer` is from `hitgate_writer_init`.

@@ -235,7 +235,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     // The books go on from those of an earlier run.
     let earlier = pipeline.accounts().received;
     if let Some(rules) = rules {
-        pipeline.interlock.guard(rules);
+        pipeline.guard(rules);
     }
     let mut attendant = Attendant::new(answers);
     let (exchange, hand) = exchange();
