@@ -21,6 +21,7 @@ import metrics
 from maps import FULL_SCALE, Batch, Maps, Mixture, open_maps
 from network import CLASSES, MobileNetV1, Rectifier
 from schedule import Clock, rate
+from start import MAPS_TO_MEASURE, averaged, take_exported
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     add("--average", type=float, default=0.999, help="decay of the averaged weights, which are what is exported")
     add("--report-every", type=int, default=25_600, metavar="MAPS", help="maps between two reports and checkpoints")
     add("--start", type=Path, nargs="+", metavar="CHECKPOINT",
-        help="begin with the averaged weights of another run, or the mean of several; --epochs 0 exports that")
+        help="begin with the averaged weights of another run, or the mean of several (--epochs 0 exports that), or with one model.onnx")
     add("--fixed", action="store_true",
         help="leave the network up to its middle as --start has it: about twice as fast")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.pt if there is one")
@@ -358,19 +359,17 @@ class Run:
                 return
 
 
-def averaged(checkpoints: list[Path]) -> dict:
-    """The mean of the averaged weights of runs that began alike."""
-    states = [torch.load(path, map_location="cpu", weights_only=True)["average"] for path in checkpoints]
-    return {name: torch.stack([state[name].float() for state in states]).mean(0).to(first.dtype) for name, first in states[0].items()}
-
-
 def main():
     args = parser().parse_args()
     torch.manual_seed(args.seed)
     train, val = open_maps(args.data, args.input), open_maps(args.val, args.input)
     model = MobileNetV1(args.width, train.channels, args.input)
-    if args.start:
-        model.load_state_dict(averaged(args.start))
+    match args.start or []:
+        case [path] if path.suffix == ".onnx":
+            some = np.linspace(0, len(train) - 1, min(len(train), MAPS_TO_MEASURE)).astype(int)
+            take_exported(model, path, as_input(train.read(some), torch.device("cpu")))
+        case [_, *_] as checkpoints:
+            model.load_state_dict(averaged(checkpoints))
     Run(args, Mixture(train, args.batch, args.mix, args.seed), val, model).go()
 
 

@@ -56,11 +56,11 @@ pub(crate) fn render(
     let (right, bottom) = (left + area.columns as i32, top + area.rows as i32);
     let margin = MARGIN as i32;
     let reach = [left - margin, top - margin, right + margin, bottom + margin];
-    let spots = scene.spots_on(instrument, reach);
+    let mut spots = scene.spots_on(instrument, reach);
     rows.resize(area.columns as usize);
     let poisson = Poisson::new();
-    let sample = |y: i32, photons: &mut [f32], expected: &mut [f32]| {
-        scene.expected(y, left - margin, &spots, instrument, expected);
+    let mut sample = |y: i32, photons: &mut [f32], expected: &mut [f32]| {
+        scene.expected(y, left - margin, &mut spots, instrument, expected);
         let key = scene.row_key(y);
         for (i, (out, &mean)) in photons.iter_mut().zip(expected.iter()).enumerate() {
             let bits = scene.noise_bits(key, left - margin + i as i32);

@@ -1,5 +1,7 @@
 //! One frame before its noise: where it is taken, what scatters, which spots count.
 
+use std::cmp::Reverse;
+
 use crate::background::Background;
 use crate::cell::Proteins;
 use crate::crystal::{Crystal, Reflection};
@@ -229,17 +231,13 @@ impl Scene {
         }
     }
 
-    /// The spots that reach rows `top..bottom` and columns `left..right`, laid out by row.
+    /// The spots that reach rows `top..bottom` and columns `left..right`, for [`Scene::expected`] from row `top` on.
     pub fn spots_on(
         &self,
         instrument: &Instrument,
         [left, top, right, bottom]: [i32; 4],
     ) -> SpotsByRow {
-        let mut found = SpotsByRow {
-            top,
-            stamps: Vec::new(),
-            by_row: vec![Vec::new(); (bottom - top).max(0) as usize],
-        };
+        let mut waiting = Vec::new();
         let geometry = &instrument.geometry;
         let d_min = corner_resolution(geometry, [left - 40, top - 40, right + 40, bottom + 40]);
         for crystal in &self.crystals {
@@ -253,31 +251,37 @@ impl Scene {
                 {
                     return;
                 }
-                let stamp = Stamp::new(reflection.x, reflection.y, reflection.spread);
-                let number = found.stamps.len() as u32;
-                for (y, _) in stamp.rows() {
-                    if (top..bottom).contains(&y) {
-                        found.by_row[(y - top) as usize].push(number);
-                    }
+                let rows = Stamp::rows_of(reflection.y, reflection.spread);
+                if *rows.start() < bottom && *rows.end() >= top {
+                    waiting.push(Waiting {
+                        first: *rows.start(),
+                        number: waiting.len() as u32,
+                        at: [reflection.x, reflection.y],
+                        spread: reflection.spread,
+                        photons: photons.min(BRIGHTEST) as f32,
+                    });
                 }
-                found.stamps.push((stamp, photons.min(BRIGHTEST) as f32));
             });
         }
-        found
+        // The first to be drawn is the last.
+        waiting.sort_unstable_by_key(|spot| Reverse((spot.first, spot.number)));
+        SpotsByRow {
+            waiting,
+            drawn: Vec::new(),
+        }
     }
 
-    /// Expected photons of the pixels of row `y` from column `left` on.
+    /// Expected photons of the pixels of row `y` from column `left` on. Rows are asked for from above to below.
     pub fn expected(
         &self,
         y: i32,
         left: i32,
-        spots: &SpotsByRow,
+        spots: &mut SpotsByRow,
         instrument: &Instrument,
         out: &mut [f32],
     ) {
         self.expected_background(y, left, out, instrument);
-        for &number in &spots.by_row[(y - spots.top) as usize] {
-            let (stamp, photons) = &spots.stamps[number as usize];
+        for (stamp, photons) in spots.on_row(y) {
             let from = (y - stamp.top) as usize * stamp.width;
             for (i, share) in stamp.shares[from..from + stamp.width].iter().enumerate() {
                 let x = stamp.left + i as i32;
@@ -311,12 +315,40 @@ struct Footprint {
     background: f64,
 }
 
-/// Spots of a part of the panel, by row.
+/// Spots of a part of the panel. A stamp may have thousands of pixels, and a large panel close to the crystal hundreds of
+/// thousands of spots: only those of the row at hand are drawn.
 #[derive(Debug)]
 pub(crate) struct SpotsByRow {
-    top: i32,
-    stamps: Vec<(Stamp, f32)>,
-    by_row: Vec<Vec<u32>>,
+    /// Spots further down, the next at the end.
+    waiting: Vec<Waiting>,
+    /// Those that a row met, by their numbers: sums do not depend on which row was the first.
+    drawn: Vec<(u32, Stamp, f32)>,
+}
+
+/// A spot that no row has reached.
+#[derive(Debug)]
+struct Waiting {
+    first: i32,
+    number: u32,
+    at: [f64; 2],
+    spread: Spread,
+    photons: f32,
+}
+
+impl SpotsByRow {
+    /// The spots on row `y`, which is not above one that was asked for before.
+    fn on_row(&mut self, y: i32) -> impl Iterator<Item = (&Stamp, f32)> {
+        self.drawn.retain(|(_, stamp, _)| stamp.bottom() >= y);
+        while let Some(spot) = self.waiting.pop_if(|spot| spot.first <= y) {
+            let [x, centre] = spot.at;
+            let stamp = Stamp::new(x, centre, spot.spread);
+            if stamp.bottom() >= y {
+                self.drawn.push((spot.number, stamp, spot.photons));
+            }
+        }
+        self.drawn.sort_unstable_by_key(|(number, ..)| *number);
+        (self.drawn.iter()).map(|(_, stamp, photons)| (stamp, *photons))
+    }
 }
 
 /// The smallest d on a rectangle `[left, top, right, bottom]`, ångström.

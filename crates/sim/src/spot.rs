@@ -1,6 +1,6 @@
 //! The shape of a spot on the pixels.
 
-use std::ops::{Add, Mul};
+use std::ops::{Add, Mul, RangeInclusive};
 
 /// How far something spreads in a plane: the variances along both axes and their covariance.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,26 +78,29 @@ pub(crate) struct Stamp {
 /// Half the side of the largest stamp, pixels.
 const LARGEST_REACH: f64 = 40.0;
 
+/// A pixel collects over its square, which widens the profile by a uniform one's variance.
+fn collected(spread: Spread) -> Spread {
+    spread + Spread::round(1.0 / 12.0)
+}
+
+/// The pixels that a spot reaches which is so wide one way.
+fn reached(centre: f64, variance: f64) -> RangeInclusive<i32> {
+    let reach = (3.6 * variance.sqrt()).min(LARGEST_REACH) + 0.5;
+    (centre - reach).floor() as i32..=(centre + reach).floor() as i32
+}
+
 impl Stamp {
     /// A spot about `(x, y)`, spread by so many pixels².
     pub fn new(x: f64, y: f64, spread: Spread) -> Self {
-        // A pixel collects over its square, which widens the profile by a uniform one's variance.
-        let Spread { xx, xy, yy } = spread + Spread::round(1.0 / 12.0);
+        let Spread { xx, xy, yy } = collected(spread);
         let determinant = xx * yy - xy * xy;
-        let reach = |variance: f64| (3.6 * variance.sqrt()).min(LARGEST_REACH) + 0.5;
-        let (left, right) = (
-            (x - reach(xx)).floor() as i32,
-            (x + reach(xx)).floor() as i32,
-        );
-        let (top, bottom) = (
-            (y - reach(yy)).floor() as i32,
-            (y + reach(yy)).floor() as i32,
-        );
-        let width = (right - left + 1) as usize;
-        let mut shares = Vec::with_capacity(width * (bottom - top + 1) as usize);
-        for row in top..=bottom {
+        let (rows, columns) = (reached(y, yy), reached(x, xx));
+        let (left, top) = (*columns.start(), *rows.start());
+        let width = (columns.end() - left + 1) as usize;
+        let mut shares = Vec::with_capacity(width * (rows.end() - top + 1) as usize);
+        for row in rows {
             let dy = f64::from(row) + 0.5 - y;
-            for column in left..=right {
+            for column in columns.clone() {
                 let dx = f64::from(column) + 0.5 - x;
                 let distance = (yy * dx * dx - 2.0 * xy * dx * dy + xx * dy * dy) / determinant;
                 shares.push((-0.5 * distance).exp() as f32);
@@ -112,6 +115,16 @@ impl Stamp {
             width,
             shares,
         }
+    }
+
+    /// The rows of a spot about `y`, spread by so many pixels².
+    pub fn rows_of(y: f64, spread: Spread) -> RangeInclusive<i32> {
+        reached(y, collected(spread).yy)
+    }
+
+    /// Its last row.
+    pub fn bottom(&self) -> i32 {
+        self.top + (self.shares.len() / self.width) as i32 - 1
     }
 
     /// The rows of the stamp: their y and their shares.
