@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of a cache line, to which ranges are widened. Slots start and end at one, and the CPU writes to
 /// none that a device fills, so nothing of another is discarded.
 const LINE: usize = 64;
-/// `DMA_FROM_DEVICE`, as u-dma-buf numbers it.
+/// `DMA_TO_DEVICE` and `DMA_FROM_DEVICE`, as u-dma-buf numbers them.
+const TO_DEVICE: u64 = 1;
 const FROM_DEVICE: u64 = 2;
 
 /// A buffer of u-dma-buf: its caches are looked after by writing to its files in `/sys/class`.
@@ -91,13 +92,13 @@ impl DmaBuffer {
         }
     }
 
-    fn request(&self, file: &File, range: Range<usize>) {
+    fn request(&self, file: &File, direction: u64, range: Range<usize>) {
         let start = range.start / LINE * LINE;
         let size = range.end.next_multiple_of(LINE) - start;
         let carried_out = match (u32::try_from(start), u32::try_from(size)) {
             (Ok(start), Ok(size)) => {
                 // Offset, size and direction in one number, so that two threads do not mix theirs.
-                let word = u64::from(start) << 32 | u64::from(size) | FROM_DEVICE << 2 | 1;
+                let word = u64::from(start) << 32 | u64::from(size) | direction << 2 | 1;
                 file.write_all_at(&hexadecimal(word), 0).is_ok()
             }
             _ => false,
@@ -110,11 +111,15 @@ impl DmaBuffer {
 
 impl CacheHooks for DmaBuffer {
     fn before_cpu_read(&self, range: Range<usize>) {
-        self.request(&self.for_cpu, range);
+        self.request(&self.for_cpu, FROM_DEVICE, range);
     }
 
     fn after_cpu_read(&self, range: Range<usize>) {
-        self.request(&self.for_device, range);
+        self.request(&self.for_device, FROM_DEVICE, range);
+    }
+
+    fn after_cpu_write(&self, range: Range<usize>) {
+        self.request(&self.for_device, TO_DEVICE, range);
     }
 }
 
@@ -232,6 +237,9 @@ mod tests {
         let ring = Ring::anonymous(&layout, 1).unwrap();
         let mut writer = ring.writer().unwrap();
         let mut reader = ring.reader().unwrap().with_cache_hooks(&buffer);
+        // The head's line, which the device reads.
+        let head = format!("0x{:08X}{:08X}", 384, 64 | 5);
+        assert_eq!(asked("sync_for_device"), head);
         for position in [0, 1, 2] {
             let slot = layout.slots_offset() as u64 + 256 * (position % 2);
             // Nothing there: the line of the number alone.
@@ -253,6 +261,7 @@ mod tests {
                 format!("0x{:08X}{:08X}", slot, 256 | 9)
             );
             reader.reclaim();
+            assert_eq!(asked("sync_for_device"), head);
         }
         assert!(buffer.check().is_ok());
     }
