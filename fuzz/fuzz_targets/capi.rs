@@ -87,7 +87,13 @@ fn as_frame(frame: &[u8]) {
     };
     let [p_hit, p_maybe, p_miss] = [[a, b], [c, d], [e, f]].map(u16::from_le_bytes);
     let stray = u16::from(g & 1);
-    let score = Score { p_hit, p_maybe, p_miss, stray, fault: 0 };
+    let score = Score {
+        p_hit,
+        p_maybe,
+        p_miss,
+        stray,
+        fault: 0,
+    };
     let decided = unsafe { hitgate_engine_decide(engine(), &header, &score, 0, 0, &mut record) };
     assert_eq!(decided, Status::Ok);
     let whole = u32::from(p_hit) + u32::from(p_maybe) + u32::from(p_miss);
