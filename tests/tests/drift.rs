@@ -84,7 +84,7 @@ fn run(frames_in_all: u64, pixels: impl Fn(&Simulated, u64) -> Vec<u8>) -> Run {
         sampling: Sampling { seed: 3, one_in: 3 },
         ..POLICY
     };
-    path.interlock.guard(RULES);
+    path.guard(RULES);
     let mut node = Collector::default();
     let (mut armed_at, mut disarmed, mut hits, mut lost, mut strays) = (None, None, 0, 0, 0);
     for number in 1..=frames_in_all {

@@ -391,7 +391,7 @@ fn another_model_has_to_earn_that_it_may_drop() {
     } = bank();
     let link = LentQueue::<2>::new();
     let mut path = Pipeline::new(ring.reader().unwrap(), backend, policy, link, identity);
-    path.interlock.guard(Rules {
+    path.guard(Rules {
         max_loss: 50_000,
         window: 100_000,
         strays: 64,

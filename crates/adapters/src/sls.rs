@@ -349,7 +349,7 @@ pub struct Assembly {
     counts: Counts,
 }
 
-/// Frames one after another whose numbers were too far ahead.
+/// Frames one after another whose numbers were too far from those before.
 #[derive(Clone, Copy, Debug)]
 struct Doubted {
     /// The last one's number.
@@ -465,8 +465,9 @@ impl Assembly {
 
     /// Ends the open frame, with what is there of it; `None` where none is open.
     ///
-    /// A number that is more than [`FURTHEST`] ahead is not believed, unless it follows on one that was not: it becomes 0,
-    /// and the frame is marked as [corrupted](status::CORRUPTED). One wild number would make all that follow look old.
+    /// A number that is more than [`FURTHEST`] ahead, or older than late without a silence, is not believed, unless it
+    /// follows on one that was not: it becomes 0, and the frame is marked as [corrupted](status::CORRUPTED). One wild number
+    /// would make all that follow look old, or lost.
     pub fn finish(&mut self, arrival_ns: u64) -> Option<Finished> {
         let open = self.open.take()?;
         let header = self.module.frame(&open.first, open.received, arrival_ns);
@@ -492,9 +493,10 @@ impl Assembly {
     /// Takes the number of a frame that is finished; returns how many are missing before it, or nothing if it is not
     /// believed.
     fn follow(&mut self, number: u64) -> Option<u64> {
-        // A number that is not above the last is a detector's that has started again.
         let ahead = |of: u64| number.saturating_sub(of);
-        let is_near = self.highest.is_none_or(|of| ahead(of) <= FURTHEST);
+        // After a silence a number below is a detector's that has started again.
+        let is_old = self.last.is_some_and(|last| number < last);
+        let is_near = !is_old && self.highest.is_none_or(|of| ahead(of) <= FURTHEST);
         let follows = (self.doubted).is_some_and(|of| (1..=FURTHEST).contains(&ahead(of.number)));
         let came = self.doubted.map_or(0, |doubted| doubted.frames);
         if !is_near && !follows {

@@ -63,14 +63,17 @@ proptest! {
     #[test]
     fn a_wild_number_among_losses(
         first in 0u64..1 << 40, lost in prop::collection::vec(0..FURTHEST, 1..12),
-        at in any::<prop::sample::Index>(), beyond in 0u64..1 << 63,
+        at in any::<prop::sample::Index>(), wild in any::<u64>(), above in any::<bool>(),
     ) {
         let mut assembly = Assembly::new(module());
         finished(&mut assembly, first);
         let frames = with_losses(first, &lost);
         let wild_before = at.index(frames.len());
         let highest = frames.last().unwrap().0;
-        let wild = beyond.max(highest + 2 * FURTHEST + 1);
+        let wild = match above || first <= LATE_FRAMES {
+            true => (wild >> 1).max(highest + 2 * FURTHEST + 1),
+            false => wild % (first - LATE_FRAMES),
+        };
         for (i, (number, lost)) in frames.into_iter().enumerate() {
             if i == wild_before {
                 let frame = finished(&mut assembly, wild);

@@ -115,7 +115,7 @@ impl Engine {
     pub fn succeed(&mut self, before: &mut Engine) {
         self.accounts = core::mem::take(&mut before.accounts);
         if let Some(rules) = before.interlock.rules() {
-            self.interlock.guard(rules);
+            self.interlock = Interlock::new(rules);
         }
     }
 
@@ -139,7 +139,7 @@ impl Guarded for Engine {
     }
 
     fn begin(&mut self, rules: Rules) {
-        self.interlock.guard(rules);
+        self.interlock = Interlock::new(rules);
     }
 
     /// No ring numbers the frames: a record says by its identity that it is of this engine.

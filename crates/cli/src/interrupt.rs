@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -28,6 +28,8 @@ impl Interrupted {
     /// What the program exits with: after Ctrl-C 130, as a shell expects, and 0 after SIGTERM: a service that ends in
     /// good order when it is asked to has not failed.
     pub fn exit_status(&self) -> u8 {
+        // After the flag that the first signal set.
+        fence(Ordering::Acquire);
         match TERMINATED.load(Ordering::Relaxed) {
             true => 0,
             false => killed_by(SIGINT) as u8,
@@ -61,7 +63,7 @@ pub fn watched() -> Result<Arc<AtomicBool>> {
                 if signal == SIGTERM {
                     TERMINATED.store(true, Ordering::Relaxed);
                 }
-                asked.store(true, Ordering::Relaxed);
+                asked.store(true, Ordering::Release);
                 if first.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST {
                     signal_hook::low_level::exit(killed_by(signal));
                 }

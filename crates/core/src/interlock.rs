@@ -275,22 +275,14 @@ impl Interlock {
         }
     }
 
-    /// In shadow until [armed](Self::arm).
+    /// In shadow until [armed](Self::arm). A path has [a way of its own](crate::pipeline::Pipeline::guard), as it knows from
+    /// which frame on.
     pub const fn new(rules: Rules) -> Self {
         Interlock {
             rules: Some(rules),
             state: Err(Disarmed::Never),
             ..Interlock::none()
         }
-    }
-
-    /// Begins anew by `rules`, in shadow, with nothing seen. From which frame on a path
-    /// [knows](crate::pipeline::Pipeline::guard).
-    pub const fn guard(&mut self, rules: Rules) {
-        *self = Interlock {
-            since: self.since,
-            ..Interlock::new(rules)
-        };
     }
 
     /// The same rules, in shadow, with nothing seen of the frames from `since` on.

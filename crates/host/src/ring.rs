@@ -1,9 +1,9 @@
 //! Rings in files, in device memory, and in a process of one's own.
 
-use crate::dma_buffer::device_size;
+use crate::dma_buffer::{DmaBuffer, device_size};
 use crate::error::HostError;
 use crate::process::{is_alive, own_token, pid_of};
-use hitgate_ring::{AttachError, End, Layout, Monitor, PAGE, Reader, Region, Writer};
+use hitgate_ring::{AttachError, CacheHooks, End, Layout, Monitor, PAGE, Reader, Region, Writer};
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fs::{self as rfs, CWD, FallocateFlags, MemfdFlags, RenameFlags};
 use rustix::io::Errno;
@@ -260,7 +260,13 @@ impl Ring {
             HostError::Foreign { .. } => Ok(()),
             other => Err(other),
         })?;
-        Self::format(file, path, layout, session)
+        let ring = Self::format(file, path, layout, session)?;
+        // Zeros that leave a cache later would erase what the device wrote.
+        if let Some(buffer) = DmaBuffer::of(path)?.filter(|buffer| !buffer.is_coherent()) {
+            buffer.after_cpu_write(0..layout.bytes());
+            buffer.check()?;
+        }
+        Ok(ring)
     }
 
     fn format(file: File, path: &Path, layout: &Layout, session: u64) -> Result<Ring, HostError> {

@@ -159,17 +159,24 @@ impl SlsReceiver {
 
     /// Begins the frame of which packets were kept aside, where there are any: the next by its number.
     fn take_aside(&mut self, body: &mut [u8]) {
-        let numbers = self.aside.iter().map(|packet| packet.header.frame_number);
-        let Some(next) = numbers.min_by_key(|number| self.assembly.ahead(*number)) else {
-            return;
-        };
-        let of_next = |packet: &mut Aside| packet.header.frame_number == next;
-        for packet in self.aside.extract_if(.., of_next) {
-            if let Sorted::Here(number) = self.assembly.sort(&packet.header, packet.pixels.len()) {
-                place(self.assembly.module(), body, number).copy_from_slice(&packet.pixels);
+        // Those of a frame that is finished meanwhile open none.
+        while !self.assembly.is_open()
+            && let Some(next) = self.next_aside()
+        {
+            let of_next = |packet: &mut Aside| packet.header.frame_number == next;
+            for packet in self.aside.extract_if(.., of_next) {
+                let sorted = self.assembly.sort(&packet.header, packet.pixels.len());
+                if let Sorted::Here(number) = sorted {
+                    place(self.assembly.module(), body, number).copy_from_slice(&packet.pixels);
+                }
+                self.spare.push(packet.pixels);
             }
-            self.spare.push(packet.pixels);
         }
+    }
+
+    fn next_aside(&self) -> Option<u64> {
+        let numbers = self.aside.iter().map(|packet| packet.header.frame_number);
+        numbers.min_by_key(|number| self.assembly.ahead(*number))
     }
 
     /// Receives packets until the open frame is to be finished, or nobody sends one.

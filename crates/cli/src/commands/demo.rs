@@ -206,8 +206,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         });
         let sinking = scope.spawn(|| sink.run());
         scope.spawn(|| progress.follow(|| monitor.consumer().map_or(0, |consumer| consumer.taken)));
-        // The source is a thread, of which no system tells whether it lives.
-        let source_lives = || false;
+        let source_lives = || !feeding.is_finished();
         let judged = judge(
             &mut pipeline,
             &mut node,

@@ -315,6 +315,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             // Somebody is here: a standby has nothing to take, and nobody is told to end this.
             pipeline.reader().heartbeat(MonotonicClock.now_ms());
             pipeline.attend_to_link();
+            attendant.hear(&mut pipeline.interlock);
             std::thread::sleep(DRAINING);
         }
         let mut interlock = pipeline.interlock.clone();
@@ -323,12 +324,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
         let (mut reader, _, link, accounts) = pipeline.into_parts();
         // The sink ends when nobody can send any more.
         drop(link);
-        while !sinking.is_finished() {
+        // The second looks end with it. Whoever has an answer that nobody hears waits.
+        let looks_on = |looking: &std::thread::ScopedJoinHandle<'_, _>| !looking.is_finished();
+        while !sinking.is_finished() || looking.as_ref().is_some_and(looks_on) {
             reader.heartbeat(MonotonicClock.now_ms());
+            attendant.hear(&mut interlock);
             std::thread::sleep(DRAINING);
         }
         let sent = sinking.join();
-        // It ends with the sink; what it saw last is told too.
         if let Some(Err(_)) = looking.map(|looking| looking.join()) {
             tell!("hitgate: the second looks stopped unexpectedly: please report this");
         }
@@ -362,9 +365,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
         );
     }
     books += &report::accounts(&accounts).to_string();
-    if rules.is_some() {
-        books += &second_look::report(&interlock).to_string();
-    }
     let _ = writeln!(
         books,
         "ring       {}: produced {} + lost at the source {} = received {} + lost {} + lapped {}",
@@ -375,6 +375,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         accounts.lost_source,
         accounts.lost_lapped
     );
+    if rules.is_some() {
+        books += &second_look::report(&interlock).to_string();
+    }
     books += &report::latencies(&node.latencies).to_string();
     let lines_lost = traffic.lines_lost.get();
     if lines_lost > 0 {
