@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
 # The path without an operating system: kernels, ring, core, adapters, spots and the C interface built for two bare targets.
-# The target's own library is used where it is installed (rustup target add TARGET), else Debian's sources
-# of it (apt-get install rustc-web rust-web-src).
+# The target's own library is used where it is installed (rustup target add TARGET), else Debian's sources of it.
+#   scripts/no_std.sh --install   installs these on Debian (as root): rustc-web, rust-web-src
+# It ends with 3 where something that it takes is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if [ "${1-}" = --install ]; then
+    apt-get update -q
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends rustc-web rust-web-src
+    exit
+fi
 
 # Bytes of code and constants that a firmware gets which calls every function of the library $1: what the linker of
 # the toolchain keeps, and no data. Nothing where there is no such linker.
@@ -48,7 +55,7 @@ for target in aarch64-unknown-none thumbv7em-none-eabihf; do
         folder=target/no_std
         RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$folder "${build[@]}" -Zbuild-std=core
     else
-        echo "NOT TESTED HERE: no_std for $target (rustup target add $target, or apt-get install rustc-web rust-web-src)"
+        echo "NOT TESTED HERE: no_std for $target (rustup target add $target, or scripts/no_std.sh --install)"
         absent=3
         continue
     fi
