@@ -353,9 +353,9 @@ impl Outcome {
     }
 }
 
-/// The next frame: each before it has a record, or was lapped.
+/// The next frame: each before it has a record, or was lapped. The counts may be any, as the ring has them.
 fn next(accounts: &Accounts) -> Seq {
-    Seq::from_position(accounts.received + accounts.lost_lapped)
+    Seq::from_position(accounts.received.wrapping_add(accounts.lost_lapped))
 }
 
 /// Reads the headers of a batch and has its whole frames scored together.

@@ -431,7 +431,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     let left = source
         .produced
-        .saturating_sub(accounts.received + accounts.lost_lapped);
+        .saturating_sub(accounts.received.saturating_add(accounts.lost_lapped));
     match interrupted {
         true => Err(Interrupted { left }.into()),
         false => Ok(()),
