@@ -54,7 +54,7 @@ pub fn judge<'m, B: Backend, L: Link<'m>, F: FnMut(&Record)>(
         let gave_signs = source.state == State::Open && source.heartbeat_ms != 0;
         if gave_signs && listener.doubts() && !source_lives() && !frames_left(pipeline)? {
             bail!(
-                "the producer has given no sign of life for {:.1} s and has not closed the ring: every frame it finished is judged",
+                "the source has given no sign of life for {:.1} s and has not closed the ring: every frame that it finished is judged; make the ring anew (`hitgate feed --replace ...`), then start this again",
                 silent.as_secs_f64()
             );
         }

@@ -1,7 +1,8 @@
 //! A line for each frame of files, on standard output or into a file.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -60,6 +61,12 @@ impl LinesArgs {
         let Done { judged, unreadable } = match &self.output {
             None => under_header(&mut Stdout)?,
             Some(path) => {
+                if path.is_file() && holds_data(path) {
+                    bail!(
+                        "{} holds data, and no lines: name another file",
+                        path.display()
+                    );
+                }
                 let unwritable = |error| FormatError::writing(path, error);
                 let mut file = WholeFile::create(path).map_err(unwritable)?;
                 let done = under_header(&mut file)?;
@@ -79,6 +86,13 @@ impl LinesArgs {
             ),
         }
     }
+}
+
+/// Whether a file is none of lines: frames, rings, slots, maps and models have zeros near their beginning, text has none.
+fn holds_data(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut start));
+    read.is_ok() && start.contains(&0)
 }
 
 /// Writes one line, where there is one.

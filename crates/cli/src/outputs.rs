@@ -52,23 +52,35 @@ pub struct Outputs {
 
 impl OutputArgs {
     /// Refuses names that cannot be had, and makes nothing: those that are taken, as what an earlier run kept is not to
-    /// be replaced unasked, those of two files, and those in folders that are not there or not ours to write to.
-    pub fn check(&self) -> Result<()> {
+    /// be replaced unasked, those of two files, of `ring` and of descriptions among them, and those in folders that are not
+    /// there or not ours to write to.
+    pub fn check(&self, ring: &Path) -> Result<()> {
         let paths = [&self.keep, &self.records, &self.keep_maps];
         let paths: Vec<&Path> = paths.into_iter().flatten().map(PathBuf::as_path).collect();
-        for (i, path) in paths.iter().enumerate() {
-            if path.is_file() && !self.replace {
-                return Err(taken(path));
+        let described = |of: &Path| [place(of), place(&description::path(of))];
+        let mut used = Vec::from(described(ring));
+        used.extend(self.keep.iter().map(|keep| place(&description::path(keep))));
+        for path in paths {
+            if path.is_dir() {
+                let file = path.to_path_buf();
+                return Err(FormatError::Directory { file }.into());
             }
-            let written = path.is_file() || !path.exists();
-            if written && paths[..i].contains(path) {
+            // A device may take several things, but that of the ring.
+            let place = place(path);
+            if used.contains(&place) {
                 bail!(
-                    "{} is to hold two things: name a file for each of --keep, --records and --keep-maps",
+                    "{} is to hold two things: name a file for each of --keep, --records and --keep-maps, none of them the ring or a description (`.json`) of it or of kept frames",
                     path.display()
                 );
             }
+            if path.is_file() && !self.replace {
+                return Err(taken(path));
+            }
+            if path.is_file() || !path.exists() {
+                used.push(place);
+            }
             let (place, may) = match path.exists() {
-                true => (*path, Access::WRITE_OK),
+                true => (path, Access::WRITE_OK),
                 false => (folder_of(path), Access::WRITE_OK | Access::EXEC_OK),
             };
             access(place, may).map_err(|error| FormatError::writing(path, error.into()))?;
@@ -135,6 +147,15 @@ impl Drop for Fresh {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Where a file is or will be, by one name for each place.
+fn place(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| {
+        let folder = folder_of(path).canonicalize();
+        let name = path.file_name().unwrap_or_default();
+        folder.map_or_else(|_| path.into(), |folder| folder.join(name))
+    })
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -319,11 +319,26 @@ fn outputs_that_cannot_be_had_are_refused_at_once_and_nothing_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name).display().to_string();
     let (kept, nowhere) = (place("kept.slots"), place("no/records.jsonl"));
-    let slow = ["run", "--wait", "600", "--keep", &kept];
+    let (ring, here) = (place("ring"), place(""));
+    let (ring_json, kept_json) = (place("./ring.json"), place("kept.slots.json"));
+    let slow = [
+        "run",
+        "--wait",
+        "600",
+        "--ring",
+        &ring,
+        "--keep",
+        &kept,
+        "--replace",
+    ];
     for (more, words) in [
         (["--records", &nowhere], "no/records.jsonl"),
         (["--keep-maps", &nowhere], "no/records.jsonl"),
         (["--records", &kept], "to hold two things"),
+        (["--records", &kept_json], "to hold two things"),
+        (["--records", &ring], "to hold two things"),
+        (["--keep-maps", &ring_json], "to hold two things"),
+        (["--keep-maps", &here], "a directory"),
     ] {
         let output = spawn(&[&slow[..], &more].concat())
             .wait_with_output()

@@ -291,6 +291,19 @@ fn an_output_that_is_a_device_stays_one_and_a_link_a_link() {
 }
 
 #[test]
+fn lines_replace_no_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("frame.cbf.gz");
+    std::fs::copy(bundled(CSPAD), &data).unwrap();
+    let before = std::fs::read(&data).unwrap();
+    for verb in ["screen", "spots"] {
+        let said = complaint([verb, "-o", text(&data), text(&data)]);
+        assert!(said.contains("holds data"), "{said}");
+        assert_eq!(std::fs::read(&data).unwrap(), before);
+    }
+}
+
+#[test]
 fn screen_says_what_is_in_the_output() {
     let said = complaint(["screen", "/no/such.h5"]);
     assert!(

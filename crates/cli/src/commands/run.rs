@@ -163,7 +163,8 @@ impl Drop for Ended<'_> {
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<()> {
     // What is wrong with the command line is said before anybody waits for a ring.
-    args.outputs.check()?;
+    let path = args.ring.path();
+    args.outputs.check(&path)?;
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let level = args.filter.level()?;
     let input = model::parse_for(&bytes, args.filter.model.as_deref(), level)?.input();
@@ -176,7 +177,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
 
     let (stop, asked) = (interrupt::watched()?, interrupt::reload()?);
-    let path = args.ring.path();
     let (ring, description) = wait_for(&path, args.wait, &stop)?;
     let caches = DmaBuffer::of(&path)?.filter(|buffer| !buffer.is_coherent());
     let caches = caches.map(Arc::new);
