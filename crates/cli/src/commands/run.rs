@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -325,7 +326,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         // The sink ends when nobody can send any more.
         drop(link);
         // The second looks end with it. Whoever has an answer that nobody hears waits.
-        let looks_on = |looking: &std::thread::ScopedJoinHandle<'_, _>| !looking.is_finished();
+        let looks_on = |looking: &ScopedJoinHandle<'_, _>| !looking.is_finished();
         while !sinking.is_finished() || looking.as_ref().is_some_and(looks_on) {
             reader.heartbeat(MonotonicClock.now_ms());
             attendant.hear(&mut interlock);
