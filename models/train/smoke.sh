@@ -68,8 +68,9 @@ wait $pid
 echo "== the end alone, on that beginning; then the mean of both"
 (train fixed --fixed --start "$work/whole/checkpoint.pt")
 (train mean --epochs 0 --start "$work/whole/checkpoint.pt" "$work/fixed/checkpoint.pt")
-echo "== on from what was exported, which answers as it did, and then learns"
+echo "== on from what was exported, which answers as it did, twice as wide too, and then learns"
 (train exported --epochs 0 --start "$work/whole/model.onnx")
+(train wider --epochs 0 --width 0.5 --start "$work/whole/model.onnx")
 (train further --epochs 1 --parts 0 --rate 1e-4 --start "$work/whole/model.onnx")
 
 "$python" - "$work" "$side" <<'CHECK'
@@ -87,11 +88,12 @@ assert kept and all(torch.equal(whole[name], fixed[name]) for name in kept), "th
 assert not torch.equal(whole["head.weight"], fixed["head.weight"]), "the end did not"
 assert torch.allclose(mean["head.weight"], (whole["head.weight"] + fixed["head.weight"]) / 2, atol=1e-6)
 onnx.checker.check_model(onnx.load(f"{folder}/whole/model.onnx"))
-last, exported, further = (
-    json.loads(open(f"{folder}/{run}/history.jsonl").read().splitlines()[-1]) for run in ("whole", "exported", "further")
+last, exported, wider, further = (
+    json.loads(open(f"{folder}/{run}/history.jsonl").read().splitlines()[-1]) for run in ("whole", "exported", "wider", "further")
 )
 assert last["auc"] > 0.7, last
-assert abs(exported["auc"] - last["auc"]) < 1e-3 and exported["accuracy"] == last["accuracy"], (exported, last)
+for again in exported, wider:
+    assert abs(again["auc"] - last["auc"]) < 1e-3 and again["accuracy"] == last["accuracy"], (again, last)
 assert further["auc"] > last["auc"] - 0.05, (further, last)
 print(f"resumed bit for bit after {parts['step']} steps; ONNX checks; toy AUC {last['auc']:.4f}")
 CHECK
