@@ -1,18 +1,19 @@
 //! Cells → levels: how far each stands out of its neighbourhood, in units of the noise there.
 
 use crate::simd::WIDEST;
-use crate::{ACTIVATION_MAX, Simd, UNIT, slide};
+use crate::windows::{Seven, Seventeen, Window, nothing};
+use crate::{ACTIVATION_MAX, Simd};
 
 /// A cell without a valid pixel.
 pub const INVALID: u32 = u32::MAX;
 
 /// Channels of a cell: whether a cell is valid is the same in both.
 const CHANNELS: usize = 2;
-/// Cells each way whose mean a cell in their middle is compared with.
-const BACKGROUND: usize = 7;
-/// Cells each way whose deviations make the unit of the one in their middle. The noise of a frame is not
+/// The window whose mean a cell in its middle is compared with.
+type Background<S> = Seven<S>;
+/// The window whose deviations make the unit of the cell in its middle. The noise of a frame is not
 /// the same everywhere: rings, shadows and tapers have their own.
-const NOISE: usize = 17;
+type Noise<S> = Seventeen<S>;
 /// A deviation counts for the unit up to so many mean ones of the map, so that spots do not hide
 /// their neighbours.
 const LARGEST_DEVIATIONS: i32 = 4;
@@ -26,8 +27,20 @@ const LEVELS_PER_DEVIATION: i32 = 8;
 
 /// Cells that the loops take at a time: rows are padded to a multiple of it.
 const LANES: usize = WIDEST;
-/// No root and no deviation.
+/// No deviation.
 const NONE: i32 = i32::MIN;
+
+/// Bits of what is summed over a neighbourhood: at most 17 · 17 numbers of at most 49,152. Above them a valid
+/// cell has a one, in the first channel if its row is even, in the second if it is odd: so the sums
+/// tell how many cells they are of, at most 9 · 17 each.
+const SUM_BITS: u32 = 24;
+const SUM: i32 = (1 << SUM_BITS) - 1;
+
+/// What a valid cell of row `y` has above the number that is summed.
+#[inline(always)]
+const fn mark(channel: usize, y: usize) -> i32 {
+    ((y % CHANNELS == channel) as i32) << SUM_BITS
+}
 
 /// Cells from one row to the next where there are `input` of them: those beyond are invalid.
 pub const fn contrast_pitch(input: usize) -> usize {
@@ -38,8 +51,7 @@ pub const fn contrast_pitch(input: usize) -> usize {
 pub const fn contrast_words(input: usize) -> usize {
     let pitch = contrast_pitch(input);
     let maps = pitch.saturating_mul(input).saturating_mul(CHANNELS);
-    maps.saturating_add(line(pitch).saturating_mul(CHANNELS + 1 + 1))
-        .saturating_add(pitch.saturating_mul(CHANNELS + 1))
+    maps.saturating_add(pitch.saturating_mul(2 * CHANNELS + 1))
 }
 
 /// `24 + floor(8 d / m)`, clamped to 1..=127, for both channels of each of `input` rows of `input` cells;
@@ -96,11 +108,6 @@ pub fn contrast<S: Simd>(
     );
 }
 
-/// Cells of a row, and those that a window about one of them may look at.
-const fn line(pitch: usize) -> usize {
-    pitch.saturating_add(NOISE + UNIT)
-}
-
 #[inline(always)]
 fn levels<'m, S: Simd>(
     s: S,
@@ -110,18 +117,20 @@ fn levels<'m, S: Simd>(
     words: &mut [i32],
     map: impl Iterator<Item = &'m mut [u8]>,
 ) {
-    take_roots(first);
-    take_roots(second);
+    for (channel, cells) in [&mut *first, &mut *second].into_iter().enumerate() {
+        for (y, cells) in cells.chunks_exact_mut(pitch).enumerate() {
+            take_roots(cells, mark(channel, y));
+        }
+    }
     let mut totals = [0u64; CHANNELS];
     let mut valid = 0u64;
     {
         let rows = first.chunks_exact(pitch).zip(second.chunks_exact(pitch));
         let mut rows = rows.zip(a.chunks_exact_mut(pitch).zip(b.chunks_exact_mut(pitch)));
-        neighbourhoods::<S, BACKGROUND, 3>(
+        neighbourhoods::<S, Background<S>>(
             s,
             pitch,
             [first, second],
-            [i32::MAX; CHANNELS],
             words,
             #[inline(always)]
             |near| {
@@ -137,12 +146,19 @@ fn levels<'m, S: Simd>(
     }
     let most = totals
         .map(|total| LARGEST_DEVIATIONS * (total.div_ceil(valid.max(1)) as i32).max(LEAST_UNIT));
+    // The roots are done with.
+    let mut sizes = [first, second];
+    for (channel, (sizes, d)) in sizes.iter_mut().zip([&*a, &*b]).enumerate() {
+        let rows = sizes.chunks_exact_mut(pitch).zip(d.chunks_exact(pitch));
+        for (y, (sizes, d)) in rows.enumerate() {
+            take_sizes(d, most[channel], mark(channel, y), sizes);
+        }
+    }
     let mut rows = a.chunks_exact(pitch).zip(b.chunks_exact(pitch)).zip(map);
-    neighbourhoods::<S, NOISE, 4>(
+    neighbourhoods::<S, Noise<S>>(
         s,
         pitch,
-        [a, b],
-        most,
+        sizes.map(|sizes| &*sizes),
         words,
         #[inline(always)]
         |near| {
@@ -153,80 +169,80 @@ fn levels<'m, S: Simd>(
     );
 }
 
-/// Of each cell of a row the sums over the valid cells near it, in each channel, and their number.
-struct Near<'m> {
-    sums: [&'m [i32]; CHANNELS],
-    counts: &'m [i32],
+/// Of each cell of a row the sums over the valid cells near it, in each channel, with their numbers above
+/// [`SUM_BITS`].
+type Near<'m> = [&'m [i32]; CHANNELS];
+
+/// The sums of a cell, and of how many cells they are.
+#[inline(always)]
+fn told_apart(near: [i32; CHANNELS]) -> ([i32; CHANNELS], i32) {
+    let [evens, odds] = near.map(|sum| sum as u32 >> SUM_BITS);
+    (near.map(|sum| sum & SUM), (evens + odds) as i32)
 }
 
-/// Tells, row by row, the sums over the valid cells within `WINDOW`, of their sizes, or of the `most` that a
-/// size counts for. `PART` is a help in adding them up.
+/// Tells, row by row, the sums of what `maps` have in a window about each of their cells, as high as it is wide.
 #[inline(always)]
-fn neighbourhoods<S: Simd, const WINDOW: usize, const PART: usize>(
+fn neighbourhoods<S: Simd, W: Window<S>>(
     s: S,
     pitch: usize,
     maps: [&[i32]; CHANNELS],
-    most: [i32; CHANNELS],
     words: &mut [i32],
     mut tell: impl FnMut(Near<'_>),
 ) {
-    let (reach, line) = (WINDOW / 2, line(pitch));
-    let (columns, words) = words.split_at_mut(line * (CHANNELS + 1));
-    let (parts, words) = words.split_at_mut(line);
-    let near = &mut words[..pitch * (CHANNELS + 1)];
+    let reach = W::LEN / 2;
+    let (columns, words) = words.split_at_mut(pitch * CHANNELS);
+    let (near, words) = words.split_at_mut(pitch * CHANNELS);
+    let nothing = &mut words[..pitch];
     columns.fill(0);
+    nothing.fill(0);
     let rows = maps[0].len() / pitch;
     for y in 0..rows + reach {
-        let of_row = |y: usize| maps.map(|map| &map[y * pitch..][..pitch]);
-        if y < rows {
-            change(s, columns, line, reach, of_row(y), most, S::add);
-        }
-        if let Some(y) = y.checked_sub(WINDOW) {
-            change(s, columns, line, reach, of_row(y), most, S::sub);
+        let lines = columns
+            .chunks_exact_mut(pitch)
+            .zip(near.chunks_exact_mut(pitch));
+        for (map, (columns, near)) in maps.iter().zip(lines) {
+            let row = |y: Option<usize>| {
+                let row = y.filter(|&y| y < rows).map(|y| &map[y * pitch..][..pitch]);
+                row.unwrap_or(nothing)
+            };
+            let (enters, leaves) = (row(Some(y)), row(y.checked_sub(W::LEN)));
+            next_sums::<S, W>(s, columns, enters, leaves, near);
         }
         if y >= reach {
-            for (columns, near) in columns.chunks_exact(line).zip(near.chunks_exact_mut(pitch)) {
-                slide::sums::<S, WINDOW, PART>(s, columns, parts, near);
-            }
-            let (first, rest) = near.split_at(pitch);
-            let (second, counts) = rest.split_at(pitch);
-            tell(Near {
-                sums: [first, second],
-                counts,
-            });
+            let (first, second) = near.split_at(pitch);
+            tell([first, second]);
         }
     }
 }
 
-/// Changes the sums of the columns, and their numbers of valid cells, by a row of each map.
+/// Changes the sums of the columns by a row that `enters` the window and one that `leaves` it, and sums
+/// those `near` each column.
 #[inline(always)]
-fn change<S: Simd>(
+fn next_sums<S: Simd, W: Window<S>>(
     s: S,
     columns: &mut [i32],
-    line: usize,
-    reach: usize,
-    rows: [&[i32]; CHANNELS],
-    most: [i32; CHANNELS],
-    by: impl Fn(S, S::I32, S::I32) -> S::I32,
+    enters: &[i32],
+    leaves: &[i32],
+    near: &mut [i32],
 ) {
-    let all = |number: i32| s.bias(&[number; WIDEST]);
-    let (none, one) = (all(0), all(1));
-    let (sums, counts) = columns.split_at_mut(CHANNELS * line);
-    let sums = sums.chunks_exact_mut(line);
-    for ((row, most), sums) in rows.iter().zip(most).zip(sums) {
-        let most = all(most);
-        let sums = sums[reach..].chunks_exact_mut(S::N);
-        for (sums, cells) in sums.zip(row.chunks_exact(S::N)) {
-            // No cell is the least number, which has no size.
-            let size = s.max(s.min(s.abs(s.bias(cells)), most), none);
-            s.store(by(s, s.bias(sums), size), sums);
+    let steps = near.len() / S::N + W::LATE;
+    let mut window = W::new(s);
+    let rows = enters.chunks_exact(S::N).zip(leaves.chunks_exact(S::N));
+    let mut columns = columns.chunks_exact_mut(S::N).zip(rows);
+    let mut near = near.chunks_exact_mut(S::N);
+    for step in 0..steps {
+        let mut sums = nothing(s);
+        if let Some((columns, (enters, leaves))) = columns.next() {
+            let more = s.add(s.bias(columns), s.bias(enters));
+            sums = s.sub(more, s.bias(leaves));
+            s.store(sums, columns);
         }
-    }
-    let counts = counts[reach..].chunks_exact_mut(S::N);
-    for (counts, cells) in counts.zip(rows[0].chunks_exact(S::N)) {
-        // One for a size and for none at all 0: one more than the least number is below 0 too.
-        let valid = s.max(s.min(s.add(s.abs(s.bias(cells)), one), one), none);
-        s.store(by(s, s.bias(counts), valid), counts);
+        let found = window.slide(s, sums);
+        if step >= W::LATE
+            && let Some(near) = near.next()
+        {
+            s.store(found, near);
+        }
     }
 }
 
@@ -238,17 +254,21 @@ fn nearest(x: f32) -> i32 {
     (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
 }
 
-/// Cells → roots, in place.
+/// A row of cells → roots, in place and with a mark; 0 of an invalid cell, which no valid one has.
 #[inline(always)]
-fn take_roots(cells: &mut [i32]) {
-    for cell in cells.as_chunks_mut::<LANES>().0 {
-        for cell in cell {
-            *cell = if *cell == INVALID as i32 {
-                NONE
-            } else {
-                root(*cell)
-            };
-        }
+fn take_roots(cells: &mut [i32], mark: i32) {
+    for cell in cells {
+        let root = root(*cell) + mark;
+        *cell = if *cell == INVALID as i32 { 0 } else { root };
+    }
+}
+
+/// Writes how far the deviations of a row are from zero, `most` at most and with a mark; 0 of an invalid cell.
+#[inline(always)]
+fn take_sizes(deviations: &[i32], most: i32, mark: i32, sizes: &mut [i32]) {
+    for (size, d) in sizes.iter_mut().zip(deviations) {
+        let far = d.wrapping_abs().min(most) + mark;
+        *size = if *d == NONE { 0 } else { far };
     }
 }
 
@@ -259,10 +279,10 @@ fn root(cell: i32) -> i32 {
     let square = eighths as f32 * 512.0;
     // 1 / √square by Newton's steps from a guess at its logarithm; each doubles the bits that are right.
     let mut inverse = f32::from_bits(0x5F37_59DF - (square.to_bits() >> 1));
-    for _ in 0..3 {
+    for _ in 0..2 {
         inverse *= 1.5 - 0.5 * square * inverse * inverse;
     }
-    // The root is right to 0.02; its nearest integer is the floor, or one more.
+    // The root is right to 0.24; its nearest integer is the floor, or one more.
     let root = nearest(square * inverse) as u32;
     (root - u32::from(root.wrapping_mul(root) > eighths as u32 * 512)) as i32
 }
@@ -276,7 +296,7 @@ fn quotient(sum: i32, reciprocal: f32) -> i32 {
     nearest(floor)
 }
 
-/// Writes how far each root is above the mean of those near it, rounded; gives the sums of what it is
+/// Writes how far each root is above the mean of those near it, rounded; gives the sums of what that is
 /// from zero, and the number of valid cells.
 #[inline(always)]
 fn deviations(
@@ -296,21 +316,21 @@ fn deviations(
         .0
         .iter()
         .zip(roots[1].as_chunks::<LANES>().0);
-    let sums = near.sums[0]
+    let near = near[0]
         .as_chunks::<LANES>()
         .0
         .iter()
-        .zip(near.sums[1].as_chunks::<LANES>().0);
-    let counts = near.counts.as_chunks::<LANES>().0;
-    for (((to, roots), sums), counts) in rows.zip(roots).zip(sums).zip(counts) {
-        let (sums, roots) = ([*sums.0, *sums.1], [*roots.0, *roots.1]);
+        .zip(near[1].as_chunks::<LANES>().0);
+    for ((to, roots), near) in rows.zip(roots).zip(near) {
+        let (near, roots) = ([*near.0, *near.1], [*roots.0, *roots.1]);
         let mut out = [[0; LANES]; CHANNELS];
         for i in 0..LANES {
-            let reciprocal = 1.0 / counts[i] as f32;
-            let valid = roots[0][i] != NONE;
+            let (sums, count) = told_apart([near[0][i], near[1][i]]);
+            let reciprocal = 1.0 / count as f32;
+            let valid = roots[0][i] != 0;
             for channel in 0..CHANNELS {
-                let mean = quotient(sums[channel][i] + counts[i] / 2, reciprocal);
-                let d = roots[channel][i].wrapping_sub(mean);
+                let mean = quotient(sums[channel] + count / 2, reciprocal);
+                let d = (roots[channel][i] & SUM).wrapping_sub(mean);
                 out[channel][i] = if valid { d } else { NONE };
                 found[channel][i] += if valid { d.unsigned_abs() } else { 0 };
             }
@@ -329,23 +349,18 @@ fn in_units(near: Near<'_>, deviations: [&[i32]; CHANNELS], map: &mut [u8]) {
         .0
         .iter()
         .zip(deviations[1].as_chunks::<LANES>().0);
-    let sums = near.sums[0]
+    let near = near[0]
         .as_chunks::<LANES>()
         .0
         .iter()
-        .zip(near.sums[1].as_chunks::<LANES>().0);
-    let counts = near.counts.as_chunks::<LANES>().0;
-    for (((map, d), sums), counts) in map
-        .chunks_mut(CHANNELS * LANES)
-        .zip(deviations)
-        .zip(sums)
-        .zip(counts)
-    {
-        let (sums, d) = ([*sums.0, *sums.1], [*d.0, *d.1]);
+        .zip(near[1].as_chunks::<LANES>().0);
+    for ((map, d), near) in map.chunks_mut(CHANNELS * LANES).zip(deviations).zip(near) {
+        let (near, d) = ([*near.0, *near.1], [*d.0, *d.1]);
         let mut levels = [0; CHANNELS * LANES];
         for i in 0..LANES {
+            let (sums, count) = told_apart([near[0][i], near[1][i]]);
             for channel in 0..CHANNELS {
-                let level = level(d[channel][i], sums[channel][i], counts[i]);
+                let level = level(d[channel][i], sums[channel], count);
                 levels[CHANNELS * i + channel] = if d[channel][i] == NONE { 0 } else { level };
             }
         }

@@ -46,6 +46,7 @@ mod ranks;
 mod simd;
 mod slide;
 mod stem;
+mod windows;
 
 pub use ahead::Ahead;
 pub use blocks::{Blocks, any_of_blocks, largest_of_blocks};

@@ -212,22 +212,33 @@ pub fn fold<S: Simd>(
     found: &[i32],
     blocks: Blocks,
     words: &mut [i32],
-    [sums, rests]: [&mut [i32]; 2],
+    largest: [&mut [i32]; 2],
 ) {
     s.vectorize(
         #[inline(always)]
         || {
             let half = found.len() / FOUND;
-            let (sum_words, rest_words) = words.split_at_mut(2 * (half + UNIT));
-            let (found_sums, found_rests) = found.split_at(2 * half);
-            let found_sums = starting_at_columns(found_sums, blocks.block, sum_words);
-            let found_rests = starting_at_columns(found_rests, blocks.block, rest_words);
-            let mut column = blocks.first;
-            for (sum, rest) in sums.iter_mut().zip(rests) {
-                let (odd, pair) = (column % 2, column / 2);
-                *sum = (found_sums[odd][pair] + LACKS[0]).max(*sum);
-                *rest = (found_rests[odd][pair] + LACKS[1]).max(*rest);
-                column += blocks.block;
+            let found = found.chunks_exact(2 * half);
+            let words = words.chunks_exact_mut(2 * (half + UNIT));
+            for (((found, words), lacks), largest) in found.zip(words).zip(LACKS).zip(largest) {
+                let starting = starting_at_columns(found, blocks.block, words);
+                // Of each two blocks one begins at an even column, and the other at an odd one where blocks are odd.
+                let [even, other] = [&*starting[0], &*starting[blocks.block % 2]];
+                let mut at = [blocks.first / 2, (blocks.first + blocks.block) / 2];
+                let take = |largest: &mut i32, found: &[i32], at: usize| {
+                    if let Some(found) = found.get(at) {
+                        *largest = (found + lacks).max(*largest);
+                    }
+                };
+                let (two, one) = largest.as_chunks_mut();
+                for [first, second] in two {
+                    take(first, even, at[0]);
+                    take(second, other, at[1]);
+                    at = at.map(|at| at + blocks.block);
+                }
+                if let [last] = one {
+                    take(last, even, at[0]);
+                }
             }
         },
     );

@@ -121,30 +121,28 @@ pub trait Simd: Copy + Send + Sync + 'static {
         let lanes = lanes.iter().enumerate();
         lanes.fold(0, |bits, (i, lane)| bits | u32::from(lane & 1) << i)
     }
-    /// `a[n] + b[n]`.
+    /// `a[n] + b[n]`, without the bits beyond.
     #[inline(always)]
     fn add(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        each(self, a, b, |a, b| a + b)
+        each(self, a, b, i32::wrapping_add)
     }
-    /// `a[n] - b[n]`.
+    /// `a[n] - b[n]`, without the bits beyond.
     #[inline(always)]
     fn sub(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        each(self, a, b, |a, b| a - b)
+        each(self, a, b, i32::wrapping_sub)
     }
     /// The larger of `a[n]` and `b[n]`.
     #[inline(always)]
     fn max(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         each(self, a, b, i32::max)
     }
-    /// The smaller of `a[n]` and `b[n]`.
+    /// The numbers of `a` from number `from` on, at most `N`, then the first of `b`.
     #[inline(always)]
-    fn min(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        each(self, a, b, i32::min)
-    }
-    /// `|a[n]|`; the least number remains what it is.
-    #[inline(always)]
-    fn abs(self, a: Self::I32) -> Self::I32 {
-        each(self, a, a, |a, _| a.wrapping_abs())
+    fn splice(self, a: Self::I32, b: Self::I32, from: usize) -> Self::I32 {
+        let mut lanes = [0; 2 * WIDEST];
+        self.store(a, &mut lanes);
+        self.store(b, &mut lanes[Self::N..]);
+        self.bias(&lanes[from..])
     }
     /// The first `2 N` counts of `src`: those of column `2 n` and `2 n + 1` in the halves of lane `n`.
     #[inline(always)]

@@ -1,9 +1,9 @@
-//! The largest or any of so many neighbours along a line, in steps that double, and their sum.
+//! The largest or any of so many neighbours along a line, in steps that double.
 //!
 //! Loops run over whole chunks: lines are [`UNIT`] numbers longer than what is asked for, and what those
 //! hold matters to nobody.
 
-use crate::{Simd, UNIT};
+use crate::UNIT;
 
 /// Number `i` of `len` becomes the largest of `window` numbers from itself on, for as long as there are so
 /// many; a window of 0 is one of 1. Works in both lines and gives the one that has it, then the other.
@@ -48,44 +48,9 @@ pub(crate) fn any(bits: &mut [u64], window: usize) {
     }
 }
 
-/// `sums[i]` = the sum of `WINDOW` numbers of `line` from number `i` on, put together of whole sums of `PART`
-/// and one number more. `sums` are whole [`WIDEST`](crate::simd::WIDEST) numbers, `line` and `parts` a window and
-/// a [`UNIT`] longer.
-#[inline(always)]
-pub(crate) fn sums<S: Simd, const WINDOW: usize, const PART: usize>(
-    s: S,
-    line: &[i32],
-    parts: &mut [i32],
-    sums: &mut [i32],
-) {
-    const { assert!(WINDOW % PART == 1) };
-    // Loaded anew for each number of a window: the compiler would splice what it has of its neighbours.
-    let in_parts = (sums.len() + WINDOW - PART).next_multiple_of(S::N);
-    for (at, part) in (0..)
-        .step_by(S::N)
-        .zip(parts[..in_parts].chunks_exact_mut(S::N))
-    {
-        let line = &line[at..][..S::N + PART - 1];
-        let mut sum = s.bias(line);
-        for i in 1..PART {
-            sum = s.add(sum, s.bias(&line[i..]));
-        }
-        s.store(sum, part);
-    }
-    for (at, sums) in (0..).step_by(S::N).zip(sums.chunks_exact_mut(S::N)) {
-        let (line, parts) = (&line[at..][..S::N + WINDOW], &parts[at..][..S::N + WINDOW]);
-        let mut sum = s.bias(&line[WINDOW - 1..]);
-        for i in 0..WINDOW / PART {
-            sum = s.add(sum, s.bias(&parts[i * PART..]));
-        }
-        s.store(sum, sums);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{any, sums};
-    use crate::isa::Scalar;
+    use super::any;
 
     #[test]
     fn any_of_a_window() {
@@ -98,27 +63,5 @@ mod tests {
                 assert_eq!(bits[i / 64] >> (i % 64) & 1 == 1, expected, "{i}, {window}");
             }
         }
-    }
-
-    #[test]
-    fn sums_of_a_window() {
-        let mut line = [0; 4 * 16 + 17 + 64];
-        for (i, number) in line.iter_mut().enumerate() {
-            *number = (i * i % 101) as i32 - 50;
-        }
-        let mut found = [7; 4 * 16];
-        let check = |window: usize, found: &[i32]| {
-            for (i, sum) in found.iter().enumerate() {
-                assert_eq!(
-                    *sum,
-                    line[i..i + window].iter().sum::<i32>(),
-                    "{window}, {i}"
-                );
-            }
-        };
-        sums::<_, 7, 3>(Scalar, &line, &mut [9; 200], &mut found);
-        check(7, &found);
-        sums::<_, 17, 4>(Scalar, &line, &mut [9; 200], &mut found);
-        check(17, &found);
     }
 }

@@ -240,15 +240,20 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn min(self, a: __m256i, b: __m256i) -> __m256i {
+    fn splice(self, a: __m256i, b: __m256i, from: usize) -> __m256i {
         // SAFETY: *token*: `self` proves AVX2.
-        unsafe { _mm256_min_epi32(a, b) }
-    }
-
-    #[inline(always)]
-    fn abs(self, a: __m256i) -> __m256i {
-        // SAFETY: *token*: `self` proves AVX2.
-        unsafe { _mm256_abs_epi32(a) }
+        unsafe {
+            let between = _mm256_permute2x128_si256::<0x21>(a, b);
+            let (low, high) = if from < 4 { (a, between) } else { (between, b) };
+            // Within 128 bits; bytes.
+            match from % 4 {
+                1 => _mm256_alignr_epi8::<4>(high, low),
+                2 => _mm256_alignr_epi8::<8>(high, low),
+                3 => _mm256_alignr_epi8::<12>(high, low),
+                _ if from == N => b,
+                _ => low,
+            }
+        }
     }
 
     #[inline(always)]

@@ -227,15 +227,13 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn min(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
-        unsafe { _mm512_min_epi32(a, b) }
-    }
-
-    #[inline(always)]
-    fn abs(self, a: __m512i) -> __m512i {
-        // SAFETY: *token*: `self` proves AVX-512 BW and VNNI.
-        unsafe { _mm512_abs_epi32(a) }
+    fn splice(self, a: __m512i, b: __m512i, from: usize) -> __m512i {
+        // SAFETY: *token*: `self` proves AVX-512 F.
+        unsafe {
+            let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(from as i32));
+            _mm512_permutex2var_epi32(a, lanes, b)
+        }
     }
 
     #[inline(always)]

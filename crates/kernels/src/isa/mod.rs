@@ -25,8 +25,7 @@ macro_rules! taken_over {
             add(a: Self::I32, b: Self::I32) -> Self::I32;
             sub(a: Self::I32, b: Self::I32) -> Self::I32;
             max(a: Self::I32, b: Self::I32) -> Self::I32;
-            min(a: Self::I32, b: Self::I32) -> Self::I32;
-            abs(a: Self::I32) -> Self::I32;
+            splice(a: Self::I32, b: Self::I32, from: usize) -> Self::I32;
             counts(src: &[i16]) -> Self::I32;
             larger(a: Self::I32, b: Self::I32) -> Self::I32;
             threes(before: Self::I32, at: Self::I32, after: Self::I32) -> [Self::I32; 2];

@@ -247,15 +247,22 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn min(self, a: Self::I32, b: Self::I32) -> Self::I32 {
-        // SAFETY: *token*: `self` proves NEON.
-        unsafe { [vminq_s32(a[0], b[0]), vminq_s32(a[1], b[1])] }
-    }
-
-    #[inline(always)]
-    fn abs(self, a: Self::I32) -> Self::I32 {
-        // SAFETY: *token*: `self` proves NEON.
-        unsafe { [vabsq_s32(a[0]), vabsq_s32(a[1])] }
+    fn splice(self, a: Self::I32, b: Self::I32, from: usize) -> Self::I32 {
+        let quads = [a[0], a[1], b[0], b[1], b[1]];
+        let at = from / 4;
+        let part = |i: usize| {
+            let (low, high) = (quads[at + i], quads[at + i + 1]);
+            // SAFETY: *token*: `self` proves NEON.
+            unsafe {
+                match from % 4 {
+                    1 => vextq_s32::<1>(low, high),
+                    2 => vextq_s32::<2>(low, high),
+                    3 => vextq_s32::<3>(low, high),
+                    _ => low,
+                }
+            }
+        };
+        [part(0), part(1)]
     }
 
     #[inline(always)]
