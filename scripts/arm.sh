@@ -3,6 +3,7 @@
 # it is a failure where one of them runs without a level that it has.
 #   scripts/arm.sh             builds the tests and runs them
 #   scripts/arm.sh --install   installs what that takes on Debian (as root): cross toolchain, emulator
+#   scripts/arm.sh --cross     builds and runs the tests in cross's container instead, with docker or podman
 #   scripts/arm.sh --archive   makes target/hitgate-aarch64-linux.tar.gz: the program for a board, linked
 #                              statically, to make a record with `hitgate bench` there
 # It ends with 3 where something that it takes is missing.
@@ -58,22 +59,36 @@ missing() {
     exit 3
 }
 
-tests() {
+crates=(-p hitgate-kernels -p hitgate-ring -p hitgate-core)
+
+# Runs the tests by program $1 on each CPU; QEMU_CPU names it.
+on_each_cpu() {
     export PROPTEST_CASES=${PROPTEST_CASES:-8}
-    local build=(cargo test --release --tests --target "$target" -p hitgate-kernels -p hitgate-ring -p hitgate-core)
+    local line
+    for line in "${cpus[@]}"; do
+        echo "== ${line% *}, which must have ${line#* }"
+        # One test is left out: the emulator does not tell a program that another one could not be started.
+        QEMU_CPU=${line% *} EXPECT_LEVELS=${line#* } \
+            "$1" test --release --tests --target "$target" "${crates[@]}" -- --skip a_missing_compiler_is_named
+    done
+}
+
+tests() {
     # Code that no lint on another machine sees. Debian's compiler comes without clippy.
     if [ -z "${RUSTC-}" ]; then
         cargo clippy --release --target "$target" -p hitgate-kernels -- -D warnings
     fi
-    "${build[@]}" --no-run
-    # One test is left out: the emulator does not tell a program that another one could not be started.
-    local line cpu
-    for line in "${cpus[@]}"; do
-        cpu=${line% *}
-        echo "== $cpu, which must have ${line#* }"
-        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -cpu $cpu" \
-            EXPECT_LEVELS=${line#* } "${build[@]}" -- --skip a_missing_compiler_is_named
-    done
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64-static
+    on_each_cpu cargo
+}
+
+tests_in_cross() {
+    if ! command -v cross >/dev/null; then
+        echo "arm.sh: there is no cross: cargo install cross, and docker or podman, in which it runs" >&2
+        exit 3
+    fi
+    export CROSS_CONFIG=cross.toml
+    on_each_cpu cross
 }
 
 archive() {
@@ -109,6 +124,9 @@ case ${1-} in
     ;;
 --install)
     install
+    ;;
+--cross)
+    tests_in_cross
     ;;
 --archive)
     toolchain
