@@ -10,11 +10,16 @@ if [ -z "${HITGATE:-}" ]; then
   HITGATE=${CARGO_TARGET_DIR:-target}/release/hitgate
 fi
 bench() { "$HITGATE" bench --json --pin "$core" "$@"; }
+# The levels between the plain one and the one that is used, as on a CPU that has no more.
+lesser=$("$HITGATE" inspect | sed -n 's/^levels *scalar\(.*\), [^,]* (of .*/\1/p' | tr -d ,)
 
 lines=$(mktemp)
 trap 'rm -f "$lines"' EXIT
 {
   for width in 1 0.75 0.5 0.25; do bench --stage net --width "$width" --frames "$frames"; done
+  for isa in $lesser; do
+    for width in 1 0.75 0.5 0.25; do bench --stage net --width "$width" --isa "$isa" --frames "$frames"; done
+  done
   for detector in module 4m eiger16m; do bench --detector "$detector" --frames "$frames"; done
   bench --warm --frames "$frames"
   for window in crop whole; do bench --detector module --rate 2000 --seconds "$seconds" --window "$window"; done
