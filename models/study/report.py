@@ -100,7 +100,8 @@ def papers_settings(theirs: list[Results]) -> str:
     first = theirs[0].about
     return f"""
 ## The paper's own settings
-Largest count of each block, equalized, one channel (`--reduce max`); {first["frames"]} frames, {first["samples"]} samples with their
+Largest count of each block, equalized, one channel (`--reduce max`), where the paper equalizes the whole image and crops
+it afterwards; {first["frames"]} frames, {first["samples"]} samples with their
 copies; 7:2:1; batch 16; rate 0.001; classes in equal shares, which over-samples maybes and under-samples misses. The paper
 names neither optimizer nor schedule: here Adam and a cosine. It splits after augmentation, so that copies of one frame
 stand on both sides. New frames are of the same detector and were in no split.

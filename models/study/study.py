@@ -83,6 +83,11 @@ def arguments() -> argparse.Namespace:
     )
     add("--paper", action="store_true", help="the paper's settings alone, without hitgate's recipe")
     add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="only these")
+    add(
+        "--maps-of", nargs="+", default=[], metavar="SET=FILE.npy",
+        help="judge hitgate's recipe on these labelled maps too, as `hitgate dataset --truth` writes them: a column of table 4 "
+        "each; a set may be given again with the maps for another network's input (--input)",
+    )  # fmt: skip
     add("--hitgate", default="target/release/hitgate", metavar="FILE", help="the program")
     add("--work", type=Path, default=Path("runs/study"), metavar="DIR", help="maps, checkpoints, ONNX files")
     add("--results", type=Path, default=HERE / "results", metavar="DIR", help="where study.md and its figures go")
@@ -107,6 +112,7 @@ class Study:
     def __init__(self, args: argparse.Namespace):
         self.args, self.mode = args, MODES[args.mode]
         self.work, self.results = args.work / args.mode, args.results / args.mode
+        self.further = [further_maps(word, self.mode) for word in args.maps_of]
         for folder in (self.work / "maps", self.results / "runs"):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -253,6 +259,18 @@ class Study:
 
     # Results ------------------------------------------------------------------------------------------------------
 
+    def judge_further(self):
+        """What the finished networks of hitgate's recipe make of the maps of --maps-of, where these fit their input."""
+        for path in sorted((self.results / "runs").glob("*.json")):
+            kept, onnx = json.loads(path.read_text()), self.work / path.stem / "model.onnx"
+            fitting = [(name, maps) for name, side, maps in self.further if side == NETWORKS[kept["network"]].side]
+            if kept["recipe"] != "hitgate" or not onnx.exists():
+                continue
+            for name, maps in fitting:
+                said = self.in_tract(onnx, maps)[0]["sets"][0]
+                kept.setdefault("further", {})[name] = {key: said[key] for key in ("confusion", "auc")}
+            train.replace(path, lambda new: new.write_text(json.dumps(kept, indent=1) + "\n"))
+
     def is_done(self, run: str) -> bool:
         return (self.results / "runs" / f"{run}.json").exists()
 
@@ -285,7 +303,23 @@ class Study:
                     for after in (True, False):
                         if name in self.args.networks and (after or name == "mobilenet-v1"):
                             self.papers_recipe(name, on, after)
+        if self.further:
+            self.judge_further()
         report.write(self.results, self.args.mode, mode, self)
+
+
+def further_maps(word: str, mode: Mode) -> tuple[str, int, Path]:
+    """Name, side and file of a SET=FILE.npy; said to be wrong before the hour of training, not after it."""
+    name, _, file = word.partition("=")
+    if not name or not file or name in mode.sets:
+        raise SystemExit(f"--maps-of {word}: SET=FILE.npy wanted, with a set that is none of {', '.join(mode.sets)}")
+    try:
+        maps = np.load(file, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"--maps-of {word}: {error}") from error
+    if maps.dtype != np.uint8 or maps.ndim != 3 or maps.shape[2] != 2 * maps.shape[1]:
+        raise SystemExit(f"--maps-of {word}: {maps.dtype} {maps.shape} found, maps of two channels (`peaks`) wanted")
+    return name, maps.shape[1], Path(file)
 
 
 def first_of(maps: Path) -> Path:

@@ -76,12 +76,23 @@ def accuracy(ours: list[Results]) -> str:
         name: lambda run, number=number: share(*run.on_set(number).right())
         for number, name in enumerate(ours[0].about["sets"])
     }
+    def on_further(name):
+        return lambda run: share(*right_of(run.about["further"][name])) if name in run.about.get("further", {}) else GAP
+
+    further = sorted({name for run in ours for name in run.about.get("further", {})})
     rest = {
         "all": lambda run: share(*run.test.right()),
         "AUC, misses against the rest": lambda run: f"{run.test.auc():.3f}",
         "maps seen in training": lambda run: run.about["maps_seen"],
     }
-    return f"{theirs}\n{per_run(ours, each | rest)}"
+    others = {f"{name}, never trained on": on_further(name) for name in further}
+    return f"{theirs}\n{per_run(ours, each | rest | others)}"
+
+
+def right_of(judged: dict) -> tuple[int, int]:
+    """k of n maps whose class of three is right, by what `hitgate eval` says."""
+    confusion = np.array(judged["confusion"])
+    return int(confusion.trace()), int(confusion.sum())
 
 
 def confusions(ours: list[Results]) -> str:
@@ -112,10 +123,6 @@ def filters(ours: list[Results]) -> str:
 
 
 def in_tract(ours: list[Results]) -> str:
-    def accuracy(run):
-        confusion = np.array(run.about["tract"]["confusion"])
-        return share(int(confusion.trace()), int(confusion.sum()))
-
     def moved(run):
         cells = int(np.abs(run.test.confusion() - run.about["tract"]["confusion"]).sum()) // 2
         return f"{cells} maps in another cell" if cells else "the same"
@@ -123,7 +130,7 @@ def in_tract(ours: list[Results]) -> str:
     return per_run(
         ours,
         {
-            "three classes right by tract": accuracy,
+            "three classes right by tract": lambda run: share(*right_of(run.about["tract"])),
             "confusion, against PyTorch's": moved,
             "AUC by tract": lambda run: f"{run.about['tract']['auc']:.5f}",
             "by PyTorch": lambda run: f"{run.test.auc():.5f}",

@@ -2,7 +2,7 @@
 
 import glob
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,17 @@ FULL_SCALE = 127.0
 
 @dataclass
 class Maps:
-    """Shards laid end to end; the pixels stay on disk until a batch asks for them."""
+    """Shards laid end to end, or some of their maps; the pixels stay on disk until a batch asks for them."""
 
     shards: list
     starts: np.ndarray
+    kept: np.ndarray
+    """Of each map, its number among all maps of the shards."""
     classes: np.ndarray
+    sets: np.ndarray
+    """Of each map, the name of its set: its detector, where it is simulated."""
     places: list
-    """Of each map, where its spots are: f32 [spots, 2], x and y in cells."""
+    """Of each map, where its spots are: f32 [spots, 2], x and y in cells; None where nobody knows, as of labelled files."""
 
     def __len__(self):
         return len(self.classes)
@@ -36,11 +40,18 @@ class Maps:
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Maps u8 [len(indices), channels, side, side], in the order asked for."""
         out = np.empty((len(indices), *self.shards[0].shape[1:]), np.uint8)
+        indices = self.kept[indices]
         shard = np.searchsorted(self.starts, indices, side="right") - 1
         for k in np.unique(shard):
             here = np.flatnonzero(shard == k)
             out[here] = self.shards[k][indices[here] - self.starts[k]]
         return out
+
+    def without(self, sets: list[str]) -> "Maps":
+        """The maps of all other sets."""
+        others = np.flatnonzero(~np.isin(self.sets, sets))
+        places = [self.places[index] for index in others]
+        return replace(self, kept=self.kept[others], classes=self.classes[others], sets=self.sets[others], places=places)
 
 
 def open_maps(patterns: list[str], side: int) -> Maps:
@@ -48,14 +59,15 @@ def open_maps(patterns: list[str], side: int) -> Maps:
     paths = sorted({Path(name) for pattern in patterns for name in glob.glob(pattern)})
     if not paths:
         raise SystemExit(f"no file matches {' '.join(patterns)}: give the .npy files of `hitgate dataset`")
-    shards, classes, places = [], [], []
+    shards, classes, sets, places = [], [], [], []
     for path in paths:
         maps, labels = open_shard(path, side)
         shards.append(maps)
         classes += [CLASSES.index(label["class"]) for label in labels]
-        places += [np.array(label["at"], np.float32).reshape(-1, 2) for label in labels]
+        sets += [label.get("set", "") for label in labels]
+        places += [places_of(label) for label in labels]
     starts = np.concatenate([[0], np.cumsum([len(maps) for maps in shards])[:-1]])
-    return Maps(shards, starts, np.array(classes, np.int64), places)
+    return Maps(shards, starts, np.arange(len(classes)), np.array(classes, np.int64), np.array(sets), places)
 
 
 def open_shard(path: Path, side: int):
@@ -72,9 +84,17 @@ def open_shard(path: Path, side: int):
     unknown = {label["class"] for label in labels} - set(CLASSES)
     if unknown:
         raise SystemExit(f"{sidecar}: class {unknown.pop()!r} found, one of {', '.join(CLASSES)} wanted")
-    if any(label["spots"] is None or len(label.get("at", ())) != label["spots"] for label in labels):
-        raise SystemExit(f"{sidecar}: training needs the place of every spot, as `hitgate dataset` writes it in `at`")
+    for label in labels:
+        at, spots = label.get("at"), label.get("spots")
+        if at is not None and spots is not None and len(at) != spots:
+            raise SystemExit(f"{sidecar}: map {label['index']} has {spots} spots but {len(at)} places in `at`")
     return maps, labels
+
+
+def places_of(label: dict) -> np.ndarray | None:
+    """What a label says of where the spots are: a simulator knows, whoever labelled a file does not."""
+    at = label.get("at")
+    return None if at is None else np.array(at, np.float32).reshape(-1, 2)
 
 
 @dataclass
@@ -85,8 +105,10 @@ class Batch:
     """u8 [n, channels, side, side]"""
     classes: np.ndarray
     """i64 [n]: what the spots on these cells make of them"""
+    placed: np.ndarray
+    """bool [n]: whether it is known where the spots are"""
     counts: list
-    """Spots by place, for each of GRIDS: f32 [n, side / grid, side / grid], rounded up"""
+    """Spots by place, for each of GRIDS: f32 [n, side / grid, side / grid], rounded up; zeros where it is not known"""
 
 
 GRIDS = (8, 32)
@@ -105,33 +127,40 @@ class Mixture:
         """`shares` of hit, maybe and miss in a batch; `turns` of the eight symmetries of a square, 1 for none."""
         self.maps, self.seed, self.turns = maps, seed, turns
         self.members = [np.flatnonzero(maps.classes == c) for c in range(len(CLASSES))]
-        for name, members in zip(CLASSES, self.members):
-            if not len(members):
-                raise SystemExit(f"no map of class {name} among the training maps: simulate more frames")
+        for name, members, share in zip(CLASSES, self.members, shares):
+            if share and not len(members):
+                raise SystemExit(f"no map of class {name} among the training maps: more frames are needed, or a --mix without it")
         edges = np.round(np.cumsum([0.0, *shares]) / sum(shares) * batch).astype(int)
         self.counts = np.diff(edges)
         self.orders = {}
 
     def batch(self, step: int, side: int | None = None) -> Batch:
-        """Maps turned or mirrored at random; with `side`, a square of so many cells of each, anywhere."""
+        """Maps turned or mirrored at random; with `side`, a square of so many cells of each, anywhere.
+
+        A whole map has the class of its label; that of a square is counted, which wants the places of all spots.
+        """
         picks = np.concatenate([self._pick(c, step) for c in range(len(CLASSES))])
         rng = np.random.default_rng((self.seed, 1, step))
+        squares = side is not None
         side = side or self.maps.side
         whole = self.maps.read(picks)
         maps = np.empty((*whole.shape[:2], side, side), np.uint8)
         spots = np.zeros(len(picks), np.int64)
+        placed = np.array([self.maps.places[pick] is not None for pick in picks])
         counts = [np.zeros((len(picks), -(-side // grid), -(-side // grid)), np.float32) for grid in GRIDS]
         for i, pick in enumerate(picks):
             left, top = rng.integers(self.maps.side - side + 1, size=2)
             turn = int(rng.integers(self.turns))
             maps[i] = turned(whole[i, :, top : top + side, left : left + side], turn)
+            if not placed[i]:
+                continue
             x, y = (self.maps.places[pick] - (left, top)).T
             x, y = turned_places(x, y, side, turn)
             inside = (x >= 0) & (y >= 0) & (x < side) & (y < side)
             spots[i] = inside.sum()
             for grid, count in zip(GRIDS, counts):
                 np.add.at(count[i], ((y[inside] / grid).astype(int), (x[inside] / grid).astype(int)), 1)
-        return Batch(maps, class_of(spots), counts)
+        return Batch(maps, class_of(spots) if squares else self.maps.classes[picks], placed, counts)
 
     def _pick(self, c: int, step: int) -> np.ndarray:
         first = step * self.counts[c]

@@ -29,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     add = parse.add_argument
     add("--data", nargs="+", required=True, metavar="NPY", help="training maps; glob patterns may be quoted")
     add("--val", nargs="+", required=True, metavar="NPY", help="validation maps, from other seeds than --data")
+    add("--without", nargs="+", default=[], metavar="SET",
+        help="leave the maps of these sets out, of --data and of --val: a detector that the network is to be tested on")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for model.onnx, history and checkpoint")
     add("--width", type=float, default=0.25, help="width multiplier")
     add("--input", type=int, default=224, metavar="N", help="side of the maps in pixels")
@@ -100,12 +102,16 @@ def loss_of(logits: torch.Tensor, classes: torch.Tensor, ordinal: float, smooth:
     return three + ordinal * functional.binary_cross_entropy_with_logits(wanted, keep)
 
 
-def count_loss(log_rates: list[torch.Tensor], counts: list[torch.Tensor]) -> torch.Tensor:
+def count_loss(log_rates: list[torch.Tensor], batch: Batch) -> torch.Tensor | float:
     """Of spots that are Poisson about the guess: for each grid the mean over its places, in units of about what a guess of
-    the batch's own mean would cost."""
+    the maps' own mean would cost. Maps whose spots nobody has placed say nothing here."""
+    placed = np.flatnonzero(batch.placed)
+    if not len(placed):
+        return 0.0
     total = 0.0
-    for log_rate, count in zip(log_rates, counts):
-        log_rate = log_rate.float().clamp(-12, 6)
+    for log_rate, count in zip(log_rates, batch.counts):
+        log_rate = log_rate[placed].float().clamp(-12, 6)
+        count = torch.from_numpy(count[placed]).to(log_rate.device)
         mean = count.mean().clamp_min(1e-4)
         total = total + (log_rate.exp() - count * log_rate).mean() / (mean * (1 + mean.log().abs()))
     return total
@@ -184,6 +190,12 @@ class Run:
     def __init__(self, args: argparse.Namespace, mixture: Mixture, val: Maps, model: torch.nn.Module):
         if args.parts > 0 and (args.part % 32 or args.part > args.input):
             raise SystemExit(f"--part {args.part}: a multiple of 32, at most the {args.input} cells of a map")
+        unplaced = sum(places is None for places in mixture.maps.places)
+        if args.parts > 0 and unplaced:
+            raise SystemExit(
+                f"--parts {args.parts}: of {unplaced} of the {len(mixture.maps)} training maps it is not known where the spots are (no `at`, "
+                "as of labelled files), nor what is on a square cut from them: give --parts 0, which learns from whole maps"
+            )
         if args.fixed and (args.rounded or not args.start):
             raise SystemExit("--fixed: wants --start, whose beginning it keeps, and no --rounded, which would change it")
         if args.threads:
@@ -214,7 +226,8 @@ class Run:
     def recipe(self) -> dict:
         """The settings that a resumed run must share with the one that it goes on from."""
         names = ("width", "input", "batch", "mix", "rate", "decay", "ordinal", "count", "part", "parts", "rounded", "smooth", "average", "seed", "fixed")
-        return {name: getattr(self.args, name) for name in names} | {"maps": len(self.train)}
+        recipe = {name: getattr(self.args, name) for name in names} | {"maps": len(self.train)}
+        return recipe | ({"without": sorted(self.args.without)} if self.args.without else {})
 
     def restore(self):
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
@@ -287,8 +300,7 @@ class Run:
         logits, log_rates = answer if self.args.count else (answer, None)
         loss = loss_of(logits.float(), classes, self.args.ordinal, self.args.smooth)
         if log_rates:
-            counts = [torch.from_numpy(count).to(self.device) for count in batch.counts]
-            loss = loss + self.args.count * count_loss(log_rates, counts)
+            loss = loss + self.args.count * count_loss(log_rates, batch)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -359,10 +371,26 @@ class Run:
                 return
 
 
+def leave_out(sets: list[str], train: Maps, val: Maps) -> tuple[Maps, Maps]:
+    """The training and the validation maps of all other sets. Validation fits probabilities, so it may not know the sets either."""
+    known = sorted({*train.sets, *val.sets})
+    for name in sets:
+        if name not in known:
+            raise SystemExit(f"--without {name}: no map is of such a set; there are {', '.join(known)}")
+    rest = train.without(sets), val.without(sets)
+    fewer = [f"{len(all_of) - len(some)} of {len(all_of)}" for all_of, some in zip((train, val), rest)]
+    print(f"without {', '.join(sets)}: {fewer[0]} training maps and {fewer[1]} validation maps left out", flush=True)
+    return rest
+
+
 def main():
     args = parser().parse_args()
     torch.manual_seed(args.seed)
     train, val = open_maps(args.data, args.input), open_maps(args.val, args.input)
+    if args.without:
+        train, val = leave_out(args.without, train, val)
+    if not len(val):
+        raise SystemExit("no validation map is left: give --val maps of other sets")
     model = MobileNetV1(args.width, train.channels, args.input)
     match args.start or []:
         case [path] if path.suffix == ".onnx":
