@@ -19,7 +19,7 @@ use hdf5_reader::{
 use bitshuffle::Refusal;
 
 use crate::contents::Contents;
-use crate::image::{Element, checked_shape};
+use crate::image::{Element, frames_of};
 use crate::sidecar::Sidecar;
 use crate::{FormatError, Image, Mask, Pixels, pilatus};
 
@@ -135,29 +135,8 @@ impl Stack {
     fn new(path: &Path, parts: Vec<Dataset>, stacks: bool) -> Result<Stack, FormatError> {
         let mut stack: Option<Stack> = None;
         for dataset in parts {
-            let (frames, rows, columns) = match *dataset.shape() {
-                [rows, columns] => (1, rows, columns),
-                [frames, rows, columns] => (frames, rows, columns),
-                [frames, modules, rows, columns] if stacks => {
-                    (frames, modules.saturating_mul(rows), columns)
-                }
-                [_, modules, rows, columns] => {
-                    let what = format!(
-                        "{} holds {modules} modules of {columns} x {rows} a frame, which --geometry places",
-                        dataset.name()
-                    );
-                    return Err(FormatError::shape(path, what));
-                }
-                ref other => {
-                    return Err(FormatError::shape(
-                        path,
-                        format!("{} has the shape {other:?}", dataset.name()),
-                    ));
-                }
-            };
-            let (columns, rows) = checked_shape(path, columns, rows)?;
+            let (frames, columns, rows) = frames_of(path, dataset.name(), dataset.shape(), stacks)?;
             let element = element(path, &dataset)?;
-            let frames = usize::try_from(frames).unwrap_or(usize::MAX);
             let stack = stack.get_or_insert(Stack {
                 parts: Vec::new(),
                 columns,
