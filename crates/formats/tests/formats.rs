@@ -165,10 +165,12 @@ fn stacks_grow_and_get_their_count_at_the_end() {
         })
     ));
 
+    // One that is given up leaves the one before as it was, and nothing of itself.
     let mut dropped = NpyStack::create(&path, COLUMNS, ROWS).unwrap();
     dropped.push(&map(0)).unwrap();
     drop(dropped);
-    assert_eq!(FrameFile::open(&path).unwrap().frames(), 0);
+    assert_eq!(FrameFile::open(&path).unwrap().frames(), 5);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
