@@ -42,7 +42,8 @@ Examples:
   hitgate eval --simulate 500 --plots figures --worst 12
 
 A rate is given as k/n with its exact one-sided 95 % bound. Frames of class `few` stay out.
-A threshold that is set by what it keeps or drops is set on these very frames. Misses that pass
+A threshold that is set by what it keeps or drops is set on these very frames; one for 0.999 of the
+hits needs 3,000 of them. F1 is that of hits and maybes against misses. Misses that pass
 limit what a run shrinks to: where 0.97 of them are dropped, one of 1 % hits shrinks at most
 25-fold.
 
