@@ -234,6 +234,11 @@ impl FrameFile {
         self.kind
     }
 
+    /// Whether it is of the layout of CXIDB entry 76, `idh5_v1.0`.
+    pub fn is_cxidb_76(&self) -> bool {
+        matches!(&self.source, Source::Hdf5(stack) if stack.is_cxidb_76)
+    }
+
     /// Reads frame `index`, counted from 0. Only this one is unpacked.
     ///
     /// # Errors

@@ -781,6 +781,10 @@ fn panels_that_are_not_in_the_images_are_refused() {
 fn frames_of_cxidb_76_come_in_the_order_of_their_annotations() {
     let mut file = FrameFile::open(&data("idh5.h5")).unwrap();
     assert_eq!((file.kind(), file.frames()), (Kind::Hdf5, 3));
+    assert!(file.is_cxidb_76());
+    for other in ["eiger_master.h5", "kinds.h5:images/mask"] {
+        assert!(!FrameFile::open(&data(other)).unwrap().is_cxidb_76());
+    }
     for index in 0..3 {
         let counts = values(index as u64).map(|v| v as i32).collect();
         assert_eq!(file.read(index).unwrap(), image(Pixels::I32(counts)));

@@ -19,8 +19,8 @@ use crate::frames::label;
 use crate::map::FrameMap;
 use crate::model;
 use crate::module::Input;
-use crate::open::{DescribeArgs, Pictures};
 use crate::progress::Progress;
+use crate::reading::{Reading, ReadingArgs};
 use crate::sets::SetArgs;
 use crate::simulation::{COUNT, FIRST, MixArg, ReduceArg, detector};
 
@@ -32,6 +32,7 @@ Examples:
   hitgate dataset validation --maps 4000 --seed 1000
   hitgate dataset without-eiger --maps 30000 --without eiger4m --without eiger2-16m
   hitgate dataset real --truth frames/truth.jsonl           # labelled files
+  hitgate dataset real --truth truth.jsonl --geometry detector.geom
   hitgate dataset L498 --truth L498/expert_annotation.txt   # CXIDB entry 76, r0027_2000.h5 beside it
 
 OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees; with two channels
@@ -39,8 +40,9 @@ OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees;
 frame of the seed, class, spots, set, reduce, and `at`, the place of each spot in cells. Of --maps
 maps those of detectors that are left out are not written. No frame is stored on the way, and only
 the pixels that the window needs are simulated. Of a labelled frame `file` is told and `frame` is its
-index there; its spots have no places, and those of class `few` are left out. OUT.npy and OUT.jsonl
-are called OUT.npy.part and OUT.jsonl.part until both are whole.")]
+index there; its spots have no places, and those of class `few` are left out. Files of CXIDB entry 76
+are known by themselves; --layout cxidb76 makes any other file an error. OUT.npy and OUT.jsonl are
+called OUT.npy.part and OUT.jsonl.part until both are whole.")]
 pub struct DatasetArgs {
     /// Where to write, without extension
     out: PathBuf,
@@ -70,6 +72,8 @@ pub struct DatasetArgs {
     /// How a block of pixels becomes a cell
     #[arg(long, value_enum, default_value_t = ReduceArg::Peaks)]
     reduce: ReduceArg,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 /// Maps that are made at a time, before they are written in order.
@@ -78,11 +82,13 @@ const BATCH: u64 = 256;
 /// Runs the command.
 pub fn run(args: &DatasetArgs) -> Result<()> {
     args.sets.check(&Detector::ALL.map(Detector::name))?;
-    let labels = args.truth.as_deref().map(labels).transpose()?;
+    let reading = args.reading.read(args.truth.is_some())?;
+    let labels = args.truth.as_deref().map(|truth| labels(truth, &reading));
+    let labels = labels.transpose()?;
     let mut dataset = Dataset::create(args)?;
     let start = std::time::Instant::now();
     let pixels = match labels {
-        Some(labels) => labelled(labels, args, &mut dataset)?,
+        Some(labels) => labelled(labels, &reading, args, &mut dataset)?,
         None => simulated(args, &mut dataset)?,
     };
     let [hits, maybes, misses] = dataset.counts;
@@ -189,7 +195,7 @@ struct Labels {
 }
 
 /// The labels of a truth file, without frames that no class is known of.
-fn labels(path: &Path) -> Result<Labels> {
+fn labels(path: &Path, reading: &Reading<'_>) -> Result<Labels> {
     let mut labels = Labels {
         folder: path.parent().unwrap_or(Path::new(".")).to_path_buf(),
         of_file: BTreeMap::new(),
@@ -203,11 +209,19 @@ fn labels(path: &Path) -> Result<Labels> {
     if labels.of_file.is_empty() {
         bail!("no frame has a class of hit, maybe or miss: nothing to prepare");
     }
+    for file in labels.of_file.keys() {
+        reading.check_layout(&labels.folder.join(file))?;
+    }
     Ok(labels)
 }
 
 /// Prepares the frames that are labelled, file by file; returns the pixels of their windows.
-fn labelled(labels: Labels, args: &DatasetArgs, dataset: &mut Dataset) -> Result<u64> {
+fn labelled(
+    labels: Labels,
+    reading: &Reading<'_>,
+    args: &DatasetArgs,
+    dataset: &mut Dataset,
+) -> Result<u64> {
     let Labels { folder, of_file } = labels;
     let input = Input {
         size: args.input,
@@ -220,9 +234,10 @@ fn labelled(labels: Labels, args: &DatasetArgs, dataset: &mut Dataset) -> Result
     );
     let mut pixels = 0;
     for (file, lines) in of_file {
-        let mut pictures = Pictures::open(&folder.join(&file), &DescribeArgs::default())?;
+        let mut pictures = reading.open(&folder.join(&file))?;
         for (line, class) in lines {
-            let map = FrameMap::of_pictures(&mut pictures, line.index, input)?;
+            let map =
+                FrameMap::of_pictures(&mut pictures, line.index, input, reading.raw.as_ref())?;
             let label = json!({
                 "index": dataset.len(), "class": class.name(), "spots": line.spots, "set": line.set,
                 "reduce": ReduceArg::name(input.reduce), "file": file, "frame": line.index,

@@ -48,6 +48,8 @@ pub(crate) struct Stack {
     pub(crate) rows: u32,
     pub(crate) element: Element,
     pub(crate) frames: usize,
+    /// Whether the file is of the layout of CXIDB entry 76.
+    pub(crate) is_cxidb_76: bool,
 }
 
 /// One dataset: frames x rows x columns, rows x columns, or frames x modules x rows x columns.
@@ -97,8 +99,11 @@ pub(crate) fn open(
         file = open_file(path, storage).map_err(|e| error(path, e))?;
         (name, parts) = find(path, &file, dataset)?;
     }
-    let stack = Stack::new(path, parts, stacks)?;
     let is_idh5 = idh5::is_one(&file);
+    let stack = Stack {
+        is_cxidb_76: is_idh5,
+        ..Stack::new(path, parts, stacks)?
+    };
     let mut found = match is_idh5 {
         true => idh5::describe(&file),
         false => nexus::describe(&file),
@@ -143,6 +148,7 @@ impl Stack {
                 rows,
                 element,
                 frames: 0,
+                is_cxidb_76: false,
             });
             if (stack.columns, stack.rows, stack.element) != (columns, rows, element) {
                 return Err(FormatError::shape(
