@@ -1,5 +1,7 @@
 //! Operating points: thresholds set by what they keep of validation frames.
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{Filtered, Scored};
@@ -117,7 +119,7 @@ fn of_best_f1(frames: &[Scored]) -> Option<u16> {
     let mut scores: Vec<(u16, bool)> = (frames.iter())
         .map(|frame| (to_threshold(frame.keep()), frame.wanted()))
         .collect();
-    scores.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    scores.sort_unstable_by_key(|&(threshold, _)| Reverse(threshold));
     let (mut kept, mut right) = (0, 0);
     let mut best = (0, 1, 0);
     for tied in scores.chunk_by(|a, b| a.0 == b.0) {
