@@ -12,7 +12,8 @@ use hitgate_kernels::Level;
 use hitgate_sim::D_WATER;
 
 use crate::module::{Input, Prepared};
-use crate::open::{DescribeArgs, Picture, Pictures};
+use crate::open::{Picture, Pictures};
+use crate::reading::Reading;
 use crate::simulation::ReduceArg;
 
 /// A network and the preparation of its maps, which no ONNX file says.
@@ -70,8 +71,10 @@ impl FloatModel {
 
     /// Prepares and judges every frame of a file, as far as it can be judged; returns how many could
     /// not be read, having said why.
-    pub fn file(&self, path: &Path, describe: &DescribeArgs, emit: &mut Emit<'_>) -> Result<usize> {
-        let Some(mut pictures) = Pictures::open_or_say(path, describe, false) else {
+    pub fn file(&self, path: &Path, reading: &Reading<'_>, emit: &mut Emit<'_>) -> Result<usize> {
+        let raw = reading.raw.as_ref();
+        let Some(mut pictures) = Pictures::open_or_say(path, reading.describe, raw.is_some())
+        else {
             return Ok(1);
         };
         let mut failed = 0;
@@ -81,7 +84,7 @@ impl FloatModel {
                 let Some(place) = picture.module() else {
                     return Ok(None);
                 };
-                let prepared = pictures.modules[place].prepare(self.input, None)?;
+                let prepared = pictures.modules[place].prepare(self.input, raw)?;
                 // Of frames alike, one after another, it is said once.
                 if before.replace(place) != Some(place)
                     && let Some(doubt) = prepared.doubt()

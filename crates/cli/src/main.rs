@@ -46,6 +46,7 @@ mod progress;
 mod queue;
 mod raw;
 mod raw_maps;
+mod reading;
 mod records;
 mod reload;
 mod report;

@@ -1,6 +1,6 @@
 //! The map that the network sees of a frame, to look at.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use hitgate_core::frame::Frame;
@@ -8,7 +8,8 @@ use hitgate_core::prep::{MAP_MAX, Preparation, Window};
 use hitgate_kernels::Level;
 
 use crate::module::Input;
-use crate::open::{DescribeArgs, Pictures};
+use crate::open::Pictures;
+use crate::raw_maps::RawMaps;
 
 /// A prepared map, and the pixels that it was made of.
 pub struct FrameMap {
@@ -20,24 +21,17 @@ pub struct FrameMap {
 }
 
 impl FrameMap {
-    /// Frame `index` of a file, as a network of this input takes it.
+    /// Frame `index` of an open file, as a network of this input takes it; `raw` makes its words
+    /// photons, where they are such.
     ///
     /// # Errors
     /// Where the file has no such frame, or the frame cannot be prepared.
-    pub fn of_file(
-        path: &Path,
+    pub fn of_pictures(
+        pictures: &mut Pictures,
         index: usize,
-        describe: &DescribeArgs,
         input: Input,
+        raw: Option<&Arc<RawMaps>>,
     ) -> Result<Self> {
-        FrameMap::of_pictures(&mut Pictures::open(path, describe)?, index, input)
-    }
-
-    /// Frame `index` of an open file.
-    ///
-    /// # Errors
-    /// As [`FrameMap::of_file`].
-    pub fn of_pictures(pictures: &mut Pictures, index: usize, input: Input) -> Result<Self> {
         let path = pictures.file().to_owned();
         if index >= pictures.len() {
             bail!(
@@ -51,7 +45,7 @@ impl FrameMap {
         let Some(place) = picture.module() else {
             bail!("{}: its header names no module that is described", name());
         };
-        let prepared = pictures.modules[place].prepare(input, None)?;
+        let prepared = pictures.modules[place].prepare(input, raw)?;
         let frame = Frame::parse(picture.frame.bytes());
         let frame = frame.map_err(|(fault, _)| anyhow!("{}: {fault}", name()))?;
         FrameMap::of(&prepared.preparation(), &frame).with_context(name)

@@ -16,7 +16,7 @@ use crate::slot::SlotFrame;
 use crate::slots_file::SlotsFile;
 
 /// What the command line says of the frames in files, in place of what the files say.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct DescribeArgs {
     /// Geometry of CrystFEL (.geom) or DIALS (.expt): its panels are assembled into one frame
     #[arg(long, value_name = "FILE", help_heading = GEOMETRY)]
@@ -229,6 +229,11 @@ impl Pictures {
             Content::Detector(file) if file.beside().has_geometry() => "sidecar",
             _ => "file",
         }
+    }
+
+    /// Whether it is an HDF5 file of the layout of CXIDB entry 76.
+    pub fn is_cxidb_76(&self) -> bool {
+        matches!(&self.content, Content::Detector(file) if file.is_cxidb_76())
     }
 
     /// Frames in the file.

@@ -13,7 +13,7 @@ use crate::backend::Hardware;
 use crate::filter::FilterArgs;
 use crate::float::FloatModel;
 use crate::module::Input;
-use crate::open::DescribeArgs;
+use crate::reading::Reading;
 use crate::screener::Screener;
 use crate::{model, report};
 
@@ -103,8 +103,8 @@ impl<'m> Scorer<'m> {
 
     /// Judges every frame of a file, as far as it can be judged; returns how many could not be read,
     /// having said why. One that is read and cannot be judged is kept: it counts as a hit.
-    pub fn file(&self, path: &Path, emit: &mut Emit<'_>) -> Result<usize> {
-        let (describe, hardware) = (DescribeArgs::default(), Hardware::default());
+    pub fn file(&self, path: &Path, reading: &Reading<'_>, emit: &mut Emit<'_>) -> Result<usize> {
+        let hardware = Hardware::default();
         match self {
             Scorer::Native {
                 model,
@@ -115,10 +115,10 @@ impl<'m> Scorer<'m> {
                 let screener = Screener {
                     model: model.clone(),
                     model_bytes: bytes,
-                    describe: &describe,
+                    describe: reading.describe,
                     filter,
                     hardware: &hardware,
-                    raw: None,
+                    raw: reading.raw.clone(),
                 };
                 screener.file(path, &mut |judged| {
                     let kept = Score {
@@ -130,7 +130,7 @@ impl<'m> Scorer<'m> {
                     emit(judged.index, Scored::new(Class::Hit, score).p)
                 })
             }
-            Scorer::Float(model) => model.file(path, &describe, &mut |index, logits| {
+            Scorer::Float(model) => model.file(path, reading, &mut |index, logits| {
                 let p = logits.map_or([1.0, 0.0, 0.0], |logits| {
                     Scored::from_logits(Class::Hit, logits, 1.0).p
                 });

@@ -184,6 +184,9 @@ fn a_stage_is_timed_by_name() {
         (&"scalar".into(), &"max".into())
     );
     assert_eq!(net[0]["alone"], true);
+    // Of the first layer's channels, a multiple of eight, it would be 0.25.
+    let net = of("net", &["--width=0.3", "--input=32", "--isa=scalar"]);
+    assert_eq!(net[0]["width"], 0.3);
     let words = [
         "--frames=2",
         "--warm",

@@ -70,6 +70,7 @@ fn every_set_has_every_figure_and_they_agree() {
             "at_half",
             "at_hits_0.99",
             "at_rejection_0.90",
+            "at_best_f1",
         ] {
             if set[at].is_null() {
                 continue;
@@ -85,8 +86,28 @@ fn every_set_has_every_figure_and_they_agree() {
                 assert!(least <= number(&share["k"]), "{share}");
             }
         }
+        // Too few to tell it.
+        assert!(set["at_hits_0.999"].is_null());
+        let why = format!("{hits} hits; 3,000 are needed");
+        assert_eq!(set["why_not_at_hits_0.999"], why);
         let roc = set["roc"].as_array().unwrap();
         let last = roc.last().unwrap();
+        let best = &set["at_best_f1"];
+        assert_eq!(best.is_null(), wanted == 0 || misses == 0, "{set}");
+        if !best.is_null() {
+            let count = |value: &Value| number(value) as u64;
+            let f1 = |right: u64, kept: u64| 2.0 * right as f64 / (wanted + kept) as f64;
+            let corners = roc.iter().map(|corner| {
+                let right = count(&corner["wanted_kept"]);
+                f1(right, right + count(&corner["misses_kept"]))
+            });
+            let largest = corners.fold(0.0, f64::max);
+            assert!((number(&best["f1"]) - largest).abs() < 1e-12);
+            let right = count(&best["wanted_kept"]["k"]);
+            let dropped = count(&best["misses_dropped"]["k"]);
+            let there = f1(right, right + misses - dropped);
+            assert!((there - largest).abs() < 1e-12);
+        }
         assert!(roc[0]["threshold"].is_null());
         assert_eq!(
             (&last["misses_kept"], &last["hits_kept"]),
@@ -192,6 +213,8 @@ fn tables_end_in_a_line_a_set_and_drawings_have_words() {
         "eiger",
         "misses kept",
         "0.933 to 1.000",
+        "where F1 is best, ",
+        "hits; 3,000 are needed",
     ] {
         assert!(text.contains(word), "{word}: {text}");
     }

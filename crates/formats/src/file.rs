@@ -83,7 +83,7 @@ impl FrameFile {
 
     /// Opens a file whose panels a geometry file places: each frame is the one that they make
     /// together, with gaps and bad regions in its mask. A frame of the file may be an image that
-    /// holds all panels, or several after another that hold a module each; in HDF5 also
+    /// holds all panels, or several after another that hold a module each; in HDF5 and NPY also
     /// frames x modules x rows x columns. What the geometry says wins over header and sidecar.
     ///
     /// # Errors
@@ -169,7 +169,7 @@ impl FrameFile {
             let (layout, header) = smv::open(&path, &bytes)?;
             (Kind::Smv, 1, header, None, Source::Smv(bytes, layout))
         } else if npy::recognise(&head) {
-            let layout = npy::open(&path, &mut contents)?;
+            let layout = npy::open(&path, &mut contents, stacks)?;
             (
                 Kind::Npy,
                 layout.frames,
@@ -232,6 +232,11 @@ impl FrameFile {
     /// What the file turned out to be.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it is of the layout of CXIDB entry 76, `idh5_v1.0`.
+    pub fn is_cxidb_76(&self) -> bool {
+        matches!(&self.source, Source::Hdf5(stack) if stack.is_cxidb_76)
     }
 
     /// Reads frame `index`, counted from 0. Only this one is unpacked.

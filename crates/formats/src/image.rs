@@ -204,6 +204,37 @@ impl Element {
     }
 }
 
+/// Frames, columns and rows of `array`: rows x columns, frames x rows x columns, or, where frames
+/// may be `stacks` of modules, frames x modules x rows x columns, the modules of a frame one under
+/// another.
+pub(crate) fn frames_of(
+    file: &Path,
+    array: &str,
+    shape: &[u64],
+    stacks: bool,
+) -> Result<(usize, u32, u32), FormatError> {
+    let (frames, rows, columns) = match *shape {
+        [rows, columns] => (1, rows, columns),
+        [frames, rows, columns] => (frames, rows, columns),
+        [frames, modules, rows, columns] if stacks => {
+            (frames, modules.saturating_mul(rows), columns)
+        }
+        [_, modules, rows, columns] => {
+            let what = format!(
+                "{array} holds {modules} modules of {columns} x {rows} a frame, which --geometry places"
+            );
+            return Err(FormatError::shape(file, what));
+        }
+        _ => {
+            let what = format!("{array} has the shape {shape:?}");
+            return Err(FormatError::shape(file, what));
+        }
+    };
+    let (columns, rows) = checked_shape(file, columns, rows)?;
+    let frames = usize::try_from(frames).unwrap_or(usize::MAX);
+    Ok((frames, columns, rows))
+}
+
 /// A shape read from a header as the two sides of an image.
 pub(crate) fn checked_shape(
     file: &Path,

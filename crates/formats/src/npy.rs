@@ -1,9 +1,10 @@
-//! NPY, numpy's own format: one frame (rows x columns) or a stack (frames x rows x columns).
+//! NPY, numpy's own format: one frame (rows x columns), a stack (frames x rows x columns), or one of
+//! modules (frames x modules x rows x columns).
 
 use std::path::Path;
 
 use crate::contents::Contents;
-use crate::image::{Element, checked_shape};
+use crate::image::{Element, frames_of};
 use crate::{FormatError, Image, Pixels, Sidecar};
 
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
@@ -24,8 +25,12 @@ pub(crate) fn recognise(head: &[u8]) -> bool {
     head.starts_with(MAGIC)
 }
 
-/// Reads the header.
-pub(crate) fn open(file: &Path, contents: &mut Contents) -> Result<Layout, FormatError> {
+/// Reads the header. Four dimensions are frames where these may be `stacks` of modules.
+pub(crate) fn open(
+    file: &Path,
+    contents: &mut Contents,
+    stacks: bool,
+) -> Result<Layout, FormatError> {
     let fixed = contents.read(file, 0, 12)?;
     let (length_at, length) = match fixed[6] {
         1 => (10, u64::from(u16::from_le_bytes([fixed[8], fixed[9]]))),
@@ -49,7 +54,8 @@ pub(crate) fn open(file: &Path, contents: &mut Contents) -> Result<Layout, Forma
         ));
     }
     let header = contents.read(file, length_at, length)?;
-    let layout = layout(file, &String::from_utf8_lossy(&header), length_at + length)?;
+    let header = String::from_utf8_lossy(&header);
+    let layout = layout(file, &header, length_at + length, stacks)?;
     let there = contents.length() - layout.start;
     let wanted = (layout.frames as u64).checked_mul(layout.frame_bytes());
     match wanted {
@@ -104,7 +110,7 @@ impl Layout {
     }
 }
 
-fn layout(file: &Path, header: &str, start: u64) -> Result<Layout, FormatError> {
+fn layout(file: &Path, header: &str, start: u64, stacks: bool) -> Result<Layout, FormatError> {
     let malformed = |what: &str| FormatError::malformed(file, format!("the NPY header {what}"));
     let descr = value(header, "descr").ok_or_else(|| malformed("has no 'descr'"))?;
     let descr = descr.trim_start().trim_start_matches(['\'', '"']);
@@ -130,18 +136,7 @@ fn layout(file: &Path, header: &str, start: u64) -> Result<Layout, FormatError> 
     let shape = value(header, "shape")
         .and_then(tuple)
         .ok_or_else(|| malformed("has no 'shape'"))?;
-    let (frames, rows, columns) = match shape[..] {
-        [rows, columns] => (1, rows, columns),
-        [frames, rows, columns] => (frames, rows, columns),
-        _ => {
-            return Err(FormatError::shape(
-                file,
-                format!("an array of {} dimensions", shape.len()),
-            ));
-        }
-    };
-    let (columns, rows) = checked_shape(file, columns, rows)?;
-    let frames = usize::try_from(frames).map_err(|_| malformed("has too many frames"))?;
+    let (frames, columns, rows) = frames_of(file, "the array", &shape, stacks)?;
     Ok(Layout {
         frames,
         columns,

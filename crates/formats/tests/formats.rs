@@ -165,10 +165,12 @@ fn stacks_grow_and_get_their_count_at_the_end() {
         })
     ));
 
+    // One that is given up leaves the one before as it was, and nothing of itself.
     let mut dropped = NpyStack::create(&path, COLUMNS, ROWS).unwrap();
     dropped.push(&map(0)).unwrap();
     drop(dropped);
-    assert_eq!(FrameFile::open(&path).unwrap().frames(), 0);
+    assert_eq!(FrameFile::open(&path).unwrap().frames(), 5);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
@@ -695,6 +697,48 @@ fn four_dimensions_are_frames_of_modules() {
 }
 
 #[test]
+fn four_dimensions_of_an_array_are_frames_of_modules_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("modules.npy");
+    let array = |shape: &str, pixels: u16| {
+        let header = format!("{{'descr': '<u2', 'fortran_order': False, 'shape': ({shape}), }}");
+        let mut array = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        array.extend(format!("{header:<117}\n").bytes());
+        array.extend(bytes(&(0..pixels).collect::<Vec<_>>()));
+        fs::write(&path, array).unwrap();
+    };
+    // Three frames of two modules of three rows and four columns.
+    array("3, 2, 3, 4", 72);
+    let two = GeometryFile::read(&row_of_modules(folder.path(), 2, 4, 3, "")).unwrap();
+    let mut file = FrameFile::open_placed(&path, &two).unwrap();
+    assert_eq!((file.kind(), file.frames()), (Kind::Npy, 3));
+    let frame = file.read(2).unwrap();
+    assert_eq!((frame.columns, frame.rows), (9, 3));
+    // Side by side, with an empty column between them.
+    let Pixels::U16(pixels) = &frame.pixels else {
+        panic!("the type of the file");
+    };
+    for (module, row) in [(0, 0), (0, 2), (1, 0), (1, 2)] {
+        let first = 48 + 12 * module + 4 * row;
+        let expected: Vec<u16> = (first..first + 4).collect();
+        let at = usize::from(9 * row + 5 * module);
+        assert_eq!(pixels[at..at + 4], expected, "{module} {row}");
+    }
+    let refused = || FrameFile::open(&path).err().unwrap().to_string();
+    let said = refused();
+    assert!(
+        said.contains("2 modules of 4 x 3") && said.contains("--geometry"),
+        "{said}"
+    );
+    array("1, 3, 2, 3, 4", 72);
+    assert!(refused().contains("[1, 3, 2, 3, 4]"), "{}", refused());
+    assert!(FrameFile::open_placed(&path, &two).is_err());
+    // What no file can hold is refused, not multiplied into something that it can.
+    array("3, 18446744073709551615, 3, 4", 72);
+    assert!(FrameFile::open_placed(&path, &two).is_err());
+}
+
+#[test]
 fn a_mask_is_read_as_the_geometry_says() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(data("kinds.h5"), folder.path().join("bad.h5")).unwrap();
@@ -737,6 +781,10 @@ fn panels_that_are_not_in_the_images_are_refused() {
 fn frames_of_cxidb_76_come_in_the_order_of_their_annotations() {
     let mut file = FrameFile::open(&data("idh5.h5")).unwrap();
     assert_eq!((file.kind(), file.frames()), (Kind::Hdf5, 3));
+    assert!(file.is_cxidb_76());
+    for other in ["eiger_master.h5", "kinds.h5:images/mask"] {
+        assert!(!FrameFile::open(&data(other)).unwrap().is_cxidb_76());
+    }
     for index in 0..3 {
         let counts = values(index as u64).map(|v| v as i32).collect();
         assert_eq!(file.read(index).unwrap(), image(Pixels::I32(counts)));

@@ -166,6 +166,7 @@ pub fn import(
             Target::Hits(_) => "hit",
             Target::Wanted(_) => "hit or maybe",
             Target::Rejection(_) | Target::Fixed(_) => "miss",
+            Target::BestF1 => "hit or maybe beside a miss",
         },
     })?;
     let points: Vec<OperatingPoint> = STANDARD
@@ -231,6 +232,7 @@ fn in_file(point: &OperatingPoint) -> model::OperatingPoint {
         Target::Wanted(recall) => (format!("wanted-{recall}"), 0.0),
         Target::Rejection(rejection) => (format!("rejection-{rejection}"), 0.0),
         Target::Fixed(p) => (format!("t-{p}"), 0.0),
+        Target::BestF1 => ("best-f1".to_string(), 0.0),
     };
     let filtered = point.filtered;
     let counts = |share: crate::metrics::Share| (share.k as u32, share.n as u32);

@@ -161,6 +161,17 @@ impl Filtered {
             misses_dropped: Share::of(frames.iter().filter(|f| !f.wanted()), |f| !kept(f)),
         }
     }
+
+    /// F1 of what is kept: the harmonic mean of the share of hits and maybes in it and of the share of
+    /// these that is in it. NaN of no hits, no maybes and nothing kept.
+    pub fn f1(&self) -> f64 {
+        let Share {
+            k: right,
+            n: wanted,
+        } = self.wanted_kept;
+        let kept = right + self.misses_dropped.n - self.misses_dropped.k;
+        2.0 * right as f64 / (wanted + kept) as f64
+    }
 }
 
 #[cfg(test)]
@@ -216,6 +227,9 @@ mod tests {
         assert_eq!(filtered.hits_kept, Share { k: 1, n: 2 });
         assert_eq!(filtered.wanted_kept, Share { k: 2, n: 3 });
         assert_eq!(filtered.misses_dropped, Share { k: 0, n: 1 });
+        // Two of the three that are kept are wanted, two of the three that are wanted are kept.
+        assert!((filtered.f1() - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(Filtered::at(&frames, 0.95).f1(), 0.0);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Operating points: thresholds set by what they keep of validation frames.
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{Filtered, Scored};
@@ -17,6 +19,8 @@ pub enum Target {
     Rejection(f64),
     /// This threshold, as a probability.
     Fixed(f64),
+    /// The [`Filtered::f1`] is the largest.
+    BestF1,
 }
 
 /// A threshold, and what it does on the validation frames.
@@ -31,25 +35,28 @@ pub struct OperatingPoint {
 }
 
 /// The points that a model file carries: recall of hits and of wanted frames, the rejection that
-/// models are compared at, and the paper's 0.5.
-pub const STANDARD: [Target; 6] = [
+/// models are compared at, the paper's 0.5, and the largest F1.
+pub const STANDARD: [Target; 7] = [
     Target::Hits(0.99),
     Target::Hits(0.995),
     Target::Wanted(0.95),
     Target::Wanted(0.99),
     Target::Rejection(0.90),
     Target::Fixed(0.5),
+    Target::BestF1,
 ];
 
 impl OperatingPoint {
-    /// The largest threshold with the wanted recall, or the smallest with the wanted rejection.
-    /// `None` without a frame of the class that the target speaks of.
+    /// The largest threshold with the wanted recall, or the smallest with the wanted rejection or the
+    /// largest F1. `None` without a frame of the class that the target speaks of, of the F1 without
+    /// one of both kinds.
     pub fn set(frames: &[Scored], target: Target) -> Option<Self> {
         let threshold = match target {
             Target::Hits(recall) => largest_keeping(frames, recall, |f| f.truth == Class::Hit)?,
             Target::Wanted(recall) => largest_keeping(frames, recall, Scored::wanted)?,
             Target::Rejection(rejection) => smallest_dropping(frames, rejection)?,
             Target::Fixed(p) => to_threshold(p),
+            Target::BestF1 => of_best_f1(frames)?,
         };
         Some(OperatingPoint {
             target,
@@ -100,6 +107,31 @@ fn smallest_dropping(frames: &[Scored], rejection: f64) -> Option<u16> {
             Some(to_threshold(last + 1.0 / 65536.0))
         }
     }
+}
+
+/// The smallest of the thresholds with the largest F1: of equals the one that keeps the most.
+fn of_best_f1(frames: &[Scored]) -> Option<u16> {
+    let wanted = frames.iter().filter(|frame| frame.wanted()).count() as u64;
+    if wanted == 0 || wanted == frames.len() as u64 {
+        return None;
+    }
+    // On the filter's grid, as two scores of one threshold are kept or dropped together.
+    let mut scores: Vec<(u16, bool)> = (frames.iter())
+        .map(|frame| (to_threshold(frame.keep()), frame.wanted()))
+        .collect();
+    scores.sort_unstable_by_key(|&(threshold, _)| Reverse(threshold));
+    let (mut kept, mut right) = (0, 0);
+    let mut best = (0, 1, 0);
+    for tied in scores.chunk_by(|a, b| a.0 == b.0) {
+        kept += tied.len() as u64;
+        right += tied.iter().filter(|(_, wanted)| *wanted).count() as u64;
+        // F1 is 2 right / (wanted + kept); as fractions, equal ones are equal.
+        let (most, of, _) = best;
+        if right * of >= most * (wanted + kept) {
+            best = (right, wanted + kept, tied[0].0);
+        }
+    }
+    Some(best.2)
 }
 
 #[cfg(test)]
@@ -159,6 +191,63 @@ mod tests {
         }
         assert_eq!((fewest(0.97, 101), fewest(0.9, 0)), (98, 0));
         assert_eq!((fewest(-0.1, 10), fewest(f64::NAN, 10)), (0, 0));
+    }
+
+    #[test]
+    fn the_best_f1_is_found_where_a_hand_finds_it() {
+        use Class::{Hit, Maybe, Miss};
+        let frame = |truth, keep| Scored {
+            truth,
+            p: [keep, 0.0, 1.0 - keep],
+        };
+        let set = |frames: &[Scored]| OperatingPoint::set(frames, Target::BestF1);
+        // From above: 2/4, 4/5, 4/6, 6/7, then 6/8 and 6/9.
+        let frames = [
+            frame(Hit, 0.875),
+            frame(Maybe, 0.75),
+            frame(Miss, 0.625),
+            frame(Hit, 0.5),
+            frame(Miss, 0.375),
+            frame(Miss, 0.25),
+        ];
+        let point = set(&frames).unwrap();
+        assert_eq!(point.threshold, 32768);
+        assert_eq!(point.filtered.f1(), 6.0 / 7.0);
+        assert_eq!(point.filtered.misses_dropped, Share { k: 2, n: 3 });
+        // One of two hits is kept with no miss (2/3), or both with two (4/6): equal, and both are kept.
+        let frames = [
+            frame(Hit, 0.75),
+            frame(Miss, 0.5),
+            frame(Miss, 0.5),
+            frame(Hit, 0.25),
+        ];
+        assert_eq!(set(&frames).unwrap().threshold, 16384);
+        // A hit that is below a miss by less than the filter's step falls with it.
+        let step = 1.0 / 65536.0;
+        let frames = [
+            frame(Miss, 0.5 + 0.75 * step),
+            frame(Hit, 0.5 + 0.25 * step),
+            frame(Miss, 0.25),
+        ];
+        let point = set(&frames).unwrap();
+        assert_eq!(point.threshold, 32768);
+        assert_eq!(point.filtered.f1(), 2.0 / 3.0);
+        let one_kind = |truth| [frame(truth, 0.5)];
+        assert_eq!(
+            [Hit, Maybe, Miss].map(|truth| set(&one_kind(truth))),
+            [None; 3]
+        );
+        assert_eq!(set(&[]), None);
+    }
+
+    #[test]
+    fn no_threshold_has_a_larger_f1_than_the_best() {
+        let frames = frames();
+        let best = OperatingPoint::set(&frames, Target::BestF1).unwrap();
+        let largest = (0..=u16::MAX)
+            .map(|threshold| Filtered::at(&frames, probability(threshold)).f1())
+            .fold(0.0, f64::max);
+        assert_eq!(best.filtered.f1(), largest);
     }
 
     #[test]

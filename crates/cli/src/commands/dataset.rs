@@ -1,8 +1,7 @@
 //! `hitgate dataset`: prepared maps with labels, for training.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -11,7 +10,7 @@ use hitgate_core::prep::Reduce;
 use hitgate_core::verdict::Class;
 use hitgate_formats::FormatError;
 use hitgate_formats::truth::{self, Truth};
-use hitgate_formats::write::NpyStack;
+use hitgate_formats::write::{NpyStack, WholeFile};
 use hitgate_sim::{Detector, Scratch, Simulator};
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -20,8 +19,8 @@ use crate::frames::label;
 use crate::map::FrameMap;
 use crate::model;
 use crate::module::Input;
-use crate::open::{DescribeArgs, Pictures};
 use crate::progress::Progress;
+use crate::reading::{Reading, ReadingArgs};
 use crate::sets::SetArgs;
 use crate::simulation::{COUNT, FIRST, MixArg, ReduceArg, detector};
 
@@ -33,6 +32,7 @@ Examples:
   hitgate dataset validation --maps 4000 --seed 1000
   hitgate dataset without-eiger --maps 30000 --without eiger4m --without eiger2-16m
   hitgate dataset real --truth frames/truth.jsonl           # labelled files
+  hitgate dataset real --truth truth.jsonl --geometry detector.geom
   hitgate dataset L498 --truth L498/expert_annotation.txt   # CXIDB entry 76, r0027_2000.h5 beside it
 
 OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees; with two channels
@@ -40,7 +40,9 @@ OUT.npy is u8 [N, side, side] of 0..=127, the very integers that inference sees;
 frame of the seed, class, spots, set, reduce, and `at`, the place of each spot in cells. Of --maps
 maps those of detectors that are left out are not written. No frame is stored on the way, and only
 the pixels that the window needs are simulated. Of a labelled frame `file` is told and `frame` is its
-index there; its spots have no places, and those of class `few` are left out.")]
+index there; its spots have no places, and those of class `few` are left out. Files of CXIDB entry 76
+are known by themselves; --layout cxidb76 makes any other file an error. OUT.npy and OUT.jsonl are
+called OUT.npy.part and OUT.jsonl.part until both are whole.")]
 pub struct DatasetArgs {
     /// Where to write, without extension
     out: PathBuf,
@@ -70,6 +72,8 @@ pub struct DatasetArgs {
     /// How a block of pixels becomes a cell
     #[arg(long, value_enum, default_value_t = ReduceArg::Peaks)]
     reduce: ReduceArg,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 /// Maps that are made at a time, before they are written in order.
@@ -78,10 +82,13 @@ const BATCH: u64 = 256;
 /// Runs the command.
 pub fn run(args: &DatasetArgs) -> Result<()> {
     args.sets.check(&Detector::ALL.map(Detector::name))?;
+    let reading = args.reading.read(args.truth.is_some())?;
+    let labels = args.truth.as_deref().map(|truth| labels(truth, &reading));
+    let labels = labels.transpose()?;
     let mut dataset = Dataset::create(args)?;
     let start = std::time::Instant::now();
-    let pixels = match &args.truth {
-        Some(truth) => labelled(truth, args, &mut dataset)?,
+    let pixels = match labels {
+        Some(labels) => labelled(labels, &reading, args, &mut dataset)?,
         None => simulated(args, &mut dataset)?,
     };
     let [hits, maybes, misses] = dataset.counts;
@@ -97,12 +104,13 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
     Ok(())
 }
 
-/// Maps and their labels, side by side.
+/// Maps and their labels, side by side. Neither has its name before both are whole: a set of an
+/// earlier run stays as it is where this one fails or is stopped.
 struct Dataset {
     maps_path: PathBuf,
     labels_path: PathBuf,
     maps: NpyStack,
-    labels: BufWriter<File>,
+    labels: WholeFile,
     counts: [u64; 3],
 }
 
@@ -112,13 +120,13 @@ impl Dataset {
         let labels_path = with_ending(&args.out, "jsonl");
         let maps_path = with_ending(&args.out, "npy");
         let maps = NpyStack::create(&maps_path, args.input * channels, args.input)?;
-        let labels = File::create(&labels_path)
+        let labels = WholeFile::create(&labels_path)
             .map_err(|error| FormatError::writing(&labels_path, error))?;
         Ok(Dataset {
             maps_path,
             labels_path,
             maps,
-            labels: BufWriter::new(labels),
+            labels,
             counts: [0; 3],
         })
     }
@@ -136,9 +144,12 @@ impl Dataset {
     }
 
     fn finish(mut self) -> Result<u64> {
-        let flushed = self.labels.flush();
-        flushed.map_err(|error| FormatError::writing(&self.labels_path, error))?;
-        Ok(self.maps.finish()?)
+        let failed = |error| FormatError::writing(&self.labels_path, error);
+        // A disk that has no room for the labels is to show it before the maps have their name.
+        self.labels.flush().map_err(failed)?;
+        let written = self.maps.finish()?;
+        self.labels.finish().map_err(failed)?;
+        Ok(written)
     }
 }
 
@@ -177,16 +188,41 @@ fn simulated(args: &DatasetArgs, dataset: &mut Dataset) -> Result<u64> {
     Ok(pixels)
 }
 
-/// Prepares the frames that a truth file labels, file by file; returns the pixels of their windows.
-fn labelled(path: &Path, args: &DatasetArgs, dataset: &mut Dataset) -> Result<u64> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut labels: BTreeMap<String, Vec<(Truth, Class)>> = BTreeMap::new();
+/// The labels of each file, which is where the truth file is.
+struct Labels {
+    folder: PathBuf,
+    of_file: BTreeMap<String, Vec<(Truth, Class)>>,
+}
+
+/// The labels of a truth file, without frames that no class is known of.
+fn labels(path: &Path, reading: &Reading<'_>) -> Result<Labels> {
+    let mut labels = Labels {
+        folder: path.parent().unwrap_or(Path::new(".")).to_path_buf(),
+        of_file: BTreeMap::new(),
+    };
     for (_, line) in truth::read(path)? {
         if let Some(class) = label(line.class) {
-            let of_file = labels.entry(line.file.clone()).or_default();
+            let of_file = labels.of_file.entry(line.file.clone()).or_default();
             of_file.push((line, class));
         }
     }
+    if labels.of_file.is_empty() {
+        bail!("no frame has a class of hit, maybe or miss: nothing to prepare");
+    }
+    for file in labels.of_file.keys() {
+        reading.check_layout(&labels.folder.join(file))?;
+    }
+    Ok(labels)
+}
+
+/// Prepares the frames that are labelled, file by file; returns the pixels of their windows.
+fn labelled(
+    labels: Labels,
+    reading: &Reading<'_>,
+    args: &DatasetArgs,
+    dataset: &mut Dataset,
+) -> Result<u64> {
+    let Labels { folder, of_file } = labels;
     let input = Input {
         size: args.input,
         reduce: args.reduce.into(),
@@ -194,13 +230,14 @@ fn labelled(path: &Path, args: &DatasetArgs, dataset: &mut Dataset) -> Result<u6
     };
     let progress = Progress::start(
         "preparing",
-        labels.values().map(Vec::len).sum::<usize>() as u64,
+        of_file.values().map(Vec::len).sum::<usize>() as u64,
     );
     let mut pixels = 0;
-    for (file, lines) in labels {
-        let mut pictures = Pictures::open(&folder.join(&file), &DescribeArgs::default())?;
+    for (file, lines) in of_file {
+        let mut pictures = reading.open(&folder.join(&file))?;
         for (line, class) in lines {
-            let map = FrameMap::of_pictures(&mut pictures, line.index, input)?;
+            let map =
+                FrameMap::of_pictures(&mut pictures, line.index, input, reading.raw.as_ref())?;
             let label = json!({
                 "index": dataset.len(), "class": class.name(), "spots": line.spots, "set": line.set,
                 "reduce": ReduceArg::name(input.reduce), "file": file, "frame": line.index,
@@ -211,9 +248,6 @@ fn labelled(path: &Path, args: &DatasetArgs, dataset: &mut Dataset) -> Result<u6
         }
     }
     progress.clear();
-    if dataset.len() == 0 {
-        bail!("no frame has a class of hit, maybe or miss: nothing to prepare");
-    }
     Ok(pixels)
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::cam::ActivationMap;
 use crate::canvas::{Canvas, LETTER};
 use crate::map::FrameMap;
-use crate::open::DescribeArgs;
+use crate::open::{DescribeArgs, Pictures};
 use crate::{model, report};
 
 /// Picture what the network looks at in a frame: class activation maps
@@ -55,7 +55,8 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
     let bytes = model::bytes(args.model.as_deref())?;
     let level = Level::detect();
     let model = model::parse_for(&bytes, args.model.as_deref(), level)?;
-    let map = FrameMap::of_file(&args.file, args.index, &args.describe, model::input(&model))?;
+    let mut pictures = Pictures::open(&args.file, &args.describe)?;
+    let map = FrameMap::of_pictures(&mut pictures, args.index, model::input(&model), None)?;
     let memory = Plan::memory(&model, level);
     let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
     let plan = Plan::new(&model, level, &mut packed)?;

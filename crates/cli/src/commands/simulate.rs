@@ -21,8 +21,10 @@ Examples:
   hitgate simulate frames --frames 20 --detector eiger4m
   hitgate eval --truth frames/truth.jsonl
 
-Writes miniCBF files (which dials.import reads) or NPY files with a JSON sidecar, and truth.jsonl:
-class and counted spots of each frame. Frame i of a seed is the same on every machine.
+Writes miniCBF files or NPY files with a JSON sidecar, and truth.jsonl: class and counted spots of
+each frame. Frame i of a seed is the same on every machine. dials.import reads the miniCBF of a
+frame whose geometry is told, with wavelength, distance and beam in its header; most single modules
+have none. With --detector all frames of a seed have it, or none.
 
 Detectors: {}", detectors()))]
 pub struct SimulateArgs {

@@ -19,6 +19,7 @@ use crate::module::Prepared;
 use crate::open::{DescribeArgs, Picture, Pictures};
 use crate::raw::{RawArgs, refuse_geometry};
 use crate::raw_maps::RawMaps;
+use crate::reading::Reading;
 use crate::simulation::{COUNT, MixArg, detector};
 use crate::spots::{CounterMemory, Decoded, INPUT, SettingsArgs, beam, in_units};
 
@@ -193,10 +194,14 @@ fn as_json(spot: &Spot, geometry: Option<Geometry>) -> Value {
 
 /// The spots of the frames of a file by each of `settings`, by the frames' numbers; without those that
 /// cannot be counted. What is wrong with the file is left for its other reader to say.
-pub fn of_file(path: &Path, settings: &[Settings]) -> Result<BTreeMap<usize, Vec<u32>>> {
+pub fn of_file(
+    path: &Path,
+    reading: &Reading<'_>,
+    settings: &[Settings],
+) -> Result<BTreeMap<usize, Vec<u32>>> {
     let files = Files {
-        describe: &DescribeArgs::default(),
-        raw: None,
+        describe: reading.describe,
+        raw: reading.raw.clone(),
         settings,
         silent: true,
     };
@@ -248,8 +253,12 @@ impl Files<'_> {
     /// # Errors
     /// Those of `emit`.
     fn count(&self, path: &Path, working: &mut Working, emit: &mut Emit<'_>) -> Result<usize> {
+        let as_they_are = |pictures: Pictures| match self.raw {
+            Some(_) => pictures.raw(),
+            None => pictures,
+        };
         let opened = match self.silent {
-            true => Pictures::open(path, self.describe).ok(),
+            true => Pictures::open(path, self.describe).ok().map(as_they_are),
             false => Pictures::open_or_say(path, self.describe, self.raw.is_some()),
         };
         let Some(mut pictures) = opened else {

@@ -19,7 +19,7 @@ use hdf5_reader::{
 use bitshuffle::Refusal;
 
 use crate::contents::Contents;
-use crate::image::{Element, checked_shape};
+use crate::image::{Element, frames_of};
 use crate::sidecar::Sidecar;
 use crate::{FormatError, Image, Mask, Pixels, pilatus};
 
@@ -48,6 +48,8 @@ pub(crate) struct Stack {
     pub(crate) rows: u32,
     pub(crate) element: Element,
     pub(crate) frames: usize,
+    /// Whether the file is of the layout of CXIDB entry 76.
+    pub(crate) is_cxidb_76: bool,
 }
 
 /// One dataset: frames x rows x columns, rows x columns, or frames x modules x rows x columns.
@@ -97,8 +99,11 @@ pub(crate) fn open(
         file = open_file(path, storage).map_err(|e| error(path, e))?;
         (name, parts) = find(path, &file, dataset)?;
     }
-    let stack = Stack::new(path, parts, stacks)?;
     let is_idh5 = idh5::is_one(&file);
+    let stack = Stack {
+        is_cxidb_76: is_idh5,
+        ..Stack::new(path, parts, stacks)?
+    };
     let mut found = match is_idh5 {
         true => idh5::describe(&file),
         false => nexus::describe(&file),
@@ -135,35 +140,15 @@ impl Stack {
     fn new(path: &Path, parts: Vec<Dataset>, stacks: bool) -> Result<Stack, FormatError> {
         let mut stack: Option<Stack> = None;
         for dataset in parts {
-            let (frames, rows, columns) = match *dataset.shape() {
-                [rows, columns] => (1, rows, columns),
-                [frames, rows, columns] => (frames, rows, columns),
-                [frames, modules, rows, columns] if stacks => {
-                    (frames, modules.saturating_mul(rows), columns)
-                }
-                [_, modules, rows, columns] => {
-                    let what = format!(
-                        "{} holds {modules} modules of {columns} x {rows} a frame, which --geometry places",
-                        dataset.name()
-                    );
-                    return Err(FormatError::shape(path, what));
-                }
-                ref other => {
-                    return Err(FormatError::shape(
-                        path,
-                        format!("{} has the shape {other:?}", dataset.name()),
-                    ));
-                }
-            };
-            let (columns, rows) = checked_shape(path, columns, rows)?;
+            let (frames, columns, rows) = frames_of(path, dataset.name(), dataset.shape(), stacks)?;
             let element = element(path, &dataset)?;
-            let frames = usize::try_from(frames).unwrap_or(usize::MAX);
             let stack = stack.get_or_insert(Stack {
                 parts: Vec::new(),
                 columns,
                 rows,
                 element,
                 frames: 0,
+                is_cxidb_76: false,
             });
             if (stack.columns, stack.rows, stack.element) != (columns, rows, element) {
                 return Err(FormatError::shape(

@@ -1,7 +1,6 @@
 //! NPY out: single frames, and stacks of maps that are never whole in memory.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::WholeFile;
@@ -53,10 +52,11 @@ pub fn write_npy(path: &Path, image: &Image) -> Result<(), FormatError> {
 }
 
 /// A stack of prepared maps on its way to disk: u8, maps x rows x columns. No map is kept in
-/// memory; the header gets its count from [`NpyStack::finish`], and until then says 0 maps.
+/// memory; [`NpyStack::finish`] gives the header its count and the file its name, as a
+/// [`WholeFile`] does.
 pub struct NpyStack {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: WholeFile,
     columns: u32,
     rows: u32,
     maps: u64,
@@ -68,8 +68,8 @@ impl NpyStack {
     /// # Errors
     /// [`FormatError::Io`].
     pub fn create(path: &Path, columns: u32, rows: u32) -> Result<NpyStack, FormatError> {
-        let open = || -> std::io::Result<BufWriter<File>> {
-            let mut file = BufWriter::new(File::create(path)?);
+        let open = || -> std::io::Result<WholeFile> {
+            let mut file = WholeFile::create(path)?;
             file.write_all(&header(MAP, &format!("0, {rows}, {columns}")))?;
             Ok(file)
         };
@@ -104,8 +104,8 @@ impl NpyStack {
         Ok(())
     }
 
-    /// Writes the number of maps into the header and returns it. A stack that is dropped instead
-    /// reads as empty, never as a shorter one.
+    /// Writes the number of maps into the header, gives the file its name, and returns the number.
+    /// A stack that is dropped instead leaves nothing, and a file of its name as it was.
     ///
     /// # Errors
     /// [`FormatError::Io`].
@@ -114,10 +114,10 @@ impl NpyStack {
             MAP,
             &format!("{}, {}, {}", self.maps, self.rows, self.columns),
         );
-        let mut patch = || -> std::io::Result<()> {
+        let patch = || -> std::io::Result<()> {
             self.file.seek(SeekFrom::Start(0))?;
             self.file.write_all(&header)?;
-            self.file.flush()
+            self.file.finish()
         };
         patch().map_err(|e| FormatError::writing(&self.path, e))?;
         Ok(self.maps)

@@ -1,7 +1,7 @@
 //! Files that appear under their name only when they are whole.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Result, Write};
+use std::io::{BufWriter, Result, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A file on its way to its name: until [`WholeFile::finish`] it is called `NAME.part`, and it goes
@@ -57,6 +57,12 @@ impl Write for WholeFile {
 
     fn flush(&mut self) -> Result<()> {
         self.file.flush()
+    }
+}
+
+impl Seek for WholeFile {
+    fn seek(&mut self, to: SeekFrom) -> Result<u64> {
+        self.file.seek(to)
     }
 }
 

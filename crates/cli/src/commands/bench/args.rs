@@ -64,7 +64,7 @@ pub struct BenchArgs {
     pub window: Option<View>,
     /// A network of this width with fixed pseudo-random weights, in place of a model
     #[arg(long, value_name = "W", conflicts_with = "model")]
-    pub width: Option<f32>,
+    pub width: Option<f64>,
     /// Input of that network, in cells [default: 224]
     #[arg(long, value_name = "CELLS", requires = "width", value_parser = clap::value_parser!(u32).range(32..=1024))]
     pub input: Option<u32>,

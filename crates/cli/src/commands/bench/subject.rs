@@ -51,6 +51,8 @@ pub enum Network {
         bytes: Vec<u8>,
         /// A few words for people.
         name: String,
+        /// The width that was asked for; `None` of a model.
+        width: Option<f64>,
     },
     /// In floats.
     Float { net: FloatModel, name: String },
@@ -83,14 +85,18 @@ impl Network {
                     bail!("a network of width {width}: 0.05 to 4 can be timed");
                 }
                 let input = args.input.unwrap_or(INPUT);
-                let bytes = random::file(width, input, Reduce::Maximum.channels(), SEED)?;
+                let bytes = random::file(width as f32, input, Reduce::Maximum.channels(), SEED)?;
                 (bytes, "random weights".into())
             }
             (None, Some(path)) => (model::bytes(Some(path))?, path.display().to_string()),
             (None, None) => (model::EMBEDDED.to_vec(), "the model built in".into()),
         };
         model::parse_for(&bytes, args.filter.model.as_deref(), args.filter.level()?)?;
-        Ok(Network::Native { bytes, name })
+        Ok(Network::Native {
+            bytes,
+            name,
+            width: args.width,
+        })
     }
 
     /// What it asks of the preparation.
@@ -109,10 +115,14 @@ impl Network {
         }
     }
 
-    /// Channels of the first layer over those at width 1.
+    /// The width that was asked for; of a model, channels of the first layer over those at width 1.
+    /// Those are a multiple of eight, and what was asked for is not always told by them.
     pub fn width(&self) -> Result<Option<f64>> {
         let full = f64::from(hitgate_import::model::STEM_CHANNELS);
         match self {
+            Network::Native {
+                width: Some(width), ..
+            } => Ok(Some(*width)),
             Network::Native { bytes, .. } => {
                 let model = model::parse(bytes, None)?;
                 Ok(Some(model.stem().channels() as f64 / full))

@@ -14,6 +14,7 @@ use super::EvalArgs;
 use super::figures::At;
 use crate::commands::spots;
 use crate::counts::{CLASS_LIMIT, Counts, KeptFrom, grid};
+use crate::reading::Reading;
 use crate::spots::CounterMemory;
 
 /// Rejections of misses that are asked of a filter: on the border mix, and on the natural one.
@@ -76,10 +77,10 @@ impl Counter {
 
     /// Spots that it counts on the frames of a file, by the frames' numbers and by each of its
     /// settings; without frames that it cannot count. The oracle knows no file.
-    pub fn of_file(self, path: &Path) -> Result<BTreeMap<usize, Vec<u32>>> {
+    pub fn of_file(self, path: &Path, reading: &Reading<'_>) -> Result<BTreeMap<usize, Vec<u32>>> {
         match self {
             Counter::Oracle => Ok(BTreeMap::new()),
-            Counter::Spots | Counter::Tuned => spots::of_file(path, &self.settings()),
+            Counter::Spots | Counter::Tuned => spots::of_file(path, reading, &self.settings()),
         }
     }
 }

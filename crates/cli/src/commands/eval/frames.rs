@@ -14,6 +14,7 @@ use super::counters::Counter;
 use crate::frames::label;
 use crate::labelled::Labelled;
 use crate::progress::Progress;
+use crate::reading::Reading;
 use crate::scorer::Scorer;
 use crate::simulation::ReduceArg;
 use crate::spots::CounterMemory;
@@ -65,12 +66,17 @@ pub fn of_files(
     truth: &Path,
     scorer: &Scorer<'_>,
     counters: &[Counter],
+    reading: &Reading<'_>,
     args: &EvalArgs,
 ) -> Result<Vec<Frame>> {
     let folder = truth.parent().unwrap_or(Path::new("."));
     let mut frames = Vec::new();
     let mut unreadable = 0;
-    for (file, lines) in &labels(truth, args)? {
+    let labels = labels(truth, args)?;
+    for file in labels.keys() {
+        reading.check_layout(&folder.join(file))?;
+    }
+    for (file, lines) in &labels {
         let wanted = |index| {
             let mut lines = lines.iter().map(|(_, line)| line);
             let line = lines.find(|line| line.index == index)?;
@@ -80,10 +86,12 @@ pub fn of_files(
             continue;
         }
         let path = folder.join(file);
-        let counts = counters.iter().map(|counter| counter.of_file(&path));
+        let counts = counters
+            .iter()
+            .map(|counter| counter.of_file(&path, reading));
         let counts = counts.collect::<Result<Vec<_>>>()?;
         let mut end = 0;
-        let unreadable_here = scorer.file(&path, &mut |index, p| {
+        let unreadable_here = scorer.file(&path, reading, &mut |index, p| {
             end = end.max(index + 1);
             if let Some((line, truth)) = wanted(index) {
                 frames.push(Frame {

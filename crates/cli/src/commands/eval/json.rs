@@ -25,8 +25,10 @@ fn set(figures: &Figures) -> Value {
         "at_threshold": at(&figures.deciding),
         "at_half": at(&figures.half),
         "at_hits_0.99": figures.recall_99.as_ref().map(at),
-        "at_hits_0.999": figures.recall_999.as_ref().map(at),
+        "at_hits_0.999": figures.recall_999.as_ref().ok().map(at),
+        "why_not_at_hits_0.999": figures.recall_999.as_ref().err(),
         "at_rejection_0.90": figures.rejection_90.as_ref().map(at),
+        "at_best_f1": figures.best_f1.as_ref().map(at_f1),
         "roc": figures.roc,
         "calibration": {
             "keep": reliability(&figures.keep_reliability),
@@ -45,6 +47,12 @@ fn share(share: Share) -> Value {
 fn at(at: &At) -> Value {
     let mut value = filtered(&at.filtered);
     value["threshold"] = at.threshold.into();
+    value
+}
+
+fn at_f1(best: &At) -> Value {
+    let mut value = at(best);
+    value["f1"] = best.filtered.f1().into();
     value
 }
 

@@ -19,6 +19,7 @@ use crate::filter::FilterArgs;
 use crate::float::FloatModel;
 use crate::labelled::Labelled;
 use crate::model;
+use crate::reading::ReadingArgs;
 use crate::scorer::{EngineArg, Scorer};
 use crate::sets::SetArgs;
 use crate::simulation::{COUNT, MixArg, ReduceArg};
@@ -32,6 +33,7 @@ use figures::Figures;
 Examples:
   hitgate eval --simulate 2000 --seed 7777        # fresh simulated frames
   hitgate eval --truth frames/truth.jsonl         # labelled files
+  hitgate eval --truth frames/truth.jsonl --geometry detector.geom
   hitgate eval --truth L498/expert_annotation.txt # CXIDB entry 76, r0027_2000.h5 beside it
   hitgate eval --maps validation.npy              # maps that `hitgate dataset` made
   hitgate eval --maps validation.npy --engine tract --model runs/w025/model.onnx
@@ -42,13 +44,15 @@ Examples:
   hitgate eval --simulate 500 --plots figures --worst 12
 
 A rate is given as k/n with its exact one-sided 95 % bound. Frames of class `few` stay out.
-A threshold that is set by what it keeps or drops is set on these very frames. Misses that pass
+A threshold that is set by what it keeps or drops is set on these very frames; one for 0.999 of the
+hits needs 3,000 of them. F1 is that of hits and maybes against misses. Misses that pass
 limit what a run shrinks to: where 0.97 of them are dropped, one of 1 % hits shrinks at most
 25-fold.
 
 CXIDB entry 76, the paper's data: HDF5 files of its layout, idh5_v1.0, are known by themselves,
-here and wherever frames are read; there is no --layout to give. Leave the experts' annotations,
-lines as `r0027_2000.h5 [3] HIT`, beside the files that they name, and give them as --truth.")]
+here and wherever frames are read; --layout cxidb76 makes any other file an error. Leave the
+experts' annotations, lines as `r0027_2000.h5 [3] HIT`, beside the files that they name, and give
+them as --truth.")]
 pub struct EvalArgs {
     /// Labels of files beside it: a line for each frame, a JSON object with file, index, class and set,
     /// or `FILE [3] HIT` of CXIDB entry 76, counted from 1
@@ -99,6 +103,8 @@ pub struct EvalArgs {
     reduce: Option<ReduceArg>,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 fn share_of_run(text: &str) -> Result<f64, String> {
@@ -110,6 +116,7 @@ fn share_of_run(text: &str) -> Result<f64, String> {
 
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> Result<()> {
+    let reading = args.reading.read(args.truth.is_some())?;
     let maps = args.maps.as_deref().map(Labelled::read).transpose()?;
     let bytes;
     let mut packed = Vec::new();
@@ -131,7 +138,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let counters = counters::wanted(args);
     let start = Instant::now();
     let frames = match (&args.truth, &maps, args.simulate) {
-        (Some(truth), ..) => frames::of_files(truth, &scorer, &counters, args)?,
+        (Some(truth), ..) => frames::of_files(truth, &scorer, &counters, &reading, args)?,
         (_, Some(maps), _) => frames::of_maps(maps, &scorer, args)?,
         (_, _, Some(count)) => frames::simulated(count, &scorer, &counters, args)?,
         (None, None, None) => bail!("give --truth FILE, --maps NAME.npy or --simulate N"),
@@ -150,6 +157,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
                 each.into(),
                 scorer.input(),
                 maps.as_ref(),
+                &reading,
                 args,
             )?;
         }

@@ -82,19 +82,25 @@ fn print_thresholds(all: &Figures) {
         "hits kept",
         "hits or maybes kept"
     );
-    let lines: [(&str, Option<&At>); 5] = [
-        ("the model's, or the one given", Some(&all.deciding)),
-        ("the paper's", Some(&all.half)),
-        ("where 0.99 of hits are kept", all.recall_99.as_ref()),
-        ("where 0.999 of hits are kept", all.recall_999.as_ref()),
-        ("where 0.90 of misses drop", all.rejection_90.as_ref()),
-    ];
-    for (label, at) in lines {
-        if let Some(at) = at {
-            print_filtered(label, &t(at), &at.filtered);
-        }
+    let line = |label: &str, at: &At| print_filtered(label, &t(at), &at.filtered);
+    line("the model's, or the one given", &all.deciding);
+    line("the paper's", &all.half);
+    if let Some(at) = &all.recall_99 {
+        line("where 0.99 of hits are kept", at);
+    }
+    match &all.recall_999 {
+        Ok(at) => line(RECALL_999, at),
+        Err(why) => say!("{RECALL_999:<30} {:>6}   {why}", "–"),
+    }
+    if let Some(at) = &all.rejection_90 {
+        line("where 0.90 of misses drop", at);
+    }
+    if let Some(at) = &all.best_f1 {
+        line(&format!("where F1 is best, {:.3}", at.filtered.f1()), at);
     }
 }
+
+const RECALL_999: &str = "where 0.999 of hits are kept";
 
 fn t(at: &At) -> String {
     format!("{:.4}", at.threshold)

@@ -12,7 +12,7 @@ use crate::canvas::{Canvas, LETTER};
 use crate::labelled::Labelled;
 use crate::map::{FrameMap, grey};
 use crate::module::Input;
-use crate::open::DescribeArgs;
+use crate::reading::Reading;
 
 /// Tiles a row.
 const COLUMNS: usize = 4;
@@ -34,6 +34,7 @@ pub fn write(
     each: usize,
     input: Input,
     maps: Option<&Labelled>,
+    reading: &Reading<'_>,
     args: &EvalArgs,
 ) -> Result<()> {
     let sections = [
@@ -63,7 +64,7 @@ pub fn write(
         top += heading;
         let tiles: Vec<Tile> = frames
             .par_iter()
-            .map(|frame| Tile::of(frame, input, maps, args))
+            .map(|frame| Tile::of(frame, input, maps, reading, args))
             .collect();
         for (i, tile) in tiles.iter().enumerate() {
             let left = GAP + i % COLUMNS * (side + GAP);
@@ -98,7 +99,13 @@ struct Tile {
 }
 
 impl Tile {
-    fn of(frame: &Frame, input: Input, maps: Option<&Labelled>, args: &EvalArgs) -> Tile {
+    fn of(
+        frame: &Frame,
+        input: Input,
+        maps: Option<&Labelled>,
+        reading: &Reading<'_>,
+        args: &EvalArgs,
+    ) -> Tile {
         let (grey, spots, counted) = match &frame.origin {
             Origin::Simulated(index) => {
                 let channels = input.reduce.channels();
@@ -115,8 +122,9 @@ impl Tile {
                 (Ok(grey), Vec::new(), String::new())
             }
             Origin::File { path, index, .. } => {
-                let describe = DescribeArgs::default();
-                let map = FrameMap::of_file(path, *index, &describe, input);
+                let map = reading.open(path).and_then(|mut pictures| {
+                    FrameMap::of_pictures(&mut pictures, *index, input, reading.raw.as_ref())
+                });
                 (map.map(|map| map.grey()), Vec::new(), String::new())
             }
         };
