@@ -340,6 +340,27 @@ fn a_bench_compares_and_times_batches() {
 }
 
 #[test]
+fn a_gpu_that_is_lost_is_not_timed() {
+    let times = ["--frames=8", "--batch=4", "--window=whole", "--json"];
+    let back_to_back = [&SMALL[..], &times].concat();
+    let by_the_clock = [&SMALL[..3], &["--rate=50", "--seconds=1", "--json"]].concat();
+    // After its proof of 33 replays: in the first batch, and in one that is timed.
+    for (words, args) in [
+        ("loses=36", &back_to_back),
+        ("loses=62", &back_to_back),
+        ("loses=50", &by_the_clock),
+    ] {
+        let output = hitgate(words, args).output().unwrap();
+        let (out, err) = said(&output);
+        assert!(!output.status.success() && out.is_empty(), "{words}: {out}");
+        assert!(
+            err.contains("CUDA_ERROR_LAUNCH_FAILED: nothing is timed"),
+            "{words}: {err}"
+        );
+    }
+}
+
+#[test]
 fn what_a_gpu_does_not_do_is_said() {
     for (more, why) in [
         (&["--engine=none"][..], "runs on the CPU"),
