@@ -308,14 +308,28 @@ const SMALL: [&str; 4] = ["bench", "--backend=cuda", "--detector=cspad-2x1", "--
 
 #[test]
 fn a_bench_compares_and_times_batches() {
-    let check = answer(
-        "copies-last",
-        &[&SMALL[..], &["--check", "--frames=2"]].concat(),
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let log = place(&folder, "log");
+    let compare = [&SMALL[..], &["--check", "--frames=2"]].concat();
+    let check = hitgate("copies-last", &compare)
+        .env("HITGATE_STAND_IN_LOG", &log)
+        .output();
+    let (check, err) = said(&check.unwrap());
+    for words in ["of them faults", "each by DMA and copied", "to the bit"] {
+        assert!(check.contains(words), "{check}{err}");
+    }
+    // Of 136 frames from each place one in three is of no module.
+    let told = std::fs::read_to_string(&log).unwrap();
+    let by_dma = told.lines().find_map(|line| line.strip_prefix("by-dma "));
+    let by_dma: u64 = by_dma.expect("how many went by DMA").parse().unwrap();
+    assert!((60..136).contains(&by_dma), "{told}");
+    let said = complaint("garbles", &compare);
     assert!(
-        check.contains("of them faults") && check.contains("to the bit"),
-        "{check}"
+        said.contains(" from the ring, ") && said.contains("please report this"),
+        "{said}"
     );
+    let check = answer("unregistered", &compare);
+    assert!(check.contains("none by DMA"), "{check}");
     // Everything after its proof fails.
     let said = complaint(
         "loses=34",
@@ -336,7 +350,16 @@ fn a_bench_compares_and_times_batches() {
         assert_eq!((&row["batch"], &row["floor_us"]), (&4.into(), &Value::Null));
         let of_batches = row["stage"] == "batch" || row["alone"] == true;
         assert_eq!(row["frames_per_s"].is_f64(), of_batches, "{row}");
+        let registered = row["alone"].as_bool().map(|alone| !alone);
+        assert_eq!(row["registered"].as_bool(), registered.filter(|is| *is));
+        assert_eq!(row["channels"], 2);
     }
+    let batch = [&SMALL[..], &times, &["--stage=batch"]].concat();
+    for row in lines(&answer("unregistered", &batch)) {
+        assert_eq!(row["registered"], false, "{row}");
+    }
+    let told = answer("unregistered", &[&SMALL[..], &times[..3]].concat());
+    assert!(told.contains("could not be registered"), "{told}");
 }
 
 #[test]
