@@ -429,6 +429,18 @@ fn the_script_measures_nothing_without_a_gpu_and_else_writes_a_record() {
         "{out}"
     );
     assert!(!Path::new(&record).exists());
+    // One that is there and does not work is not none.
+    for (words, why) in [
+        ("init=999", "cuInit: CUDA_ERROR_UNKNOWN"),
+        ("init=34", "CUDA toolkit's stub"),
+        ("garbles", "please report this"),
+    ] {
+        let failed = script(words, &record);
+        let (out, _) = said(&failed);
+        assert_eq!(failed.status.code(), Some(1), "{words}: {out}");
+        assert!(out.contains(why), "{out}");
+        assert!(!Path::new(&record).exists());
+    }
 
     if Command::new("python3").arg("--version").output().is_err() {
         println!("NOT TESTED HERE: the record of a GPU (there is no python3)");
@@ -438,6 +450,11 @@ fn the_script_measures_nothing_without_a_gpu_and_else_writes_a_record() {
     let whole = std::fs::read_to_string(&record).unwrap_or_else(|_| panic!("{out}{err}"));
     let whole: Value = serde_json::from_str(&whole).unwrap();
     assert_eq!(whole["gpu"], "Stand-in");
+    let rows = whole["rows"].as_array().unwrap();
+    let of_batches = rows.iter().filter(|row| row["stage"] == "batch");
+    assert!(
+        of_batches.clone().count() == 3 && of_batches.clone().all(|row| row["registered"] == true)
+    );
     let checks = whole["checks"].as_array().unwrap();
     let same = |check: &Value| check.to_string().contains("to the bit");
     assert!(checks.len() == 4 && checks.iter().all(same), "{out}");
