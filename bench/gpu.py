@@ -1,13 +1,18 @@
 """The table and the record of bench/gpu.sh: what the program measured, beside what the GPU cannot beat and what PyTorch does.
 
 Usage: gpu.py FOLDER HITGATE SECONDS [RECORD]: FOLDER has what the script collected, SECONDS are left.
+
+The record is written before PyTorch is asked and again after, and PyTorch works in processes of its own, which may crash or hang.
 """
 
 import json
+import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import date
 from pathlib import Path
@@ -15,6 +20,10 @@ from pathlib import Path
 # Strides and channels out of MobileNet-V1's blocks at width 1 (Howard et al. 2017), behind a stem of 32.
 STEM = 32
 BLOCKS = [(1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024)]
+# What a network by itself is known by; channels are its input's.
+NAMES = ("width", "batch", "input", "channels")
+# Has a process of this program measure with PyTorch.
+MEASURE = "--measure"
 
 
 def channels(width, full):
@@ -67,31 +76,101 @@ def network(torch, width, inputs):
     return nn.Sequential(*layers).eval().cuda().half().to(memory_format=torch.channels_last)
 
 
-def pytorch(torch, asked, until):
-    """Seconds of a batch in fp16, as it is and compiled, for each (width, batch, side) of `asked`; some may be left out for time."""
-    found = []
-    with torch.inference_mode():
-        for width, batch, side in asked:
-            of = {"width": width, "batch": batch, "fp16_us": None, "compiled_us": None}
-            net = network(torch, width, 1)
-            maps = torch.rand(batch, 1, side, side, device="cuda").half().to(memory_format=torch.channels_last)
-            for key, compiles in (("fp16_us", False), ("compiled_us", True)):
-                # A compilation may take a minute.
-                if time.monotonic() > until - (60 if compiles else 5):
-                    of[key] = "no time"
-                    continue
-                try:
-                    run = torch.compile(net, mode="reduce-overhead") if compiles else net
-                    of[key] = 1e6 * median_s(torch, lambda: run(maps))
-                except Exception as error:
-                    of[key] = f"failed: {type(error).__name__}"
-            found.append(of)
-    return found
+def measure():
+    """In a process of its own: takes a list of what to measure from standard input, and tells of each as soon as it is done."""
+
+    def tell(**found):
+        print(json.dumps(found), flush=True)
+
+    try:
+        import torch
+    except ImportError:
+        return tell(pytorch="not there")
+    if not torch.cuda.is_available():
+        return tell(pytorch=f"{torch.__version__}, which finds no GPU")
+    tell(pytorch=torch.__version__)
+    for what in json.load(sys.stdin):
+        key = what["key"]
+        try:
+            with torch.inference_mode():
+                if key == "floors":
+                    found = floors(torch)
+                else:
+                    net = network(torch, what["width"], what["channels"])
+                    shape = what["batch"], what["channels"], what["input"], what["input"]
+                    maps = torch.rand(*shape, device="cuda").half().to(memory_format=torch.channels_last)
+                    run = torch.compile(net, mode="reduce-overhead") if key == "compiled_us" else net
+                    found = 1e6 * median_s(torch, lambda: run(maps))
+        except Exception as error:
+            found = f"failed: {type(error).__name__}"
+        tell(**what, found=found)
+
+
+def of_torch(whats, seconds):
+    """What such a process tells within so many seconds, and how it ended where that was not well."""
+    # A compiler's own processes would keep a pipe open, and go with their session.
+    with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as told:
+        json.dump(whats, asked)
+        asked.seek(0)
+        command = [sys.executable, __file__, MEASURE]
+        child = subprocess.Popen(command, stdin=asked, stdout=told, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            status = child.wait(timeout=max(0, seconds))
+            end = f"ended with status {status}" if status else None
+        except subprocess.TimeoutExpired:
+            end = "out of time"
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        child.wait()
+        told.seek(0)
+        # The last line may be half written, and a library may say something too.
+        found = []
+        for line in told:
+            if line.startswith("{") and line.endswith("}\n"):
+                found.append(json.loads(line))
+        return found, end
+
+
+def pytorch(asked, until):
+    """What PyTorch is; its rates; and microseconds of a batch in fp16, as it is and compiled, for each of `asked`. All as it is first, then
+    what is compiled, the widest first; a text stands for what is left out or failed."""
+    whats = [{"key": "floors"}] + [of | {"key": "fp16_us"} for of in asked]
+    told, end = of_torch(whats, until - time.monotonic())
+    is_torch = told.pop(0)["pytorch"] if told else "not known"
+    if end:
+        is_torch += f" ({end})"
+    rates, times = None, {}
+    for found in told:
+        if found["key"] == "floors":
+            rates = found["found"] if isinstance(found["found"], dict) else None
+        else:
+            times[name(found)] = found["found"]
+    references = [of | {"fp16_us": times.get(name(of), end), "compiled_us": None} for of in asked]
+    if not times:
+        return is_torch, rates, []
+    for of in sorted(references, key=lambda of: (of["width"], of["batch"]), reverse=True):
+        # A compilation may take a minute, and some hang.
+        seconds = min(90, until - time.monotonic())
+        if seconds < 20:
+            of["compiled_us"] = "no time"
+            continue
+        told, end = of_torch([{key: of[key] for key in NAMES} | {"key": "compiled_us"}], seconds)
+        of["compiled_us"] = next((found["found"] for found in told if "found" in found), end)
+    return is_torch, rates, references
+
+
+def name(row):
+    """What is compared with each other has these in common."""
+    return tuple(row[key] for key in NAMES)
 
 
 def smi(query):
     """What nvidia-smi says of the first GPU, or None."""
-    command = ["nvidia-smi", "--id=0", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
+    # The program takes the first that it is shown; by their order on the bus, which the script asks for.
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0] or "0"
+    command = ["nvidia-smi", f"--id={first}", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -139,17 +218,18 @@ def table(rows, rates, references, drawn):
     def number(value, digits=1):
         return f"{value:,.{digits}f}" if isinstance(value, (int, float)) else value or "–"
 
-    by = {(of["width"], of["batch"]): of for of in references}
+    by = {name(of): of for of in references}
     heads = ["what", "width", "batch", "p50/µs", "frames/s", "GB/s", "floor/µs", "p50/floor", "fp16/µs", "compiled/µs", "W"]
     lines = [heads]
     for row in rows:
         net = row["alone"]
-        of = by.get((row["width"], row["batch"]), {}) if net else {}
+        of = by.get(name(row), {}) if net else {}
         floor = floor_us(row, rates)
         bus = None if net else row["frames_per_s"] * row["columns"] * row["rows"] * 2 / 1e9
         lines.append([
             f"{'prepared maps' if net else row['detector']}, {row['model']}",
-            number(row["width"], 2), str(row["batch"]), number(row["p50_us"]), number(row["frames_per_s"], 0), number(bus),
+            number(row["width"], 2), str(row["batch"]), number(row["p50_us"]), number(row["frames_per_s"], 0),
+            number(bus) + ("*" if row["registered"] is False else ""),
             number(floor), number(floor and row["p50_us"] / floor, 2), number(of.get("fp16_us")), number(of.get("compiled_us")),
             number(drawn.get(row["width"]) if net and row["batch"] == max(r["batch"] for r in rows) else None, 0),
         ])
@@ -170,50 +250,47 @@ def main(folder, hitgate, seconds, record=None):
     rows.sort(key=lambda row: (not row["alone"], row["width"] if row["alone"] else row["columns"] * row["rows"], row["batch"]))
     nets = [row for row in rows if row["alone"]]
     widths = sorted({row["width"] for row in nets})
-    most = max(row["batch"] for row in nets)
-    asked = sorted({(row["width"], row["batch"], row["input"]) for row in nets if row["batch"] in (1, most)})
+    most = max((row["batch"] for row in nets), default=0)
+    asked = [dict(zip(NAMES, of)) for of in sorted({name(row) for row in nets if row["batch"] in (1, most)})]
     drawn = watts(hitgate, widths, most, until)
-    rates, references, torch_is = None, [], "not there"
-    try:
-        import torch
-
-        torch_is = torch.__version__
-        if torch.cuda.is_available():
-            rates = floors(torch)
-            references = pytorch(torch, asked, until)
-        else:
-            torch_is += ", which finds no GPU"
-    except Exception as error:
-        torch_is += f" ({type(error).__name__}: {error})"
-
-    name = rows[0]["gpu"]
     known = dict(zip(["driver", "capability", "watts_limit", "pcie_generation", "pcie_lanes"],
                      smi("driver_version,compute_cap,power.limit,pcie.link.gen.max,pcie.link.width.current") or []))
     head = {key: rows[0][key] for key in ("gpu", "machine", "os", "version", "commit")} | known
-    head |= {"date": date.today().isoformat(), "pytorch": torch_is}
+    head |= {"date": date.today().isoformat(), "pytorch": "not asked yet"}
+    said = {key: Path(folder, key).read_text().splitlines() for key in ("checks", "sanitizer")}
+    folder_name = re.sub(r"[^a-z0-9]+", "-", head["gpu"].lower()).strip("-")
+    record = Path(record or f"bench/record/{folder_name}/{date.today()}.json")
+    record.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(rates, references):
+        whole = head | said | {"floors": rates, "pytorch_times": references, "watts": drawn, "rows": lines}
+        record.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+
+    write(None, [])
+    head["pytorch"], rates, references = pytorch(asked, until)
+    write(rates, references)
+
     print("\n".join(f"{key:<16} {value}" for key, value in head.items()))
     if rates:
         print(f"from memory      {rates['bytes_per_s'] / 1e9:.1f} GB/s over the bus, pinned")
         print(f"int8             {rates['macs_per_s'] / 1e12:.1f} T multiply-adds/s in a product of 8192")
     else:
-        print(f"floors           not measured: PyTorch is {torch_is}")
+        print(f"floors           not measured: PyTorch is {head['pytorch']}")
     if not drawn:
         print("watts            not told here")
     print()
     print(table(rows, rates, references, drawn))
     print("\nOf a batch, from the ring to its records; of prepared maps by the GPU's clock. The floor is what is larger: the frames' bytes\n"
           "over the bus, or the network's multiply-adds, at the rates above.")
-
-    said = {key: Path(folder, key).read_text().splitlines() for key in ("checks", "sanitizer")}
-    whole = head | said | {"floors": rates, "pytorch_times": references, "watts": drawn, "rows": lines}
-    folder_name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    record = Path(record or f"bench/record/{folder_name}/{date.today()}.json")
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    if any(row["registered"] is False for row in rows):
+        print("* The ring could not be registered: each frame was copied once more on its way, and the bus is not what was timed.")
     print(f"\n{record}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (4, 5):
+    if sys.argv[1:] == [MEASURE]:
+        measure()
+    elif len(sys.argv) in (4, 5):
+        main(*sys.argv[1:])
+    else:
         sys.exit(__doc__)
-    main(*sys.argv[1:])

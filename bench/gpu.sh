@@ -2,31 +2,48 @@
 # Holds this machine's GPU to the CPU, bit for bit, and records how fast it is in bench/record/<gpu>/<date>.json, within six minutes.
 # Usage: bench/gpu.sh [HITGATE=target/release/hitgate [RECORD]]
 #
-# Takes the program, this repository and Python, and no network. Ends with 3 where there is no GPU to measure, with 1 where the GPU
-# computes anything else than the CPU. What could not be run here is named: compute-sanitizer, and PyTorch, which measures the floors
-# (bytes over the bus, int8 multiply-adds) and runs the same network in fp16, as it is and compiled.
+# Takes the program, this repository and Python, and no network. For a node with an older system than the one that builds:
+# scripts/static.sh glibc, and strip target/static/x86_64-unknown-linux-gnu/release/hitgate. (One of musl loads no driver.)
+#
+# Ends with 3 where there is no GPU to measure; with 2 where the program does not start here, or Python is missing; with 1 where the GPU
+# computes anything else than the CPU, or where it, its driver or a measurement fails. What could not be run here is named:
+# compute-sanitizer, and PyTorch, which measures the floors (bytes over the bus, int8 multiply-adds) and runs the same network in fp16,
+# as it is and compiled.
 # WIDTHS, BATCHES, DETECTORS and FRAMES make less of it, PYTHON names the Python that has PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hitgate=${1:-${CARGO_TARGET_DIR:-target}/release/hitgate} record=${2:-}
+python=${PYTHON:-python3}
 read -ra widths <<<"${WIDTHS:-0.25 0.5 1.0}"
 read -ra batches <<<"${BATCHES:-1 2 4 8 16}"
 read -ra detectors <<<"${DETECTORS:-module 4m eiger16m}"
 frames=${FRAMES:-400}
-[ -x "$hitgate" ] || { echo "no program $hitgate: cargo build --release -p hitgate, or name one" >&2 && exit 2; }
+# GPU 0 is nvidia-smi's GPU 0.
+export CUDA_DEVICE_ORDER=PCI_BUS_ID
+
+lacks() {
+    echo "$1" >&2
+    exit 2
+}
+[ -x "$hitgate" ] || lacks "no program $hitgate: cargo build --release -p hitgate, or name one"
+"$hitgate" --version || lacks "$hitgate does not start here: scripts/static.sh glibc builds one for older systems"
 
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 gpu() { timeout 120 "$hitgate" bench --backend cuda "$@"; }
 
-# What is asked for first says whether there is a GPU.
+# What is asked for first says whether there is a GPU. One that is there and fails is not "none".
 small=(--check --detector cspad-2x1 --frames 1)
 if ! gpu "${small[@]}" >"$made/said" 2>&1; then
     cat "$made/said"
-    grep -q "run on the CPU" "$made/said" || exit 1
+    if grep -Eq "the GPU failed|CUDA toolkit's stub" "$made/said" || ! grep -q "run on the CPU" "$made/said"; then
+        exit 1
+    fi
     echo "no GPU: nothing measured"
     exit 3
 fi
+# Before minutes of work that it would have to write down.
+"$python" --version >/dev/null 2>&1 || lacks "no $python: nothing could be recorded; PYTHON names another"
 
 echo "== the same bits as the CPU's"
 {
@@ -47,15 +64,20 @@ else
             >"$made/sanitized" 2>&1 || status=$?
         case $status in
         0) echo "$tool: nothing found" ;;
-        9) cat "$made/sanitized" && exit 1 ;;
-        *) echo "NOT RUN to its end: $tool (status $status)" && tail -3 "$made/sanitized" ;;
+        124) echo "NOT RUN to its end: $tool, which was stopped after 40 s" && tail -3 "$made/sanitized" ;;
+        # An error that it found; or another answer than the CPU's, or a crash, for which it ends as the program does.
+        *) echo "FAILED: $tool (status $status)" && cat "$made/sanitized" && exit 1 ;;
         esac
     done
 fi | tee "$made/sanitizer"
 
 echo "== times"
 last=${batches[${#batches[@]} - 1]}
-time_it() { gpu --json --frames "$frames" "$@" >>"$made/lines"; }
+failed=0
+# One that fails is named, and costs only its own lines.
+time_it() {
+    gpu --json --frames "$frames" "$@" >>"$made/lines" || { echo "FAILED: bench $*" && failed=1; }
+}
 for width in "${widths[@]}"; do
     for batch in "${batches[@]}"; do
         time_it --detector cspad-2x1 --stage net --width "$width" --batch "$batch"
@@ -70,5 +92,7 @@ done
 for width in "${widths[@]}"; do
     time_it --detector "${detectors[0]}" --window whole --batch "$last" --width "$width"
 done
+[ -s "$made/lines" ] || exit 1
 
-"${PYTHON:-python3}" bench/gpu.py "$made" "$hitgate" $((330 - SECONDS)) ${record:+"$record"}
+"$python" bench/gpu.py "$made" "$hitgate" $((330 - SECONDS)) ${record:+"$record"}
+exit "$failed"

@@ -1,5 +1,6 @@
 //! `--backend`: frames are scored on the CPU, or on a GPU with the CPU behind it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
@@ -62,6 +63,7 @@ impl BackendArgs {
             gpu,
             maps,
             lost: Mutex::new(None),
+            pageable: AtomicBool::new(false),
         })
     }
 }
@@ -73,6 +75,8 @@ pub struct Hardware {
     maps: bool,
     /// Why the GPU was lost, once it is.
     lost: Mutex<Option<Failed>>,
+    /// Whether the driver refused to read a ring by itself.
+    pageable: AtomicBool,
 }
 
 impl Hardware {
@@ -144,8 +148,15 @@ impl Hardware {
                     "hitgate: {} stays pageable, so that each frame is copied once more on its way to the GPU ({refused})",
                     ring.path().display()
                 );
+                self.pageable.store(true, Ordering::Relaxed);
                 Vec::new()
             })
+    }
+
+    /// Whether the GPU reads by itself every ring that it was [told](Self::register) of; `None` without a GPU.
+    pub fn reads_rings(&self) -> Option<bool> {
+        let pageable = self.pageable.load(Ordering::Relaxed);
+        self.gpu.is_some().then_some(!pageable)
     }
 
     /// Says that the GPU is lost, when it is and was not before. Banks that are made from then on do without it.

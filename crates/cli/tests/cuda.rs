@@ -308,14 +308,28 @@ const SMALL: [&str; 4] = ["bench", "--backend=cuda", "--detector=cspad-2x1", "--
 
 #[test]
 fn a_bench_compares_and_times_batches() {
-    let check = answer(
-        "copies-last",
-        &[&SMALL[..], &["--check", "--frames=2"]].concat(),
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let log = place(&folder, "log");
+    let compare = [&SMALL[..], &["--check", "--frames=2"]].concat();
+    let check = hitgate("copies-last", &compare)
+        .env("HITGATE_STAND_IN_LOG", &log)
+        .output();
+    let (check, err) = said(&check.unwrap());
+    for words in ["of them faults", "each by DMA and copied", "to the bit"] {
+        assert!(check.contains(words), "{check}{err}");
+    }
+    // Of 136 frames from each place one in three is of no module.
+    let told = std::fs::read_to_string(&log).unwrap();
+    let by_dma = told.lines().find_map(|line| line.strip_prefix("by-dma "));
+    let by_dma: u64 = by_dma.expect("how many went by DMA").parse().unwrap();
+    assert!((60..136).contains(&by_dma), "{told}");
+    let said = complaint("garbles", &compare);
     assert!(
-        check.contains("of them faults") && check.contains("to the bit"),
-        "{check}"
+        said.contains(" from the ring, ") && said.contains("please report this"),
+        "{said}"
     );
+    let check = answer("unregistered", &compare);
+    assert!(check.contains("none by DMA"), "{check}");
     // Everything after its proof fails.
     let said = complaint(
         "loses=34",
@@ -336,6 +350,36 @@ fn a_bench_compares_and_times_batches() {
         assert_eq!((&row["batch"], &row["floor_us"]), (&4.into(), &Value::Null));
         let of_batches = row["stage"] == "batch" || row["alone"] == true;
         assert_eq!(row["frames_per_s"].is_f64(), of_batches, "{row}");
+        let registered = row["alone"].as_bool().map(|alone| !alone);
+        assert_eq!(row["registered"].as_bool(), registered.filter(|is| *is));
+        assert_eq!(row["channels"], 2);
+    }
+    let batch = [&SMALL[..], &times, &["--stage=batch"]].concat();
+    for row in lines(&answer("unregistered", &batch)) {
+        assert_eq!(row["registered"], false, "{row}");
+    }
+    let told = answer("unregistered", &[&SMALL[..], &times[..3]].concat());
+    assert!(told.contains("could not be registered"), "{told}");
+}
+
+#[test]
+fn a_gpu_that_is_lost_is_not_timed() {
+    let times = ["--frames=8", "--batch=4", "--window=whole", "--json"];
+    let back_to_back = [&SMALL[..], &times].concat();
+    let by_the_clock = [&SMALL[..3], &["--rate=50", "--seconds=1", "--json"]].concat();
+    // After its proof of 33 replays: in the first batch, and in one that is timed.
+    for (words, args) in [
+        ("loses=36", &back_to_back),
+        ("loses=62", &back_to_back),
+        ("loses=50", &by_the_clock),
+    ] {
+        let output = hitgate(words, args).output().unwrap();
+        let (out, err) = said(&output);
+        assert!(!output.status.success() && out.is_empty(), "{words}: {out}");
+        assert!(
+            err.contains("CUDA_ERROR_LAUNCH_FAILED: nothing is timed"),
+            "{words}: {err}"
+        );
     }
 }
 
@@ -385,6 +429,18 @@ fn the_script_measures_nothing_without_a_gpu_and_else_writes_a_record() {
         "{out}"
     );
     assert!(!Path::new(&record).exists());
+    // One that is there and does not work is not none.
+    for (words, why) in [
+        ("init=999", "cuInit: CUDA_ERROR_UNKNOWN"),
+        ("init=34", "CUDA toolkit's stub"),
+        ("garbles", "please report this"),
+    ] {
+        let failed = script(words, &record);
+        let (out, _) = said(&failed);
+        assert_eq!(failed.status.code(), Some(1), "{words}: {out}");
+        assert!(out.contains(why), "{out}");
+        assert!(!Path::new(&record).exists());
+    }
 
     if Command::new("python3").arg("--version").output().is_err() {
         println!("NOT TESTED HERE: the record of a GPU (there is no python3)");
@@ -394,6 +450,11 @@ fn the_script_measures_nothing_without_a_gpu_and_else_writes_a_record() {
     let whole = std::fs::read_to_string(&record).unwrap_or_else(|_| panic!("{out}{err}"));
     let whole: Value = serde_json::from_str(&whole).unwrap();
     assert_eq!(whole["gpu"], "Stand-in");
+    let rows = whole["rows"].as_array().unwrap();
+    let of_batches = rows.iter().filter(|row| row["stage"] == "batch");
+    assert!(
+        of_batches.clone().count() == 3 && of_batches.clone().all(|row| row["registered"] == true)
+    );
     let checks = whole["checks"].as_array().unwrap();
     let same = |check: &Value| check.to_string().contains("to the bit");
     assert!(checks.len() == 4 && checks.iter().all(same), "{out}");

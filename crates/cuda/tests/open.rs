@@ -53,6 +53,7 @@ fn each_lack_says_what_to_do() {
     for (lack, said) in [
         (OpenError::NoDriver, "libcuda.so.1 is not found"),
         (OpenError::Static, "is linked statically"),
+        (OpenError::Stub, "is the CUDA toolkit's stub"),
         (
             OpenError::OldDriver(12_080),
             "it knows CUDA 12.8, and 13.0 is needed",

@@ -206,10 +206,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
             reader
         }
     };
+    // Whoever stands by sees at once that the end has somebody: pinning a large ring takes seconds.
+    reader.heartbeat(MonotonicClock.now_ms());
     // Frames are where they will be: a free-running ring's copies are made with its reader.
     let _registered = hardware.register(&ring);
-    // Whoever stands by sees at once that the end has somebody.
-    reader.heartbeat(MonotonicClock.now_ms());
     if let Some(caches) = caches.as_deref() {
         reader = reader.with_cache_hooks(caches);
     }

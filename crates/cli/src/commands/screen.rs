@@ -31,6 +31,8 @@ Reads CBF, HDF5/NeXus (bitshuffle-LZ4 too), TIFF, MarCCD, SMV, NPY, each also as
 `hitgate run --keep` wrote. Geometry comes from flags, --geometry among them, else from NAME.json beside
 the file, else from the file; without any the whole frame is looked at. The line says which: \"geometry\" is flags, sidecar,
 file or none.
+With --backend cuda each file makes the GPU ready and has it prove itself anew, which takes longer than its frames: that is for
+comparing bits, not for speed.
 Exits with 1 when a frame could not be read.")]
 pub struct ScreenArgs {
     /// Files of frames; FILE:DATASET names a dataset in an HDF5 file

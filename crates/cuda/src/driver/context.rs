@@ -28,6 +28,11 @@ pub enum OpenError {
         "no CUDA driver on this machine (libcuda.so.1 is not found): install NVIDIA's driver 580 or newer, or run on the CPU"
     )]
     NoDriver,
+    /// What was found is the toolkit's stand-in for the driver, for linking alone.
+    #[error(
+        "the libcuda.so that is found is the CUDA toolkit's stub, which is no driver: take its folder out of LD_LIBRARY_PATH, or run on the CPU"
+    )]
+    Stub,
     /// The driver is older than the kernels.
     #[error(
         "the CUDA driver is too old: it knows CUDA {}.{}, and 13.0 is needed: install NVIDIA's driver 580 or newer, or run on the CPU",
@@ -91,14 +96,15 @@ impl Context {
         // SAFETY: *of the driver*: the library is there, and `version` outlives the call, which needs no context.
         unsafe { sys::cuDriverGetVersion(&mut version) }
             .result()
-            .of("cuDriverGetVersion")?;
+            .of("cuDriverGetVersion")
+            .map_err(refused)?;
         if version < DRIVER {
             return Err(OpenError::OldDriver(version));
         }
         let found = match result::init() {
             Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => 0,
             initialized => {
-                initialized.of("cuInit")?;
+                initialized.of("cuInit").map_err(refused)?;
                 result::device::get_count().of("cuDeviceGetCount")?
             }
         };
@@ -173,6 +179,14 @@ impl Drop for Entered {
         let mut left = std::ptr::null_mut();
         // SAFETY: *of the driver*: this thread pushed it, and `left` outlives the call.
         let _ = unsafe { sys::cuCtxPopCurrent_v2(&mut left) };
+    }
+}
+
+/// A stub answers everything with a word of its own. It is found before the driver, as a library without a version is looked for first.
+fn refused(failed: Failed) -> OpenError {
+    match failed.status {
+        CUresult::CUDA_ERROR_STUB_LIBRARY => OpenError::Stub,
+        _ => OpenError::Failed(failed),
     }
 }
 

@@ -6,7 +6,7 @@
 // pinned nor registered is read when the call is made, as CUDA has it; other memory when its turn comes.
 //
 // HITGATE_STAND_IN has words with commas between: copies-last, copies-first; version=N; devices=N; capability=NN; unregistered, which
-// refuses to register memory; loses=N, which fails the N-th replay and everything after it; hangs=N, which never ends the N-th;
+// refuses to register memory; garbles, which brings wrong bytes of registered memory; init=N, which answers that to cuInit; loses=N, which fails the N-th replay and everything after it; hangs=N, which never ends the N-th;
 // skips=N, which does nothing in its place.
 // HITGATE_STAND_IN_LOG names a file that is told of what became of memory.
 
@@ -176,7 +176,7 @@ Status cuDriverGetVersion(int *version) {
     return SUCCESS;
 }
 
-Status cuInit(unsigned) { return said("devices=0") || said("no-device") ? NO_DEVICE : SUCCESS; }
+Status cuInit(unsigned) { return said("devices=0") || said("no-device") ? NO_DEVICE : said("init"); }
 
 Status cuDeviceGetCount(int *count) {
     *count = 1;
@@ -437,7 +437,10 @@ Status cuMemcpyHtoDAsync_v2(uint8_t *to, const void *from, size_t bytes, Stream 
         copy.run = [to, from, bytes] { memcpy(to, from, bytes); };
     } else if (holds(registered, from, bytes)) {
         by_dma++;
-        copy.run = [to, from, bytes] { memcpy(to, from, bytes); };
+        copy.run = [to, from, bytes] {
+            memcpy(to, from, bytes);
+            if (said("garbles")) memset(to + bytes / 2, 0x11, bytes / 4);
+        };
     } else {
         staged++;
         const uint8_t *first = static_cast<const uint8_t *>(from);

@@ -30,7 +30,7 @@ static ALLOCATOR: Counting = Counting;
 const FILE: &[u8] = include_bytes!("../../../../models/mobilenet-v1-025-224/model.hgm");
 
 /// Name, what the stand-in is told, and what is done there.
-const TESTS: [(&str, &str, fn()); 14] = [
+const TESTS: [(&str, &str, fn()); 16] = [
     (
         "frames_are_scored_as_on_the_cpu_when_copies_are_late",
         "copies-last",
@@ -86,6 +86,8 @@ const TESTS: [(&str, &str, fn()); 14] = [
         old_driver,
     ),
     ("a_driver_without_a_device_is_told", "no-device", no_device),
+    ("a_stub_of_the_driver_is_told", "init=34", stub),
+    ("a_driver_that_fails_is_told", "init=999", failing_driver),
     (
         "a_device_that_is_too_old_is_told",
         "capability=75",
@@ -489,6 +491,17 @@ fn old_driver() {
 fn no_device() {
     let (number, found) = (0, 0);
     assert_eq!(open().unwrap_err(), OpenError::NoDevice { number, found });
+}
+
+fn stub() {
+    assert_eq!(open().unwrap_err(), OpenError::Stub);
+}
+
+fn failing_driver() {
+    let error = open().unwrap_err();
+    assert!(matches!(error, OpenError::Failed(_)), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("cuInit: CUDA_ERROR_UNKNOWN"), "{said}");
 }
 
 fn old_device() {

@@ -5,6 +5,7 @@ use hitgate_core::frame::{Fault, Frame};
 use hitgate_core::pipeline::{Backend, MAX_BATCH, Scored};
 use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::{Class, Score};
+use hitgate_cuda::driver::Failed;
 use hitgate_import::metrics;
 use hitgate_kernels::Level;
 
@@ -66,6 +67,14 @@ impl<'m> Engine<'m> {
             level: Level::detect(),
             words: vec![0; most(Preparation::words).unwrap_or(0)],
             map: vec![0; most(Preparation::map_bytes).unwrap_or(0)],
+        }
+    }
+
+    /// Why the GPU was lost, if it was.
+    pub fn lost(&self) -> Option<Failed> {
+        match self {
+            Engine::Native { processor, .. } => processor.lost(),
+            Engine::Tract { .. } | Engine::Empty => None,
         }
     }
 }

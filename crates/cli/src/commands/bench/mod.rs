@@ -358,6 +358,7 @@ impl Bench<'_> {
             cores,
             batch: self.subject.batch,
             of_batches: false,
+            registered: self.subject.hardware.reads_rings().filter(|_| !alone),
             mpx: read.filter(|_| looks).map(|pixels| pixels as f64 / 1e6),
             work,
             latencies,

@@ -2,12 +2,13 @@
 
 use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
+use hitgate_core::verdict::Verdict;
 use hitgate_host::MonotonicClock;
 
 use super::alone::Times;
 use super::cache::Cache;
 use super::panel::View;
-use super::subject::Subject;
+use super::subject::{Path, Subject};
 use crate::tally::{Latencies, Watched, histogram};
 
 /// Frames before the first that is timed.
@@ -19,6 +20,21 @@ pub struct Timed {
     pub latencies: Latencies,
     /// Those of a batch together, in ns.
     pub batches: Histogram<u64>,
+}
+
+/// Ends a measurement whose frames are not scored by what is measured: a GPU that is lost answers with faults, in no time, and
+/// then the CPU does in its place.
+///
+/// # Errors
+/// Why they are not.
+pub fn check(path: &Path<'_, '_>) -> Result<()> {
+    if let Some(failed) = path.backend.lost() {
+        bail!("{failed}: nothing is timed without it");
+    }
+    match path.accounts().of(Verdict::KeepFault) {
+        0 => Ok(()),
+        faults => bail!("{faults} frames were faults, which take no time: nothing is timed"),
+    }
 }
 
 /// Times all stages of the frames.
@@ -52,6 +68,7 @@ pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> R
                 if n == 0 {
                     bail!("a frame that is in the ring was not judged");
                 }
+                check(&path)?;
                 while path.link.take().is_some() {}
                 for _ in 0..n {
                     judged += 1;

@@ -53,6 +53,7 @@ impl Bench<'_> {
             "width": self.subject.network.width()?,
             "input": input.size,
             "reduce": ReduceArg::name(input.reduce),
+            "channels": input.reduce.channels(),
             "multiply_adds": self.subject.network.multiply_adds()?,
             "isa": self.isa(),
             "gpu": self.subject.hardware.gpu(),
@@ -100,7 +101,12 @@ impl Bench<'_> {
         }
         say!("{network}");
         if let Some(gpu) = self.subject.hardware.gpu() {
-            say!("GPU        {gpu}, {} frames at once", self.subject.batch);
+            let batch = self.subject.batch;
+            let copied = match rows.iter().any(|row| row.registered == Some(false)) {
+                true => ", copied once more from a ring that could not be registered",
+                false => "",
+            };
+            say!("GPU        {gpu}, {batch} frames at once{copied}");
         }
         say!(
             "this core  {:.0} G multiply-adds/s at most, {:.0} mostly; reads {:.1} GB/s from memory, {:.1} mostly",

@@ -10,6 +10,7 @@ use hitgate_ring::Writer;
 
 use super::engine::Engine;
 use super::panel::View;
+use super::path::check;
 use super::rows::Rate;
 use super::subject::{Path, Subject};
 use crate::progress::Progress;
@@ -160,6 +161,7 @@ impl Turns {
                 loop {
                     let last = ended.load(Ordering::Acquire);
                     while path.step(&mut node)? > 0 {
+                        check(path)?;
                         while path.link.take().is_some() {}
                     }
                     if last {

@@ -27,6 +27,8 @@ pub struct Row {
     pub batch: usize,
     /// A time is a whole batch's, not a frame's.
     pub of_batches: bool,
+    /// Its frames went to a GPU by DMA, from a ring that is registered; `None` where they went nowhere.
+    pub registered: Option<bool>,
     /// Megapixels that it touches.
     pub mpx: Option<f64>,
     /// What it has to do at least.
@@ -102,6 +104,7 @@ impl Row {
         line["cache"] = self.cache.name().into();
         line["cores"] = self.cores.into();
         line["batch"] = self.batch.into();
+        line["registered"] = self.registered.into();
         line["frames"] = self.latencies.len().into();
         for (name, quantile) in QUANTILES {
             line[name] = self.us(quantile).into();
