@@ -258,8 +258,11 @@ fn nearest(x: f32) -> i32 {
 #[inline(always)]
 fn take_roots(cells: &mut [i32], mark: i32) {
     for cell in cells {
-        let root = root(*cell) + mark;
-        *cell = if *cell == INVALID as i32 { 0 } else { root };
+        *cell = if *cell == INVALID as i32 {
+            0
+        } else {
+            root(*cell) + mark
+        };
     }
 }
 
@@ -267,8 +270,11 @@ fn take_roots(cells: &mut [i32], mark: i32) {
 #[inline(always)]
 fn take_sizes(deviations: &[i32], most: i32, mark: i32, sizes: &mut [i32]) {
     for (size, d) in sizes.iter_mut().zip(deviations) {
-        let far = d.wrapping_abs().min(most) + mark;
-        *size = if *d == NONE { 0 } else { far };
+        *size = if *d == NONE {
+            0
+        } else {
+            d.wrapping_abs().min(most) + mark
+        };
     }
 }
 
