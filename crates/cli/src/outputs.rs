@@ -123,6 +123,27 @@ impl OutputArgs {
     }
 }
 
+/// Refuses an output that is one of the files that are read.
+pub fn replaces_none_of<P: AsRef<Path>>(output: &Path, inputs: &[P]) -> Result<()> {
+    let Ok(place) = output.canonicalize() else {
+        return Ok(());
+    };
+    let is_it = |input: &&P| {
+        input
+            .as_ref()
+            .canonicalize()
+            .is_ok_and(|input| input == place)
+    };
+    match inputs.iter().find(is_it) {
+        Some(input) => bail!(
+            "{} is read, and would be replaced by {}: name another file to write",
+            input.as_ref().display(),
+            output.display()
+        ),
+        None => Ok(()),
+    }
+}
+
 /// Files that were not there before: they go where a run does not begin.
 #[derive(Default)]
 struct Fresh(Vec<PathBuf>);

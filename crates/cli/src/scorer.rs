@@ -126,18 +126,37 @@ impl<'m> Scorer<'m> {
                         maybe: 0,
                         miss: 0,
                     };
-                    let score = report::score(&judged.record).unwrap_or(kept);
+                    let score = report::score(&judged.record).unwrap_or_else(|| {
+                        tell_not_judged(path, judged.index, &report::reason_words(&judged.record));
+                        kept
+                    });
                     emit(judged.index, Scored::new(Class::Hit, score).p)
                 })
             }
             Scorer::Float(model) => model.file(path, reading, &mut |index, logits| {
-                let p = logits.map_or([1.0, 0.0, 0.0], |logits| {
-                    Scored::from_logits(Class::Hit, logits, 1.0).p
-                });
+                let p = match logits {
+                    Some(logits) => Scored::from_logits(Class::Hit, logits, 1.0).p,
+                    None => {
+                        tell_not_judged(path, index, &[]);
+                        [1.0, 0.0, 0.0]
+                    }
+                };
                 emit(index, p)
             }),
         }
     }
+}
+
+/// Figures hold such a frame for a hit, so it is told.
+fn tell_not_judged(path: &Path, index: usize, reasons: &[String]) {
+    let why = match reasons {
+        [] => String::new(),
+        reasons => format!(" ({})", reasons.join(", ")),
+    };
+    tell!(
+        "hitgate: {} //{index} cannot be judged{why}: it counts as a hit, as the filter keeps it",
+        path.display()
+    );
 }
 
 /// A scorer with the memory that one thread needs.

@@ -116,16 +116,11 @@ fn datasets_whose_names_have_dots_stay_apart_and_say_how_they_were_made() {
     let maps = |name: &str| text(&folder.path().join(name)).to_string();
     let (v2, v3) = (maps("maps.v2.npy"), maps("maps.v3.npy"));
     let import = |calibration: &str, validation: &str, more: &[&str]| {
-        let args = [
-            "import",
-            "none.onnx",
-            "-o",
-            "none.hgm",
-            "--calibration",
-            calibration,
-            "--validation",
-            validation,
-        ];
+        let mut args = vec!["import", "none.onnx", "--calibration", calibration];
+        args.extend(["--validation", validation]);
+        if !more.contains(&"-o") {
+            args.extend(["-o", "none.hgm"]);
+        }
         complaint(args.iter().chain(more))
     };
     let said = import(&v2, &v3, &[]);
@@ -140,6 +135,11 @@ fn datasets_whose_names_have_dots_stay_apart_and_say_how_they_were_made() {
     );
     let said = import(&v2, &v2, &[]);
     assert_eq!(said.matches("none.onnx").count(), 1, "{said}");
+    // Not over what it reads.
+    let before = std::fs::read(&v2).unwrap();
+    let said = import(&v2, &v2, &["-o", &v2]);
+    assert!(said.contains("would be replaced"), "{said}");
+    assert!(std::fs::read(&v2).unwrap() == before);
 }
 
 #[test]

@@ -258,3 +258,53 @@ fn what_is_said_of_files_needs_files() {
     let said = complaint(&mut hitgate(&["eval", "--truth=a", "--layout=cxidb"]));
     assert!(said.contains("auto, cxidb76"), "{said}");
 }
+
+#[test]
+fn a_set_replaces_neither_its_frames_nor_their_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let frame = folder.path().join("run7.npy");
+    let pixels = (0..64 * 64u16).map(|i| (i % 7).to_le_bytes().to_vec());
+    npy(&frame, "<u2", "64, 64", pixels);
+    let truth = folder.path().join("run7.jsonl");
+    let label = r#"{"file": "run7.npy", "class": "hit"}"#;
+    fs::write(&truth, label).unwrap();
+    let before = fs::read(&frame).unwrap();
+    let out = |name: &str| folder.path().join(name).display().to_string();
+    let elsewhere = folder.path().join("labels.jsonl");
+    fs::copy(&truth, &elsewhere).unwrap();
+    // Both, the frame alone, the labels alone.
+    for (name, labels) in [
+        ("run7", &truth),
+        ("run7", &elsewhere),
+        ("labels", &elsewhere),
+    ] {
+        let args = ["dataset", &out(name), "--input=32", "--truth"];
+        let said = complaint(hitgate(&args).arg(labels));
+        assert!(said.contains("would be replaced"), "{said}");
+        assert!(fs::read(&frame).unwrap() == before);
+        assert_eq!(fs::read_to_string(labels).unwrap(), label);
+    }
+}
+
+#[test]
+fn a_frame_that_cannot_be_judged_is_told_where_it_counts_as_a_hit() {
+    let folder = tempfile::tempdir().unwrap();
+    let frame = folder.path().join("frame.npy");
+    npy(&frame, "<u2", "64, 64", (0..64 * 64).map(|_| vec![1, 0]));
+    let mask = folder.path().join("mask.npy");
+    npy(&mask, "|u1", "64, 64", (0..64 * 64).map(|_| vec![1]));
+    let truth = labelled(folder.path(), &frame);
+    let judged = |more: &[&str]| {
+        let mut command = hitgate(&["eval", "--truth", &truth]);
+        let output = command.args(more).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(!judged(&[]).contains("cannot be judged"));
+    let said = judged(&["--mask", mask.to_str().unwrap()]);
+    assert!(
+        said.contains("every pixel of the window is excluded"),
+        "{said}"
+    );
+    assert!(said.contains("counts as a hit"), "{said}");
+}

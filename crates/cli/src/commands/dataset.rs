@@ -19,6 +19,7 @@ use crate::frames::label;
 use crate::map::FrameMap;
 use crate::model;
 use crate::module::Input;
+use crate::outputs;
 use crate::progress::Progress;
 use crate::reading::{Reading, ReadingArgs};
 use crate::sets::SetArgs;
@@ -85,6 +86,13 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
     let reading = args.reading.read(args.truth.is_some())?;
     let labels = args.truth.as_deref().map(|truth| labels(truth, &reading));
     let labels = labels.transpose()?;
+    if let (Some(truth), Some(labels)) = (&args.truth, &labels) {
+        let frames = labels.of_file.keys().map(|file| labels.folder.join(file));
+        let inputs: Vec<PathBuf> = frames.chain([truth.clone()]).collect();
+        for output in ["npy", "jsonl"].map(|ending| with_ending(&args.out, ending)) {
+            outputs::replaces_none_of(&output, &inputs)?;
+        }
+    }
     let mut dataset = Dataset::create(args)?;
     let start = std::time::Instant::now();
     let pixels = match labels {
@@ -92,6 +100,12 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
         None => simulated(args, &mut dataset)?,
     };
     let [hits, maybes, misses] = dataset.counts;
+    if dataset.len() == 0 {
+        bail!(
+            "none of the {} maps is of a set that was asked for: ask for more with --maps",
+            args.maps
+        );
+    }
     let path = dataset.maps_path.display().to_string();
     let written = dataset.finish()?;
     let seconds = start.elapsed().as_secs_f64();

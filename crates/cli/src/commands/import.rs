@@ -14,6 +14,7 @@ use hitgate_import::thresholds::Target;
 use serde_json::json;
 
 use crate::labelled::Labelled;
+use crate::outputs;
 use crate::report;
 use crate::simulation::ReduceArg;
 
@@ -70,6 +71,10 @@ pub fn run(args: &ImportArgs) -> Result<()> {
             args.recall
         );
     }
+    outputs::replaces_none_of(
+        &args.output,
+        &[&args.onnx, &args.calibration, &args.validation],
+    )?;
     let calibration = Labelled::read(&args.calibration)?;
     let validation = Labelled::read(&args.validation)?;
     let reduce = reduction(args, &calibration, &validation)?;
