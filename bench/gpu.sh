@@ -9,7 +9,7 @@
 # computes anything else than the CPU, or where it, its driver or a measurement fails. What could not be run here is named:
 # compute-sanitizer, and PyTorch, which measures the floors (bytes over the bus, int8 multiply-adds) and runs the same network in fp16,
 # as it is and compiled.
-# WIDTHS, BATCHES, DETECTORS and FRAMES make less of it, PYTHON names the Python that has PyTorch.
+# WIDTHS, BATCHES, DETECTORS and FRAMES make less of it, SECONDS_IN_ALL (330) ends it earlier, PYTHON names the Python that has PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hitgate=${1:-${CARGO_TARGET_DIR:-target}/release/hitgate} record=${2:-}
@@ -17,7 +17,7 @@ python=${PYTHON:-python3}
 read -ra widths <<<"${WIDTHS:-0.25 0.5 1.0}"
 read -ra batches <<<"${BATCHES:-1 2 4 8 16}"
 read -ra detectors <<<"${DETECTORS:-module 4m eiger16m}"
-frames=${FRAMES:-400}
+frames=${FRAMES:-400} in_all=${SECONDS_IN_ALL:-330}
 # GPU 0 is nvidia-smi's GPU 0.
 export CUDA_DEVICE_ORDER=PCI_BUS_ID
 
@@ -94,5 +94,5 @@ for width in "${widths[@]}"; do
 done
 [ -s "$made/lines" ] || exit 1
 
-"$python" bench/gpu.py "$made" "$hitgate" $((330 - SECONDS)) ${record:+"$record"}
+"$python" bench/gpu.py "$made" "$hitgate" $((in_all - SECONDS)) ${record:+"$record"}
 exit "$failed"
