@@ -13,6 +13,7 @@ use hitgate_core::prep::Preparation;
 use hitgate_cuda::cuda::{Cuda, Options};
 use hitgate_cuda::driver::{Context, Failed, Registered};
 use hitgate_cuda::fallback::Fallback;
+use hitgate_cuda::maps::Maps;
 use hitgate_host::Ring;
 use hitgate_kernels::Level;
 
@@ -116,6 +117,16 @@ impl Hardware {
     ) -> Result<Cuda<'m>> {
         let context = self.gpu.as_ref().context("no GPU is asked for")?;
         self.packed(context, model, preparations, u64::MAX)
+    }
+
+    /// The network alone on the GPU, for batches of so many maps.
+    ///
+    /// # Errors
+    /// As [`Hardware::cuda`].
+    pub fn maps(&self, model: &Model<'_>, most: u32) -> Result<Maps> {
+        let context = self.gpu.as_ref().context("no GPU is asked for")?;
+        let maps = Maps::new(context, model, most, PROOF_NS);
+        maps.with_context(|| format!("--backend cuda, on {}", context.name()))
     }
 
     fn packed<'m>(

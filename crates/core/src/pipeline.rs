@@ -13,7 +13,7 @@ use crate::link::{Identity, Link, Record, lost_cause};
 use crate::verdict::{External, Policy, Score};
 
 /// The most frames a backend scores in one call.
-pub const MAX_BATCH: usize = 16;
+pub const MAX_BATCH: usize = 32;
 
 /// The readout node around the path: what time it is, what others decided, who looks on.
 pub trait Node {

@@ -31,16 +31,6 @@ BODY uint32_t bytes(uint32_t a, uint32_t b, uint32_t order) {
 #endif
 }
 
-/// Rows of four bytes become columns.
-BODY void transpose(const uint32_t (&rows)[4], uint32_t (&columns)[4]) {
-    const uint32_t low_a = bytes(rows[0], rows[1], 0x5140), high_a = bytes(rows[0], rows[1], 0x7362);
-    const uint32_t low_b = bytes(rows[2], rows[3], 0x5140), high_b = bytes(rows[2], rows[3], 0x7362);
-    columns[0] = bytes(low_a, low_b, 0x5410);
-    columns[1] = bytes(low_a, low_b, 0x7632);
-    columns[2] = bytes(high_a, high_b, 0x5410);
-    columns[3] = bytes(high_a, high_b, 0x7632);
-}
-
 /// The sum as f32 to nearest even, times `scale` to nearest even, cut to 0..=127, rounded half to even: three
 /// roundings that IEEE 754 defines, so that no machine may answer otherwise.
 BODY uint32_t requantize(int32_t sum, float scale) {

@@ -14,6 +14,7 @@ BODY void head(const Block &block, uint8_t *memory, const Head &layer) {
     EACH_THREAD(t) {
         for (uint32_t word = t; word < words; word += THREADS) {
             int4 sum = {0, 0, 0, 0};
+#pragma unroll 8
             for (uint32_t pixel = 0; pixel < layer.pixels; pixel++) {
                 const uint32_t four = in[size_t(pixel) * words + word];
                 sum.x += int32_t(four & 0xFF);

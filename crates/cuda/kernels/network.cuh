@@ -17,13 +17,15 @@ struct Stem {
 /// A 3x3 depthwise convolution, and a 1x1 over its result, which never leaves the block.
 struct Separable {
     uint32_t in, out;
-    /// `[3][channel]`: taps 0 to 3, 4 to 7, and 8 with zeros.
+    /// `[column][channel]`: the three taps of a column, and a zero.
     uint32_t depthwise, depthwise_bias, depthwise_scale;
     /// As the tensor cores take them: see `src/pack.rs`. Bias and scale are filled up to whole groups.
     uint32_t pointwise, pointwise_bias, pointwise_scale;
     uint32_t frames, side, stride, channels, outputs;
-    /// Pixels of a block, a multiple of 32, and groups of 32 channels out that a block computes.
+    /// Pixels of a block, a multiple of 32, in rows filled up to whole runs; and groups of 32 channels out that a block computes.
     uint32_t pixels, groups;
+    /// Warps that share out the channels in of a product, so that none of a block is idle.
+    uint32_t parts;
 };
 
 /// Pool and dense layer of a frame.

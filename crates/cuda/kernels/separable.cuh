@@ -1,7 +1,10 @@
 // A block of the network: depthwise into shared memory, pointwise out of it.
 //
-// Shared memory: the rows that the tensor cores read, `separable_pitch` bytes a pixel, then the pixels' places. The pitch is
-// 16 bytes more than a multiple of 32, so that eight rows lie in different banks.
+// Pixels out are counted in rows filled up to whole runs: a thread makes RUN pixels side by side, whose windows overlap.
+//
+// Shared memory: the rows that the tensor cores read, `separable_pitch` bytes a pixel; where the runs lie; and, where warps
+// share out the channels in of a product, its sums. The pitch is 16 bytes more than a multiple of 32, so that eight rows lie in
+// different banks.
 #pragma once
 
 #include "arithmetic.cuh"
@@ -10,29 +13,41 @@
 
 BODY uint32_t separable_pitch(uint32_t channels) { return round_up(channels, 32) + 16; }
 
-/// Where the window of a pixel lies.
-struct Place {
-    /// Pixel of its top left corner among those of all frames; it wraps where that is outside.
-    uint32_t first;
-    /// Bit for bit, which of its nine taps are inside of the frame.
-    uint32_t inside;
+/// Pixels out that a thread makes side by side.
+constexpr uint32_t RUN = 4;
+
+/// Where they lie, and their windows.
+struct Run {
+    /// Top left pixel of the first window among those of all frames, below zero above the first.
+    int32_t first;
+    /// Its column; it wraps where that is outside.
+    uint32_t x;
+    /// Bit for bit, which of the window's rows are inside of the frame.
+    uint32_t rows;
+    /// The first pixel out in bits 3 and up, and how many there are.
+    uint32_t out;
+
+    BODY uint32_t pixels() const { return out & 7; }
+    BODY uint32_t pixel() const { return out >> 3; }
 };
 
-BODY Place place_of(const Separable &layer, uint32_t pixel) {
+BODY Run run_of(const Separable &layer, uint32_t number) {
     const uint32_t side = layer.side, out_side = (side + layer.stride - 1) / layer.stride;
-    Place place = {0, 0};
-    const uint32_t row = pixel / out_side, frame = row / out_side;
-    if (frame < layer.frames) {
-        const uint32_t y = row % out_side * layer.stride - 1, x = pixel % out_side * layer.stride - 1;
-        place.first = (frame * side + y) * side + x;
-        for (uint32_t tap = 0; tap < 9; tap++)
-            place.inside |= uint32_t(y + tap / 3 < side && x + tap % 3 < side) << tap;
-    }
-    return place;
+    const uint32_t runs = round_up(out_side, RUN) / RUN;
+    const uint32_t row = number / runs, frame = row / out_side;
+    if (frame >= layer.frames)
+        return {0, 0, 0, 0};
+    const uint32_t out_x = number % runs * RUN;
+    const uint32_t y = row % out_side * layer.stride - 1, x = out_x * layer.stride - 1;
+    Run run = {int32_t((frame * side + y) * side + x), x, 0, (row * out_side + out_x) << 3 | smaller(RUN, out_side - out_x)};
+    for (uint32_t i = 0; i < 3; i++)
+        run.rows |= uint32_t(y + i < side) << i;
+    return run;
 }
 
-/// Four channels of a pixel, `word` of them in.
+/// What makes four channels, `word` of them in.
 struct Taps {
+    /// Of each column of the window and each channel: its three taps, and a zero.
     uint4 weights[3];
     int4 bias;
     float4 scale;
@@ -44,31 +59,46 @@ struct Taps {
         scale = constant(at<float4>(memory, layer.depthwise_scale) + word);
     }
 
-    BODY uint32_t apply(const Separable &layer, const uint32_t *in, Place place) const {
-        int4 sums = bias;
+    /// Four channels of a run, `pitch` bytes apart. Each column of pixels is loaded once, and turned into columns of taps.
+    template <uint32_t STRIDE>
+    BODY void apply(const Separable &layer, const uint32_t *in, const Run &run, uint8_t *to, uint32_t pitch) const {
+        // Words of all frames fit 31 bits: the host sees to it.
+        const int32_t words = layer.channels / 4, first = run.first * words, row = layer.side * words;
+        int4 sums[RUN];
 #pragma unroll
-        for (uint32_t i = 0; i < 3; i++) {
-            uint32_t taps[4] = {}, channels[4];
+        for (uint32_t pixel = 0; pixel < RUN; pixel++)
+            sums[pixel] = bias;
 #pragma unroll
-            for (uint32_t j = 0; j < 4; j++) {
-                const uint32_t tap = 4 * i + j;
-                if (tap < 9 && (place.inside >> tap & 1) != 0) {
-                    const uint32_t pixel = place.first + tap / 3 * layer.side + tap % 3;
-                    taps[j] = in[size_t(pixel) * (layer.channels / 4)];
+        for (uint32_t column = 0; column < (RUN - 1) * STRIDE + 3; column++) {
+            uint32_t rows[3] = {};
+            const bool inside = run.x + column < layer.side;
+#pragma unroll
+            for (uint32_t i = 0; i < 3; i++)
+                if (inside && (run.rows >> i & 1) != 0)
+                    rows[i] = in[first + int32_t(i) * row + int32_t(column) * words];
+            // Each channel's three taps, and a fourth that counts for nothing.
+            const uint32_t low = bytes(rows[0], rows[1], 0x5140), high = bytes(rows[0], rows[1], 0x7362);
+            const uint32_t taps[4] = {bytes(low, rows[2], 0x4410), bytes(low, rows[2], 0x5532),
+                                      bytes(high, rows[2], 0x6610), bytes(high, rows[2], 0x7732)};
+#pragma unroll
+            for (uint32_t pixel = 0; pixel < RUN; pixel++)
+                if (column >= pixel * STRIDE && column - pixel * STRIDE < 3) {
+                    const uint4 weight = weights[column - pixel * STRIDE];
+                    sums[pixel].x = dot4(sums[pixel].x, taps[0], weight.x);
+                    sums[pixel].y = dot4(sums[pixel].y, taps[1], weight.y);
+                    sums[pixel].z = dot4(sums[pixel].z, taps[2], weight.z);
+                    sums[pixel].w = dot4(sums[pixel].w, taps[3], weight.w);
                 }
-            }
-            transpose(taps, channels);
-            sums.x = dot4(sums.x, channels[0], weights[i].x);
-            sums.y = dot4(sums.y, channels[1], weights[i].y);
-            sums.z = dot4(sums.z, channels[2], weights[i].z);
-            sums.w = dot4(sums.w, channels[3], weights[i].w);
         }
-        return requantize(sums, scale);
+#pragma unroll
+        for (uint32_t pixel = 0; pixel < RUN; pixel++)
+            *reinterpret_cast<uint32_t *>(to + pixel * pitch) = requantize(sums[pixel], scale);
     }
 };
 
 /// Fills the rows: each thread stays with its four channels, whose numbers it loads once.
-BODY void separable_depthwise(uint32_t t, uint8_t *memory, const Separable &layer, uint8_t *rows, const Place *places) {
+template <uint32_t STRIDE>
+BODY void separable_depthwise(uint32_t t, uint8_t *memory, const Separable &layer, uint8_t *rows, const Run *runs) {
     const uint32_t words = layer.channels / 4, filled = round_up(layer.channels, 32) / 4;
     const uint32_t span = smaller(filled, THREADS), lines = THREADS / span;
     const uint32_t pitch = separable_pitch(layer.channels);
@@ -79,8 +109,8 @@ BODY void separable_depthwise(uint32_t t, uint8_t *memory, const Separable &laye
         if (word < words) {
             const Taps taps(memory, layer, word);
             const uint32_t *in = at<uint32_t>(memory, layer.in) + word;
-            for (uint32_t pixel = t / span; pixel < layer.pixels; pixel += lines)
-                *reinterpret_cast<uint32_t *>(column + pixel * pitch) = taps.apply(layer, in, places[pixel]);
+            for (uint32_t run = t / span; run < layer.pixels / RUN; run += lines)
+                taps.apply<STRIDE>(layer, in, runs[run], column + run * RUN * pitch, pitch);
         } else {
             for (uint32_t pixel = t / span; pixel < layer.pixels; pixel += lines)
                 *reinterpret_cast<uint32_t *>(column + pixel * pitch) = 0;
@@ -88,85 +118,135 @@ BODY void separable_depthwise(uint32_t t, uint8_t *memory, const Separable &laye
     }
 }
 
-/// 32 pixels, from `rows` on, times a group of 32 channels out. A lane's sums of a pixel are those of eight channels side
-/// by side: sum `i & 1` of product `j` is channel `8 (lane % 4) + 2 j + (i & 1)` of the group.
-BODY void separable_pointwise(uint8_t *memory, const Separable &layer, const uint8_t *rows, uint32_t first_pixel,
-                              uint32_t pixels, uint32_t group) {
-    const uint32_t steps = round_up(layer.channels, 32) / 32, pitch = separable_pitch(layer.channels);
+/// Sums of 32 pixels and a group of 32 channels out. A lane's are those of eight channels side by side: number `i & 1` of product `j`
+/// is channel `8 (lane % 4) + 2 j + (i & 1)` of the group.
+struct Product {
     PerLane<Sums> sums[2][4];
-    EACH_LANE(l) {
-        const int4 *bias = at<int4>(memory, layer.pointwise_bias) + group * 8 + l % 4 * 2;
-        const int4 low = constant(bias), high = constant(bias + 1);
-#pragma unroll
-        for (uint32_t tile = 0; tile < 2; tile++) {
-            sums[tile][0][l] = {{low.x, low.y, low.x, low.y}};
-            sums[tile][1][l] = {{low.z, low.w, low.z, low.w}};
-            sums[tile][2][l] = {{high.x, high.y, high.x, high.y}};
-            sums[tile][3][l] = {{high.z, high.w, high.z, high.w}};
-        }
-    }
-    const uint4 *packed = at<uint4>(memory, layer.pointwise) + size_t(group) * steps * 2 * LANES;
-    for (uint32_t step = 0; step < steps; step++) {
-        PerLane<Weights> weights[4];
+
+    /// Begins with each channel's bias, or with zeros.
+    BODY Product(uint8_t *memory, const Separable &layer, uint32_t group, bool biased) {
         EACH_LANE(l) {
+            int4 low = {0, 0, 0, 0}, high = low;
+            if (biased) {
+                const int4 *bias = at<int4>(memory, layer.pointwise_bias) + group * 8 + l % 4 * 2;
+                low = constant(bias), high = constant(bias + 1);
+            }
 #pragma unroll
-            for (uint32_t pair = 0; pair < 2; pair++) {
-                const uint4 four = constant(packed + (step * 2 + pair) * LANES + l);
-                weights[2 * pair][l] = {{four.x, four.y}};
-                weights[2 * pair + 1][l] = {{four.z, four.w}};
+            for (uint32_t tile = 0; tile < 2; tile++) {
+                sums[tile][0][l] = {{low.x, low.y, low.x, low.y}};
+                sums[tile][1][l] = {{low.z, low.w, low.z, low.w}};
+                sums[tile][2][l] = {{high.x, high.y, high.x, high.y}};
+                sums[tile][3][l] = {{high.z, high.w, high.z, high.w}};
             }
         }
-#pragma unroll
-        for (uint32_t tile = 0; tile < 2; tile++) {
-            PerLane<Activations> activations;
-            load(activations, rows + 16 * tile * pitch + 32 * step, pitch);
-#pragma unroll
-            for (uint32_t j = 0; j < 4; j++)
-                multiply(sums[tile][j], activations, weights[j]);
-        }
     }
-    EACH_LANE(l) {
-        const uint32_t channel = group * 32 + l % 4 * 8;
-        const float4 *scale = at<float4>(memory, layer.pointwise_scale) + channel / 4;
-        const float4 low = constant(scale), high = constant(scale + 1);
+
+    /// Adds 32 pixels, from `rows` on, times so many `steps` of 32 channels in.
+    BODY void run(const uint8_t *rows, uint32_t pitch, const uint4 *packed, uint32_t steps) {
+#pragma unroll 2
+        for (uint32_t step = 0; step < steps; step++) {
+            PerLane<Weights> weights[4];
+            EACH_LANE(l) {
 #pragma unroll
-        for (uint32_t tile = 0; tile < 2; tile++)
-#pragma unroll
-            for (uint32_t half = 0; half < 2; half++) {
-                const uint32_t pixel = first_pixel + 16 * tile + 8 * half + l / 4;
-                const auto two = [&](uint32_t j) { return sums[tile][j][l].number + 2 * half; };
-                if (pixel < pixels && channel < layer.outputs) {
-                    uint8_t *out = at<uint8_t>(memory, layer.out) + size_t(pixel) * layer.outputs + channel;
-                    *reinterpret_cast<uint2 *>(out) = {
-                        requantize({two(0)[0], two(0)[1], two(1)[0], two(1)[1]}, low),
-                        requantize({two(2)[0], two(2)[1], two(3)[0], two(3)[1]}, high),
-                    };
+                for (uint32_t pair = 0; pair < 2; pair++) {
+                    const uint4 four = constant(packed + (step * 2 + pair) * LANES + l);
+                    weights[2 * pair][l] = {{four.x, four.y}};
+                    weights[2 * pair + 1][l] = {{four.z, four.w}};
                 }
             }
+#pragma unroll
+            for (uint32_t tile = 0; tile < 2; tile++) {
+                PerLane<Activations> activations;
+                load(activations, rows + 16 * tile * pitch + 32 * step, pitch);
+#pragma unroll
+                for (uint32_t j = 0; j < 4; j++)
+                    multiply(sums[tile][j], activations, weights[j]);
+            }
+        }
     }
+};
+
+/// Where a lane's sum of 32 pixels and 32 channels stands among those that warps add up.
+BODY uint32_t separable_sum(uint32_t tile, uint32_t j, uint32_t number, uint32_t lane) {
+    return ((tile * 4 + j) * 4 + number) * LANES + lane;
 }
 
-BODY void separable(const Block &block, uint8_t *memory, const Separable &layer) {
-    const uint32_t pitch = separable_pitch(layer.channels);
-    uint8_t *rows = block.shared;
-    Place *places = reinterpret_cast<Place *>(rows + layer.pixels * pitch);
-    const uint32_t first_pixel = block.x * layer.pixels;
-    EACH_THREAD(t) {
-        for (uint32_t pixel = t; pixel < layer.pixels; pixel += THREADS)
-            places[pixel] = place_of(layer, first_pixel + pixel);
-    }
-    block.barrier();
-    EACH_THREAD(t) { separable_depthwise(t, memory, layer, rows, places); }
-    block.barrier();
+/// Eight sums of a lane, those of a pixel, become channels out.
+BODY void separable_store(uint8_t *memory, const Separable &layer, const Run &run, uint32_t pixel, uint32_t channel,
+                          const int32_t (&sums)[8]) {
+    if (pixel >= run.pixels() || channel >= layer.outputs)
+        return;
+    const float4 *scale = at<float4>(memory, layer.pointwise_scale) + channel / 4;
+    uint8_t *out = at<uint8_t>(memory, layer.out) + size_t(run.pixel() + pixel) * layer.outputs + channel;
+    *reinterpret_cast<uint2 *>(out) = {
+        requantize({sums[0], sums[1], sums[2], sums[3]}, constant(scale)),
+        requantize({sums[4], sums[5], sums[6], sums[7]}, constant(scale + 1)),
+    };
+}
 
-    const uint32_t out_side = (layer.side + layer.stride - 1) / layer.stride;
-    const uint32_t pixels = layer.frames * out_side * out_side;
+template <uint32_t STRIDE> BODY void separable(const Block &block, uint8_t *memory, const Separable &layer) {
+    const uint32_t pitch = separable_pitch(layer.channels), steps = round_up(layer.channels, 32) / 32;
     const uint32_t all = round_up(layer.outputs, 32) / 32, first_group = block.y * layer.groups;
     const uint32_t groups = smaller(layer.groups, all - first_group), strips = layer.pixels / 32;
+    const uint32_t products = strips * groups, parts = layer.parts;
+    uint8_t *rows = block.shared;
+    Run *runs = reinterpret_cast<Run *>(rows + layer.pixels * pitch);
+    uint32_t *added = reinterpret_cast<uint32_t *>(runs + layer.pixels / RUN);
+    EACH_THREAD(t) {
+        for (uint32_t run = t; run < layer.pixels / RUN; run += THREADS)
+            runs[run] = run_of(layer, block.x * (layer.pixels / RUN) + run);
+        if (parts > 1)
+            for (uint32_t i = t; i < products * 32 * 32; i += THREADS)
+                added[i] = 0;
+    }
+    block.barrier();
+    EACH_THREAD(t) { separable_depthwise<STRIDE>(t, memory, layer, rows, runs); }
+    block.barrier();
+
+    const uint4 *packed = at<uint4>(memory, layer.pointwise) + size_t(first_group) * steps * 2 * LANES;
+    const auto of_product = [&](uint32_t product, uint32_t lane, uint32_t tile, uint32_t half, const int32_t(&sums)[8]) {
+        const uint32_t pixel = product % strips * 32 + 16 * tile + 8 * half + lane / 4;
+        const uint32_t channel = (first_group + product / strips) * 32 + lane % 4 * 8;
+        separable_store(memory, layer, runs[pixel / RUN], pixel % RUN, channel, sums);
+    };
     EACH_WARP(w) {
-        for (uint32_t item = w; item < strips * groups; item += WARPS) {
-            const uint32_t strip = item % strips * 32, group = first_group + item / strips;
-            separable_pointwise(memory, layer, rows + strip * pitch, first_pixel + strip, pixels, group);
+        for (uint32_t item = w; item < products * parts; item += WARPS) {
+            const uint32_t product = item / parts, part = item % parts;
+            const uint32_t first = part * steps / parts, behind = (part + 1) * steps / parts;
+            Product of(memory, layer, first_group + product / strips, part == 0);
+            of.run(rows + product % strips * 32 * pitch + 32 * first, pitch,
+                   packed + size_t(product / strips * steps + first) * 2 * LANES, behind - first);
+            EACH_LANE(l) {
+#pragma unroll
+                for (uint32_t tile = 0; tile < 2; tile++)
+#pragma unroll
+                    for (uint32_t half = 0; half < 2; half++) {
+                        const auto two = [&](uint32_t j) { return of.sums[tile][j][l].number + 2 * half; };
+                        const int32_t sums[8] = {two(0)[0], two(0)[1], two(1)[0], two(1)[1],
+                                                 two(2)[0], two(2)[1], two(3)[0], two(3)[1]};
+                        if (parts == 1)
+                            of_product(product, l, tile, half, sums);
+                        else
+#pragma unroll
+                            for (uint32_t i = 0; i < 8; i++)
+                                add(added + product * 32 * 32 + separable_sum(tile, i / 2, 2 * half + i % 2, l), uint32_t(sums[i]));
+                    }
+            }
+        }
+    }
+    if (parts == 1)
+        return;
+    block.barrier();
+    EACH_WARP(w) {
+        for (uint32_t item = w; item < products * 4; item += WARPS) {
+            const uint32_t product = item / 4, tile = item / 2 % 2, half = item % 2;
+            EACH_LANE(l) {
+                int32_t sums[8];
+#pragma unroll
+                for (uint32_t i = 0; i < 8; i++)
+                    sums[i] = int32_t(added[product * 32 * 32 + separable_sum(tile, i / 2, 2 * half + i % 2, l)]);
+                of_product(product, l, tile, half, sums);
+            }
         }
     }
 }

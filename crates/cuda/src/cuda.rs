@@ -47,6 +47,10 @@ pub enum CudaError {
     Map(usize),
 }
 
+/// Sizes of batches: the powers of two up to [`MAX_BATCH`].
+const SIZES: usize = MAX_BATCH.ilog2() as usize + 1;
+const _: () = assert!(MAX_BATCH.is_power_of_two());
+
 /// What of a GPU's work is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -66,8 +70,8 @@ pub struct Cuda<'m> {
     frames: Frames,
     /// The preparation of each frame of a batch.
     prepare: heapless::Vec<Recorded, MAX_BATCH>,
-    /// The network, for batches of 1, 2 and more frames.
-    network: heapless::Vec<Recorded, MAX_BATCH>,
+    /// The network, for batches of 1, 2, 4 and more frames: each runs in the next larger.
+    network: heapless::Vec<Recorded, SIZES>,
     pinned: PinnedLayout,
     logits: u32,
     channels: usize,
@@ -195,15 +199,14 @@ impl<'m> Cuda<'m> {
         let bytes = working.bytes();
         let mut gpu = Gpu::new(context, constants.bytes(), bytes, pinned.bytes)?;
         let multiprocessors = context.multiprocessors();
-        let [mut prepare, mut of_batches] = [const { heapless::Vec::new() }; 2];
+        // There is room for as many as a batch has frames, and for as many sizes as it may have.
+        let (mut prepare, mut of_batches) = (heapless::Vec::new(), heapless::Vec::new());
         for i in 0..most {
-            let [one, all] = [
-                prepared.launches(&frames, i..i + 1),
-                network.launches(&batch, i + 1, multiprocessors),
-            ];
-            // There is room for as many as a batch has frames.
-            let _ = prepare.push(gpu.record(&one)?);
-            let _ = of_batches.push(gpu.record(&all)?);
+            let _ = prepare.push(gpu.record(&prepared.launches(&frames, i..i + 1))?);
+        }
+        for size in 0..SIZES {
+            let launches = network.launches(&batch, 1 << size, multiprocessors);
+            let _ = of_batches.push(gpu.record(&launches)?);
         }
         let mut cuda = Cuda {
             gpu,
@@ -248,8 +251,8 @@ impl<'m> Cuda<'m> {
         for map in self.gpu.pinned()?[maps.from..][..maps.bytes].chunks_mut(self.map_bytes) {
             map.copy_from_slice(golden.map);
         }
-        for n in 1..=MAX_BATCH {
-            let (network, logits) = (self.network[n - 1], self.logits(n));
+        for n in (0..SIZES).map(|size| 1 << size) {
+            let (network, logits) = (self.network_of(n), self.logits(n));
             self.gpu
                 .run(maps, std::iter::empty(), network, &[logits], &late)?;
             for i in 0..n {
@@ -286,18 +289,9 @@ impl<'m> Cuda<'m> {
         Ok(())
     }
 
-    /// How long the network takes, by the GPU's clock, for the maps of so many frames, from 1 to [`MAX_BATCH`], that it has
-    /// already, in ns.
-    ///
-    /// # Errors
-    /// Where the GPU is lost.
-    pub fn time_network(&mut self, frames: usize) -> Result<u64, Failed> {
-        let network = self.network[frames.clamp(1, MAX_BATCH) - 1];
-        let (none, nobody_waits) = (self.jobs(0), || false);
-        let times = self
-            .gpu
-            .run(none, std::iter::empty(), network, &[], nobody_waits)?;
-        Ok(times.last_ns)
+    /// The network for 1 to [`MAX_BATCH`] frames. What it makes of maps beyond them nobody looks at.
+    fn network_of(&self, frames: usize) -> Recorded {
+        self.network[frames.next_power_of_two().ilog2() as usize]
     }
 
     fn jobs(&self, frames: usize) -> Piece {
@@ -401,7 +395,7 @@ impl<'m> Cuda<'m> {
                 then,
             });
         let (jobs, received) = (self.jobs(n), [self.totals(n), self.logits(n), maps]);
-        let times = (self.gpu).run(jobs, steps, self.network[n - 1], &received, late)?;
+        let times = (self.gpu).run(jobs, steps, self.network_of(n), &received, late)?;
         Ok((admitted, times))
     }
 }

@@ -33,7 +33,7 @@ words! {
         r#in: u32,
         /// Activations after.
         out: u32,
-        /// `[3][channel]` words of four taps.
+        /// `[column][channel]` words: three taps, and a zero.
         depthwise: u32,
         /// One a channel in.
         depthwise_bias: u32,
@@ -55,10 +55,12 @@ words! {
         channels: u32,
         /// Channels after.
         outputs: u32,
-        /// Pixels of a block, a multiple of 32.
+        /// Pixels of a block, a multiple of 32, in rows filled up to whole runs.
         pixels: u32,
         /// Groups of 32 channels out that a block computes.
         groups: u32,
+        /// Warps that share out the channels in of a product.
+        parts: u32,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod driver;
 pub mod fallback;
 mod launch;
 pub mod layers;
+pub mod maps;
 pub mod memory;
 pub mod network;
 mod pack;

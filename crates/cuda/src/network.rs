@@ -9,12 +9,16 @@ use crate::pack::{self, GROUP, STEP};
 
 /// Shared memory that every device gives to a block without being asked twice.
 const SHARED: u32 = 48 * 1024;
-/// A block keeps to a third of it where it can, so that several run at once on a multiprocessor.
-const SHARED_OF_MANY: u32 = SHARED / 3;
+/// A block keeps to so much where it can, so that several run at once on a multiprocessor.
+const SHARED_OF_MANY: u32 = 40 * 1024;
 /// Pixels of a block: whole strips of what a warp computes, at most four.
 const STRIP: u32 = 32;
 /// The most of them.
 const STRIPS: u32 = 4;
+/// Pixels side by side that a thread makes: rows are filled up to whole runs.
+const RUN: u32 = 4;
+/// Warps of a block.
+const WARPS: u32 = THREADS / 32;
 
 /// Why a model cannot run on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,7 +93,7 @@ impl Network {
         for (number, block) in (1..).zip(model.blocks()) {
             let (depthwise, pointwise) = (block.depthwise(), block.pointwise());
             let (channels, outputs) = (depthwise.channels(), pointwise.channels());
-            if shared(channels as u32, STRIP) > SHARED {
+            if Share::LEAST.shared(channels as u32) > SHARED {
                 return Err(NetworkError::Channels {
                     block: number,
                     channels: channels as u32,
@@ -113,6 +117,7 @@ impl Network {
                 outputs: outputs as u32,
                 pixels: 0,
                 groups: 0,
+                parts: 0,
             });
             side = side.div_ceil(stride);
         }
@@ -140,9 +145,9 @@ impl Network {
     /// [`NetworkError::TooLarge`] where the batch has more pixels than a kernel counts.
     pub fn place(&self, frames: u32, working: &mut Working) -> Result<Batch, NetworkError> {
         let bytes = |side: u32, channels: u32| {
-            let pixels = u64::from(side) * u64::from(side) * u64::from(frames);
-            // Threads beyond the last pixel have numbers too.
-            match pixels <= 1 << 31 {
+            let pixels = filled(side, side) * u64::from(frames);
+            // Numbers of pixels, also of those beyond the last, stand beside three bits.
+            match pixels <= 1 << 28 {
                 true => Ok(pixels * u64::from(channels)),
                 false => Err(TooLarge),
             }
@@ -176,7 +181,9 @@ impl Network {
         let mut launches = vec![Launch::new(self.stem_kernel, grid, 0, stem.words())];
         for block in &self.blocks {
             let side = block.side.div_ceil(block.stride);
-            let (pixels, groups) = (frames * side * side, block.outputs.div_ceil(GROUP as u32));
+            // `place` has seen that they are not too many.
+            let pixels = frames * filled(side, side) as u32;
+            let groups = block.outputs.div_ceil(GROUP as u32);
             let share = Share::new(block.channels, pixels, groups, multiprocessors);
             let layer = Separable {
                 r#in: from,
@@ -184,6 +191,7 @@ impl Network {
                 frames,
                 pixels: share.pixels,
                 groups: share.groups,
+                parts: share.parts,
                 ..*block
             };
             let grid = [
@@ -191,13 +199,12 @@ impl Network {
                 groups.div_ceil(share.groups),
                 1,
             ];
-            let shared = shared(block.channels, share.pixels);
-            launches.push(Launch::new(
-                "hitgate_separable",
-                grid,
-                shared,
-                layer.words(),
-            ));
+            let shared = share.shared(block.channels);
+            let kernel = match block.stride {
+                1 => "hitgate_separable_1",
+                _ => "hitgate_separable_2",
+            };
+            launches.push(Launch::new(kernel, grid, shared, layer.words()));
             (from, to) = (to, from);
         }
         let head = Head {
@@ -216,40 +223,72 @@ impl Network {
     }
 }
 
-/// Bytes of shared memory of a block: rows as in `kernels/separable.cuh`, and 8 bytes a pixel for its place.
-const fn shared(channels: u32, pixels: u32) -> u32 {
-    pixels * (channels.next_multiple_of(STEP as u32) + 16 + 8)
+/// Pixels of so many rows, each filled up to whole runs.
+fn filled(rows: u32, side: u32) -> u64 {
+    u64::from(rows) * u64::from(side).next_multiple_of(u64::from(RUN))
 }
 
 /// The most channels in of a block.
 const fn most_channels() -> u32 {
-    (SHARED / STRIP - 24) / STEP as u32 * STEP as u32
+    let mut most = 0;
+    while Share::LEAST.shared(most + STEP as u32) <= SHARED {
+        most += STEP as u32;
+    }
+    most
 }
 
 /// What a block of threads computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Share {
     pixels: u32,
+    /// Groups of channels out.
     groups: u32,
+    /// Warps that share out the channels in of a product.
+    parts: u32,
 }
 
 impl Share {
+    const LEAST: Share = Share {
+        pixels: STRIP,
+        groups: 1,
+        parts: 1,
+    };
+
     /// As much as keeps every multiprocessor busy. More pixels load weights less often, more groups compute the depthwise half
     /// less often; the groups are shared out last, since the depthwise half is then done anew for each part.
     fn new(channels: u32, pixels: u32, groups: u32, multiprocessors: u32) -> Share {
-        let mut strips = STRIPS;
-        while strips > 1
-            && (shared(channels, strips * STRIP) > SHARED_OF_MANY
-                || pixels.div_ceil(strips * STRIP) < multiprocessors)
+        let mut share = Share {
+            pixels: STRIPS * STRIP,
+            ..Share::LEAST
+        };
+        while share.pixels > STRIP
+            && (share.shared(channels) > SHARED_OF_MANY
+                || pixels.div_ceil(share.pixels) < multiprocessors)
         {
-            strips /= 2;
+            share.pixels /= 2;
         }
-        let blocks = pixels.div_ceil(strips * STRIP);
-        let parts = (multiprocessors / blocks.max(1)).clamp(1, groups);
-        Share {
-            pixels: strips * STRIP,
-            groups: groups.div_ceil(parts),
+        let blocks = pixels.div_ceil(share.pixels).max(1);
+        share.groups = groups.div_ceil((multiprocessors / blocks).clamp(1, groups));
+        share.parts = (WARPS / share.products()).max(1);
+        if share.shared(channels) > SHARED {
+            share.parts = 1;
         }
+        share
+    }
+
+    /// Strips of pixels times groups of channels: each is a warp's, or shared out.
+    const fn products(&self) -> u32 {
+        self.pixels / STRIP * self.groups
+    }
+
+    /// Bytes of shared memory as in `kernels/separable.cuh`: rows, 16 bytes a run, and the sums of products that are shared out.
+    const fn shared(&self, channels: u32) -> u32 {
+        let row = channels.next_multiple_of(STEP as u32) + 16;
+        let sums = match self.parts {
+            0 | 1 => 0,
+            _ => self.products() * STRIP * GROUP as u32 * 4,
+        };
+        self.pixels * (row + 16 / RUN) + sums
     }
 }
 
@@ -263,7 +302,7 @@ mod tests {
             for (pixels, groups) in [(1, 1), (49, 32), (12_544, 2), (1 << 20, 32)] {
                 for multiprocessors in [1, 8, 132] {
                     let share = Share::new(channels, pixels, groups, multiprocessors);
-                    assert!(shared(channels, share.pixels) <= SHARED);
+                    assert!(share.shared(channels) <= SHARED);
                     assert!(share.groups >= 1 && share.pixels.is_multiple_of(STRIP));
                     let blocks = pixels.div_ceil(share.pixels) * groups.div_ceil(share.groups);
                     let smallest = pixels.div_ceil(STRIP) * groups;
@@ -275,7 +314,7 @@ mod tests {
 
     #[test]
     fn one_channel_more_does_not_fit() {
-        assert!(shared(most_channels(), STRIP) <= SHARED);
-        assert!(shared(most_channels() + 1, STRIP) > SHARED);
+        assert!(Share::LEAST.shared(most_channels()) <= SHARED);
+        assert!(Share::LEAST.shared(most_channels() + 1) > SHARED);
     }
 }

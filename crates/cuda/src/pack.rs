@@ -26,18 +26,16 @@ pub(crate) fn stem(layer: Convolution<'_>, inputs: usize) -> Vec<i8> {
     packed
 }
 
-/// The depthwise `[channel][tap]` as `[3][channel][4]`: taps 0 to 3, 4 to 7, and 8 with zeros.
+/// The depthwise `[channel][tap]` as `[column][channel][4]`: the three taps of a column of the window, and a zero.
 pub(crate) fn depthwise(layer: Convolution<'_>) -> Vec<i8> {
     let weights = layer.weights();
-    let weight = |tap: usize, channel: usize| match tap {
-        0..9 => weights[9 * channel + tap],
-        _ => 0,
-    };
-    let channels = 0..layer.channels();
-    let words = (0..3).flat_map(|word| channels.clone().map(move |channel| (word, channel)));
-    words
-        .flat_map(|(word, channel)| [0, 1, 2, 3].map(|i| weight(4 * word + i, channel)))
-        .collect()
+    let mut packed = Vec::with_capacity(3 * 4 * layer.channels());
+    for column in 0..3 {
+        for taps in weights.chunks_exact(9) {
+            packed.extend([taps[column], taps[3 + column], taps[6 + column], 0]);
+        }
+    }
+    packed
 }
 
 /// The pointwise `[out][in]` as `[group][step][pair of products][lane][product of the pair][word][4]`.

@@ -12,13 +12,15 @@ use half::f16;
 use hitgate_core::correct::Correction;
 use hitgate_core::cpu::{Buffers, Cpu};
 use hitgate_core::frame::{Fault, Frame, FrameHeader, PixelType};
-use hitgate_core::net::Model;
+use hitgate_core::net::{Arena, Model, Plan};
 use hitgate_core::pipeline::{Backend, MAX_BATCH};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
 use hitgate_cuda::Launch;
 use hitgate_cuda::cuda::{Cuda, CudaError, Options};
 use hitgate_cuda::driver::{Context, Gpu, OpenError, Piece};
 use hitgate_cuda::fallback::{Counts, Device, Fallback};
+use hitgate_cuda::maps::Maps;
+use hitgate_import::random;
 use hitgate_kernels::Level;
 use hitgate_testkit::alloc::{self, Counting, count};
 use hitgate_testkit::cxx;
@@ -30,7 +32,7 @@ static ALLOCATOR: Counting = Counting;
 const FILE: &[u8] = include_bytes!("../../../../models/mobilenet-v1-025-224/model.hgm");
 
 /// Name, what the stand-in is told, and what is done there.
-const TESTS: [(&str, &str, fn()); 16] = [
+const TESTS: [(&str, &str, fn()); 18] = [
     (
         "frames_are_scored_as_on_the_cpu_when_copies_are_late",
         "copies-last",
@@ -42,20 +44,30 @@ const TESTS: [(&str, &str, fn()); 16] = [
         scores_equal_the_cpus,
     ),
     ("scoring_allocates_nothing", "", scoring_allocates_nothing),
+    (
+        "many_maps_are_judged_as_on_the_cpu",
+        "copies-last",
+        many_maps,
+    ),
+    (
+        "many_maps_that_are_judged_otherwise_are_refused",
+        "skips=1",
+        many_wrong_maps,
+    ),
     // The network is proved for each size of a batch, and then each place of one; four replays are the first batch.
     (
         "a_lost_device_keeps_its_frames_and_the_cpu_goes_on",
-        "loses=39",
+        "loses=45",
         lost_device,
     ),
     (
         "a_device_that_hangs_is_late_and_nothing_of_it_is_given_back",
-        "hangs=39",
+        "hangs=45",
         hanging_device,
     ),
     (
         "a_device_is_late_also_while_it_is_given_work",
-        "loses=37",
+        "loses=43",
         late_while_given_work,
     ),
     (
@@ -65,13 +77,13 @@ const TESTS: [(&str, &str, fn()); 16] = [
     ),
     (
         "a_network_that_is_wrong_in_large_batches_alone_is_refused",
-        "skips=16",
+        "skips=6",
         wrong_network,
     ),
     // Frames of one module come every fourth.
     (
         "a_preparation_that_is_wrong_is_refused",
-        "skips=19",
+        "skips=9",
         wrong_preparation,
     ),
     (
@@ -213,7 +225,7 @@ fn frames() -> Vec<Made> {
         PixelType::U16,
         PixelType::U8,
     ];
-    (0..24_u16)
+    (0..36_u16)
         .map(|i| {
             let module = i % 4;
             let (columns, rows) = SIDES[usize::from(module)];
@@ -278,7 +290,7 @@ fn on_both(limit_ns: u64, work: impl for<'m> FnOnce(Cuda<'m>, Cpu<'m>)) {
     work(cuda, cpu);
 }
 
-/// Batches of 1 to 16 frames, from changing places on.
+/// Batches of sizes that a network is recorded for, and of others, from changing places on.
 fn scores_equal_the_cpus() {
     on_both(u64::MAX, |mut cuda, mut cpu| {
         let made = frames();
@@ -301,7 +313,7 @@ fn scores_equal_the_cpus() {
         }
         assert!(frames.len() - faults.len() >= 8, "and most are whole");
         let mut first = 0;
-        for n in (1..=MAX_BATCH).chain([3, 1]) {
+        for n in [1, 2, 3, 4, 5, 8, 9, 16, 17, MAX_BATCH - 1, MAX_BATCH, 3, 1] {
             let at = |i: usize| (first + i) % frames.len();
             let batch: Vec<_> = (0..n).map(|i| frames[at(i)]).collect();
             let scored = cuda.score(&batch, &|| 0).expect("no failure");
@@ -336,6 +348,40 @@ fn scoring_allocates_nothing() {
             assert_eq!(counts, alloc::Counts::default(), "of {n} frames");
         }
     });
+}
+
+/// More than a path's batch has, and fewer than there is room for.
+fn many_maps() {
+    let model = Model::parse(FILE).expect("the built-in model");
+    let context = Context::open(0).expect("the stand-in");
+    let mut maps = Maps::new(&context, &model, 40, u64::MAX).expect("a GPU");
+    let bytes = model.input().bytes();
+    let made: Vec<u8> = (0..35)
+        .flat_map(|i| random::map(model.input().size, model.input().channels, i))
+        .collect();
+    let memory = Plan::memory(&model, Level::detect());
+    let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);
+    let plan = Plan::new(&model, Level::detect(), &mut packed).expect("room");
+    let mut arena = Arena::new(&mut arena);
+    let expected: Vec<_> = (made.chunks(bytes))
+        .map(|map| plan.infer(&mut arena, map).expect("a whole map"))
+        .collect();
+    assert_ne!(expected[0], expected[1], "the answer hangs on the map");
+    let found: Vec<_> = maps.logits(&made).expect("no failure").collect();
+    assert_eq!(found, expected);
+    assert!(maps.time().expect("no failure") > 0);
+    // Those beyond what there is room for are nobody's.
+    let twice = made.repeat(2);
+    let found: Vec<_> = maps.logits(&twice).expect("no failure").collect();
+    assert_eq!(found.len(), 40);
+    assert_eq!(found[..35], expected);
+}
+
+fn many_wrong_maps() {
+    let model = Model::parse(FILE).expect("the built-in model");
+    let context = Context::open(0).expect("the stand-in");
+    let why = Maps::new(&context, &model, 3, u64::MAX).expect_err("a GPU that is wrong");
+    assert!(matches!(why, CudaError::Golden { .. }), "{why}");
 }
 
 fn lost_device() {

@@ -77,12 +77,11 @@ pub fn net(subject: &Subject, times: &Times<'_>) -> Result<Histogram<u64>> {
 /// The network on batches of maps that the GPU has already, whatever they are: no work of it hangs on them. By its own clock.
 pub fn net_on_gpu(subject: &Subject, times: &Times<'_>) -> Result<Histogram<u64>> {
     let model = model::parse(subject.network.file(), None)?;
-    let preparations = subject.preparations();
-    let mut cuda = subject.hardware.cuda(&model, &preparations)?;
+    let mut maps = subject.hardware.maps(&model, subject.batch as u32)?;
     let mut taken = histogram();
     (times.start)();
     for turn in 0..WARM_UP + times.frames {
-        let taken_ns = cuda.time_network(subject.batch)?;
+        let taken_ns = maps.time()?;
         if turn >= WARM_UP {
             taken.saturating_record(taken_ns);
         }

@@ -100,9 +100,9 @@ pub struct BenchArgs {
     pub filter: FilterArgs,
     #[command(flatten)]
     pub backend: BackendArgs,
-    /// Frames that the GPU is given at once, at most [default: 16]
-    #[arg(long, value_name = "N", requires = "backend", value_parser = clap::value_parser!(u8).range(1..=MAX_BATCH as i64))]
-    pub batch: Option<u8>,
+    /// Frames that the GPU is given at once, at most 32 of a path; prepared maps of --stage net, at most 4096 [default: 32]
+    #[arg(long, value_name = "N", requires = "backend", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub batch: Option<u16>,
     /// Time nothing: compare the GPU with the CPU, to the bit
     #[arg(long, requires = "backend", conflicts_with_all = ["stage", "rate", "json", "plot"])]
     pub check: bool,
@@ -234,6 +234,10 @@ impl BenchArgs {
                 "--engine {} runs on the CPU: leave out --backend",
                 self.engine.name()
             );
+        }
+        let most = MAX_BATCH as u16;
+        if let Some(batch) = self.batch.filter(|&batch| batch > most && !self.is_alone()) {
+            bail!("--batch {batch}: a path takes at most {most} frames at once, and only prepared maps may be more: add --stage net");
         }
         if self.cores.is_some() {
             bail!("one core feeds the GPU: leave out --cores");
