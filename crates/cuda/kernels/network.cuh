@@ -12,6 +12,8 @@ struct Stem {
     /// `[out][quads]`: the window's bytes `[tap][channel]`, filled up with zeros to whole quads of words.
     uint32_t weights, bias, scale;
     uint32_t frames, side, channels;
+    /// Channels of a block, a multiple of 8.
+    uint32_t part;
 };
 
 /// A 3x3 depthwise convolution, and a 1x1 over its result, which never leaves the block.

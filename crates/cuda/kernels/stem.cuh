@@ -1,4 +1,4 @@
-// Map → first activations: a thread makes all channels of a pixel.
+// Map → first activations: a thread makes channels of a pixel, all of them where pixels are many.
 #pragma once
 
 #include "arithmetic.cuh"
@@ -33,7 +33,7 @@ template <uint32_t INPUTS> BODY void stem(const Block &block, uint8_t *memory, c
 
             const uint4 *weights = at<uint4>(memory, layer.weights);
             uint8_t *out = at<uint8_t>(memory, layer.out) + size_t(pixel) * layer.channels;
-            for (uint32_t channel = 0; channel < layer.channels; channel += 4) {
+            const auto four = [&](uint32_t channel) {
                 const int4 bias = constant(at<int4>(memory, layer.bias) + channel / 4);
                 int32_t sums[4] = {bias.x, bias.y, bias.z, bias.w};
 #pragma unroll
@@ -47,9 +47,11 @@ template <uint32_t INPUTS> BODY void stem(const Block &block, uint8_t *memory, c
                         sums[i] = dot4(sums[i], window[4 * quad + 3], four.w);
                     }
                 const float4 scale = constant(at<float4>(memory, layer.scale) + channel / 4);
-                const int4 all = {sums[0], sums[1], sums[2], sums[3]};
-                *reinterpret_cast<uint32_t *>(out + channel) = requantize(all, scale);
-            }
+                return requantize(int4{sums[0], sums[1], sums[2], sums[3]}, scale);
+            };
+            const uint32_t first = block.y * layer.part, behind = smaller(first + layer.part, layer.channels);
+            for (uint32_t channel = first; channel < behind; channel += 8)
+                *reinterpret_cast<uint2 *>(out + channel) = {four(channel), four(channel + 4)};
         }
     }
 }

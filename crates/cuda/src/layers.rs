@@ -23,6 +23,8 @@ words! {
         side: u32,
         /// Channels out.
         channels: u32,
+        /// Channels out of a block, a multiple of 8.
+        part: u32,
     }
 }
 

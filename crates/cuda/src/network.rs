@@ -87,6 +87,7 @@ impl Network {
             frames: 0,
             side: input.size,
             channels: stem.channels() as u32,
+            part: 0,
         };
         let mut side = input.size.div_ceil(2);
         let mut blocks = Vec::new();
@@ -170,14 +171,17 @@ impl Network {
     pub fn launches(&self, batch: &Batch, frames: u32, multiprocessors: u32) -> Vec<Launch> {
         let frames = frames.min(batch.frames);
         let [mut from, mut to] = batch.activations;
+        let side = self.stem.side.div_ceil(2);
+        let tiles = (frames * side * side).div_ceil(THREADS);
+        let eights = self.stem.channels.div_ceil(8);
         let stem = Stem {
             map: batch.map,
             out: from,
             frames,
+            part: 8 * eights.div_ceil((multiprocessors / tiles.max(1)).clamp(1, eights)),
             ..self.stem
         };
-        let side = stem.side.div_ceil(2);
-        let grid = [(frames * side * side).div_ceil(THREADS), 1, 1];
+        let grid = [tiles, stem.channels.div_ceil(stem.part), 1];
         let mut launches = vec![Launch::new(self.stem_kernel, grid, 0, stem.words())];
         for block in &self.blocks {
             let side = block.side.div_ceil(block.stride);
