@@ -31,20 +31,31 @@ BODY uint32_t bytes(uint32_t a, uint32_t b, uint32_t order) {
 #endif
 }
 
-/// The sum as f32 to nearest even, times `scale` to nearest even, cut to 0..=127, rounded half to even: three
-/// roundings that IEEE 754 defines, so that no machine may answer otherwise.
-BODY uint32_t requantize(int32_t sum, float scale) {
+/// The sum as f32 to nearest even, times `scale` to nearest even, rounded half to even: three roundings that IEEE 754 defines, so
+/// that no machine may answer otherwise. What is beyond 127 is some integer beyond it, and what is below 0 not above it.
+BODY int32_t scaled(int32_t sum, float scale) {
 #ifdef __CUDACC__
-    const float scaled = __fmul_rn(__int2float_rn(sum), scale);
-    return uint32_t(__float2int_rn(fminf(fmaxf(scaled, 0.0f), 127.0f)));
+    return __float2int_rn(__fmul_rn(__int2float_rn(sum), scale));
 #else
-    const float scaled = float(sum) * scale;
-    return uint32_t(std::lrintf(std::fmin(std::fmax(scaled, 0.0f), 127.0f)));
+    return int32_t(std::lrintf(std::fmin(std::fmax(float(sum) * scale, -1.0f), 128.0f)));
 #endif
 }
 
-/// Four activations of neighbouring channels.
+/// Four activations of neighbouring channels, cut to 0..=127. (As integers: a bound that is one may be put before or behind a
+/// rounding.)
 BODY uint32_t requantize(int4 sums, float4 scales) {
-    return requantize(sums.x, scales.x) | requantize(sums.y, scales.y) << 8 | requantize(sums.z, scales.z) << 16 |
-           requantize(sums.w, scales.w) << 24;
+    const int32_t x = scaled(sums.x, scales.x), y = scaled(sums.y, scales.y);
+    const int32_t z = scaled(sums.z, scales.z), w = scaled(sums.w, scales.w);
+#ifdef __CUDACC__
+    uint32_t high, all, below;
+    // To -128..=127: the second operand is the lowest byte, the first the next, and the third's half is put above.
+    asm("cvt.pack.sat.s8.s32.b32 %0, %1, %2, %3;" : "=r"(high) : "r"(w), "r"(z), "r"(0));
+    asm("cvt.pack.sat.s8.s32.b32 %0, %1, %2, %3;" : "=r"(all) : "r"(y), "r"(x), "r"(high));
+    // Of each byte its sign, eight times.
+    asm("prmt.b32 %0, %1, 0, 0xBA98;" : "=r"(below) : "r"(all));
+    return all & ~below;
+#else
+    const auto cut = [](int32_t a) { return uint32_t(a < 0 ? 0 : a > 127 ? 127 : a); };
+    return cut(x) | cut(y) << 8 | cut(z) << 16 | cut(w) << 24;
+#endif
 }

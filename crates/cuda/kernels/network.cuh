@@ -24,7 +24,7 @@ struct Separable {
     /// As the tensor cores take them: see `src/pack.rs`. Bias and scale are filled up to whole groups.
     uint32_t pointwise, pointwise_bias, pointwise_scale;
     uint32_t frames, side, stride, channels, outputs;
-    /// Pixels of a block, a multiple of 32, in rows filled up to whole runs; and groups of 32 channels out that a block computes.
+    /// Pixels of a block, 16 or a multiple of 32, in rows filled up to whole runs; and groups of 32 channels out that a block computes.
     uint32_t pixels, groups;
     /// Warps that share out the channels in of a product, so that none of a block is idle.
     uint32_t parts;

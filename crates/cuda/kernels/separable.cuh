@@ -2,7 +2,7 @@
 //
 // Pixels out are counted in rows filled up to whole runs: a thread makes RUN pixels side by side, whose windows overlap.
 //
-// Shared memory: the rows that the tensor cores read, `separable_pitch` bytes a pixel; where the runs lie; and, where warps
+// Shared memory: the rows that the tensor cores read, `separable_pitch` bytes a pixel, of half a strip of 32 the others too; where the runs lie; and, where warps
 // share out the channels in of a product, its sums. The pitch is 16 bytes more than a multiple of 32, so that eight rows lie in
 // different banks.
 #pragma once
@@ -16,14 +16,12 @@ BODY uint32_t separable_pitch(uint32_t channels) { return round_up(channels, 32)
 /// Pixels out that a thread makes side by side.
 constexpr uint32_t RUN = 4;
 
-/// Where they lie, and their windows.
+/// Where they lie, and their windows. Rows and columns wrap where they are outside.
 struct Run {
-    /// Top left pixel of the first window among those of all frames, below zero above the first.
-    int32_t first;
-    /// Its column; it wraps where that is outside.
-    uint32_t x;
-    /// Bit for bit, which of the window's rows are inside of the frame.
-    uint32_t rows;
+    /// The first row of their frame, among those of all frames.
+    uint32_t frame;
+    /// Top left of the first window, in the frame.
+    uint32_t y, x;
     /// The first pixel out in bits 3 and up, and how many there are.
     uint32_t out;
 
@@ -37,12 +35,9 @@ BODY Run run_of(const Separable &layer, uint32_t number) {
     const uint32_t row = number / runs, frame = row / out_side;
     if (frame >= layer.frames)
         return {0, 0, 0, 0};
-    const uint32_t out_x = number % runs * RUN;
-    const uint32_t y = row % out_side * layer.stride - 1, x = out_x * layer.stride - 1;
-    Run run = {int32_t((frame * side + y) * side + x), x, 0, (row * out_side + out_x) << 3 | smaller(RUN, out_side - out_x)};
-    for (uint32_t i = 0; i < 3; i++)
-        run.rows |= uint32_t(y + i < side) << i;
-    return run;
+    const uint32_t out_y = row % out_side, out_x = number % runs * RUN;
+    return {frame * side, out_y * layer.stride - 1, out_x * layer.stride - 1,
+            (row * out_side + out_x) << 3 | smaller(RUN, out_side - out_x)};
 }
 
 /// What makes four channels, `word` of them in.
@@ -59,23 +54,31 @@ struct Taps {
         scale = constant(at<float4>(memory, layer.depthwise_scale) + word);
     }
 
-    /// Four channels of a run, `pitch` bytes apart. Each column of pixels is loaded once, and turned into columns of taps.
+    /// Four channels of a run, `pitch` bytes apart. Each column of pixels is loaded once, and turned into columns of taps. What is
+    /// outside of the frame is loaded from its edge and counts for nothing, which is cheaper than to load it not.
     template <uint32_t STRIDE>
-    BODY void apply(const Separable &layer, const uint32_t *in, const Run &run, uint8_t *to, uint32_t pitch) const {
-        // Words of all frames fit 31 bits: the host sees to it.
-        const int32_t words = layer.channels / 4, first = run.first * words, row = layer.side * words;
+    BODY void apply(uint8_t *memory, const Separable &layer, uint32_t word, const Run &run, uint8_t *to, uint32_t pitch) const {
+        const uint8_t *in = at<uint8_t>(memory, layer.in);
+        // Bytes of all frames fit 32 bits: the host sees to it.
+        const uint32_t last = layer.side - 1;
+        uint32_t firsts[3], row_inside[3];
+#pragma unroll
+        for (uint32_t i = 0; i < 3; i++) {
+            const uint32_t y = smaller(run.y + i, last);
+            firsts[i] = (run.frame + y) * layer.side * layer.channels + 4 * word;
+            row_inside[i] = run.y + i == y ? 0xFFFFFFFF : 0;
+        }
         int4 sums[RUN];
 #pragma unroll
         for (uint32_t pixel = 0; pixel < RUN; pixel++)
             sums[pixel] = bias;
 #pragma unroll
         for (uint32_t column = 0; column < (RUN - 1) * STRIDE + 3; column++) {
-            uint32_t rows[3] = {};
-            const bool inside = run.x + column < layer.side;
+            const uint32_t x = smaller(run.x + column, last), inside = run.x + column == x ? 0xFFFFFFFF : 0;
+            uint32_t rows[3];
 #pragma unroll
             for (uint32_t i = 0; i < 3; i++)
-                if (inside && (run.rows >> i & 1) != 0)
-                    rows[i] = in[first + int32_t(i) * row + int32_t(column) * words];
+                rows[i] = *reinterpret_cast<const uint32_t *>(in + firsts[i] + x * layer.channels) & row_inside[i] & inside;
             // Each channel's three taps, and a fourth that counts for nothing.
             const uint32_t low = bytes(rows[0], rows[1], 0x5140), high = bytes(rows[0], rows[1], 0x7362);
             const uint32_t taps[4] = {bytes(low, rows[2], 0x4410), bytes(low, rows[2], 0x5532),
@@ -99,23 +102,18 @@ struct Taps {
 /// Fills the rows: each thread stays with its four channels, whose numbers it loads once.
 template <uint32_t STRIDE>
 BODY void separable_depthwise(uint32_t t, uint8_t *memory, const Separable &layer, uint8_t *rows, const Run *runs) {
-    const uint32_t words = layer.channels / 4, filled = round_up(layer.channels, 32) / 4;
-    const uint32_t span = smaller(filled, THREADS), lines = THREADS / span;
-    const uint32_t pitch = separable_pitch(layer.channels);
-    if (t >= lines * span)
-        return;
-    for (uint32_t word = t % span; word < filled; word += span) {
-        uint8_t *column = rows + 4 * word;
-        if (word < words) {
+    const uint32_t words = layer.channels / 4, pitch = separable_pitch(layer.channels);
+    const uint32_t span = smaller(words, THREADS), lines = THREADS / span;
+    if (t < lines * span)
+        for (uint32_t word = t % span; word < words; word += span) {
             const Taps taps(memory, layer, word);
-            const uint32_t *in = at<uint32_t>(memory, layer.in) + word;
             for (uint32_t run = t / span; run < layer.pixels / RUN; run += lines)
-                taps.apply<STRIDE>(layer, in, runs[run], column + run * RUN * pitch, pitch);
-        } else {
-            for (uint32_t pixel = t / span; pixel < layer.pixels; pixel += lines)
-                *reinterpret_cast<uint32_t *>(column + pixel * pitch) = 0;
+                taps.apply<STRIDE>(memory, layer, word, runs[run], rows + 4 * word + run * RUN * pitch, pitch);
         }
-    }
+    // Channels up to a whole step of the product.
+    const uint32_t rest = round_up(layer.channels, 32) / 4 - words;
+    for (uint32_t i = t; i < rest * layer.pixels; i += THREADS)
+        *reinterpret_cast<uint32_t *>(rows + i / rest * pitch + 4 * (words + i % rest)) = 0;
 }
 
 /// Sums of 32 pixels and a group of 32 channels out. A lane's are those of eight channels side by side: number `i & 1` of product `j`
@@ -187,10 +185,10 @@ BODY void separable_store(uint8_t *memory, const Separable &layer, const Run &ru
 template <uint32_t STRIDE> BODY void separable(const Block &block, uint8_t *memory, const Separable &layer) {
     const uint32_t pitch = separable_pitch(layer.channels), steps = round_up(layer.channels, 32) / 32;
     const uint32_t all = round_up(layer.outputs, 32) / 32, first_group = block.y * layer.groups;
-    const uint32_t groups = smaller(layer.groups, all - first_group), strips = layer.pixels / 32;
+    const uint32_t groups = smaller(layer.groups, all - first_group), strips = round_up(layer.pixels, 32) / 32;
     const uint32_t products = strips * groups, parts = layer.parts;
     uint8_t *rows = block.shared;
-    Run *runs = reinterpret_cast<Run *>(rows + layer.pixels * pitch);
+    Run *runs = reinterpret_cast<Run *>(rows + strips * 32 * pitch);
     uint32_t *added = reinterpret_cast<uint32_t *>(runs + layer.pixels / RUN);
     EACH_THREAD(t) {
         for (uint32_t run = t; run < layer.pixels / RUN; run += THREADS)
@@ -207,7 +205,8 @@ template <uint32_t STRIDE> BODY void separable(const Block &block, uint8_t *memo
     const auto of_product = [&](uint32_t product, uint32_t lane, uint32_t tile, uint32_t half, const int32_t(&sums)[8]) {
         const uint32_t pixel = product % strips * 32 + 16 * tile + 8 * half + lane / 4;
         const uint32_t channel = (first_group + product / strips) * 32 + lane % 4 * 8;
-        separable_store(memory, layer, runs[pixel / RUN], pixel % RUN, channel, sums);
+        if (pixel < layer.pixels)
+            separable_store(memory, layer, runs[pixel / RUN], pixel % RUN, channel, sums);
     };
     EACH_WARP(w) {
         for (uint32_t item = w; item < products * parts; item += WARPS) {

@@ -50,8 +50,12 @@ template <uint32_t INPUTS> BODY void stem(const Block &block, uint8_t *memory, c
                 return requantize(int4{sums[0], sums[1], sums[2], sums[3]}, scale);
             };
             const uint32_t first = block.y * layer.part, behind = smaller(first + layer.part, layer.channels);
-            for (uint32_t channel = first; channel < behind; channel += 8)
-                *reinterpret_cast<uint2 *>(out + channel) = {four(channel), four(channel + 4)};
+            if (layer.part % 16 == 0 && layer.channels % 16 == 0)
+                for (uint32_t channel = first; channel < behind; channel += 16)
+                    *reinterpret_cast<uint4 *>(out + channel) = {four(channel), four(channel + 4), four(channel + 8), four(channel + 12)};
+            else
+                for (uint32_t channel = first; channel < behind; channel += 8)
+                    *reinterpret_cast<uint2 *>(out + channel) = {four(channel), four(channel + 4)};
         }
     }
 }

@@ -12,7 +12,7 @@ use hitgate_kernels::Level;
 
 use crate::driver::{Context, Failed, Gpu, Piece, Recorded, Step, Times};
 use crate::fallback::Device;
-use crate::memory::{Constants, TooLarge};
+use crate::memory::{Constants, TooLarge, UNIT};
 use crate::network::{Network, NetworkError};
 use crate::preparation::{Frames, PreparationError, Preparations};
 use crate::settings::{Job, NOWHERE, Totals};
@@ -68,8 +68,9 @@ pub struct Cuda<'m> {
     gpu: Gpu,
     preparations: &'m [Preparation<'m>],
     frames: Frames,
-    /// The preparation of each frame of a batch.
+    /// The preparation of each `together` frames of a batch.
     prepare: heapless::Vec<Recorded, MAX_BATCH>,
+    together: usize,
     /// The network, for batches of 1, 2, 4 and more frames: each runs in the next larger.
     network: heapless::Vec<Recorded, SIZES>,
     pinned: PinnedLayout,
@@ -107,6 +108,18 @@ impl PinnedLayout {
             bytes: maps + MAX_BATCH * map_bytes,
         }
     }
+}
+
+/// Frames that are prepared together, a power of two. To launch something takes longer than a small frame takes on the bus; a large
+/// one should not wait for the next.
+const fn together(pixel_units: u32) -> usize {
+    const MOST: usize = 4;
+    const BYTES: usize = MOST << 20;
+    let mut frames = MOST;
+    while frames > 1 && frames * pixel_units as usize * UNIT > BYTES {
+        frames /= 2;
+    }
+    frames
 }
 
 /// Of each frame of a batch, whether it is prepared.
@@ -199,10 +212,12 @@ impl<'m> Cuda<'m> {
         let bytes = working.bytes();
         let mut gpu = Gpu::new(context, constants.bytes(), bytes, pinned.bytes)?;
         let multiprocessors = context.multiprocessors();
-        // There is room for as many as a batch has frames, and for as many sizes as it may have.
+        // There is room for as many as a batch has frames, and for as many as it may have sizes.
         let (mut prepare, mut of_batches) = (heapless::Vec::new(), heapless::Vec::new());
-        for i in 0..most {
-            let _ = prepare.push(gpu.record(&prepared.launches(&frames, i..i + 1))?);
+        let together = together(frames.pixel_units);
+        for i in (0..most).step_by(together) {
+            let some = prepared.launches(&frames, i..i + together as u32);
+            let _ = prepare.push(gpu.record(&some)?);
         }
         for size in 0..SIZES {
             let launches = network.launches(&batch, 1 << size, multiprocessors);
@@ -213,6 +228,7 @@ impl<'m> Cuda<'m> {
             preparations,
             frames,
             prepare,
+            together,
             network: of_batches,
             pinned,
             logits: batch.logits,
@@ -292,6 +308,12 @@ impl<'m> Cuda<'m> {
     /// The network for 1 to [`MAX_BATCH`] frames. What it makes of maps beyond them nobody looks at.
     fn network_of(&self, frames: usize) -> Recorded {
         self.network[frames.next_power_of_two().ilog2() as usize]
+    }
+
+    fn set_job(&mut self, i: usize, job: Job) -> Result<(), Failed> {
+        let at = self.pinned.jobs + i * Job::BYTES;
+        self.gpu.pinned()?[at..][..Job::BYTES].copy_from_slice(&job.bytes());
+        Ok(())
     }
 
     fn jobs(&self, frames: usize) -> Piece {
@@ -376,8 +398,7 @@ impl<'m> Cuda<'m> {
                 setting: storage_cell.map_or(NOWHERE, |_| module as u32),
                 storage_cell: storage_cell.unwrap_or(0) as u32,
             };
-            let at = self.pinned.jobs + i * Job::BYTES;
-            self.gpu.pinned()?[at..][..Job::BYTES].copy_from_slice(&job.bytes());
+            self.set_job(i, job)?;
             // There is room for as many as a batch has frames.
             let _ = admitted.push(storage_cell.map(|_| ()));
         }
@@ -386,15 +407,22 @@ impl<'m> Cuda<'m> {
             pixel_units,
             ..
         } = self.frames;
-        let steps = (0..).zip(frames.iter().zip(&admitted).zip(&self.prepare));
-        let steps = steps
-            .filter(|(_, ((_, admitted), _))| admitted.is_ok())
-            .map(|(i, ((frame, _), &then))| Step {
-                place: pixels + i * pixel_units,
-                bytes: frame.payload,
-                then,
-            });
-        let (jobs, received) = (self.jobs(n), [self.totals(n), self.logits(n), maps]);
+        let together = self.together;
+        let all = n.next_multiple_of(together);
+        for i in n..all {
+            self.set_job(i, Job::NONE)?;
+        }
+        let whole = |i: usize| admitted[i].is_ok();
+        let steps = (0..n).filter(|&i| whole(i)).map(|i| {
+            let behind = (i + 1).next_multiple_of(together).min(n);
+            let is_last = !(i + 1..behind).any(whole);
+            Step {
+                place: pixels + i as u32 * pixel_units,
+                bytes: frames[i].payload,
+                then: is_last.then(|| self.prepare[i / together]),
+            }
+        });
+        let (jobs, received) = (self.jobs(all), [self.totals(n), self.logits(n), maps]);
         let times = (self.gpu).run(jobs, steps, self.network_of(n), &received, late)?;
         Ok((admitted, times))
     }

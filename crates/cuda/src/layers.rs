@@ -57,7 +57,7 @@ words! {
         channels: u32,
         /// Channels after.
         outputs: u32,
-        /// Pixels of a block, a multiple of 32, in rows filled up to whole runs.
+        /// Pixels of a block, 16 or a multiple of 32, in rows filled up to whole runs.
         pixels: u32,
         /// Groups of 32 channels out that a block computes.
         groups: u32,

@@ -9,12 +9,12 @@ use crate::pack::{self, GROUP, STEP};
 
 /// Shared memory that every device gives to a block without being asked twice.
 const SHARED: u32 = 48 * 1024;
-/// A block keeps to so much where it can, so that several run at once on a multiprocessor.
-const SHARED_OF_MANY: u32 = 40 * 1024;
-/// Pixels of a block: whole strips of what a warp computes, at most four.
+/// A block keeps to half of it where it can, so that several run at once on a multiprocessor.
+const SHARED_OF_MANY: u32 = SHARED / 2;
+/// Pixels of a block: whole strips of what a warp computes, or half of one.
 const STRIP: u32 = 32;
-/// The most of them.
-const STRIPS: u32 = 4;
+/// Where channels are many, and where so few that threads would be left without a run of four of them.
+const PIXELS: [u32; 2] = [4 * STRIP, 16 * STRIP];
 /// Pixels side by side that a thread makes: rows are filled up to whole runs.
 const RUN: u32 = 4;
 /// Warps of a block.
@@ -147,9 +147,10 @@ impl Network {
     pub fn place(&self, frames: u32, working: &mut Working) -> Result<Batch, NetworkError> {
         let bytes = |side: u32, channels: u32| {
             let pixels = filled(side, side) * u64::from(frames);
-            // Numbers of pixels, also of those beyond the last, stand beside three bits.
-            match pixels <= 1 << 28 {
-                true => Ok(pixels * u64::from(channels)),
+            let bytes = pixels * u64::from(channels);
+            // Numbers of pixels, also of those beyond the last, stand beside three bits; a kernel counts bytes in 32.
+            match pixels <= 1 << 28 && bytes <= 1 << 32 {
+                true => Ok(bytes),
                 false => Err(TooLarge),
             }
         };
@@ -253,7 +254,7 @@ struct Share {
 
 impl Share {
     const LEAST: Share = Share {
-        pixels: STRIP,
+        pixels: STRIP / 2,
         groups: 1,
         parts: 1,
     };
@@ -261,13 +262,16 @@ impl Share {
     /// As much as keeps every multiprocessor busy. More pixels load weights less often, more groups compute the depthwise half
     /// less often; the groups are shared out last, since the depthwise half is then done anew for each part.
     fn new(channels: u32, pixels: u32, groups: u32, multiprocessors: u32) -> Share {
+        // A run of each thread.
+        let all = THREADS * RUN / (channels / 4).max(1);
         let mut share = Share {
-            pixels: STRIPS * STRIP,
+            pixels: all.next_power_of_two().clamp(PIXELS[0], PIXELS[1]),
             ..Share::LEAST
         };
-        while share.pixels > STRIP
-            && (share.shared(channels) > SHARED_OF_MANY
-                || pixels.div_ceil(share.pixels) < multiprocessors)
+        while share.pixels > STRIP && share.shared(channels) > SHARED_OF_MANY {
+            share.pixels /= 2;
+        }
+        while share.pixels > Share::LEAST.pixels && pixels.div_ceil(share.pixels) < multiprocessors
         {
             share.pixels /= 2;
         }
@@ -282,7 +286,7 @@ impl Share {
 
     /// Strips of pixels times groups of channels: each is a warp's, or shared out.
     const fn products(&self) -> u32 {
-        self.pixels / STRIP * self.groups
+        self.pixels.div_ceil(STRIP) * self.groups
     }
 
     /// Bytes of shared memory as in `kernels/separable.cuh`: rows, 16 bytes a run, and the sums of products that are shared out.
@@ -292,7 +296,7 @@ impl Share {
             0 | 1 => 0,
             _ => self.products() * STRIP * GROUP as u32 * 4,
         };
-        self.pixels * (row + 16 / RUN) + sums
+        self.pixels.next_multiple_of(STRIP) * row + self.pixels / RUN * 16 + sums
     }
 }
 
@@ -307,7 +311,8 @@ mod tests {
                 for multiprocessors in [1, 8, 132] {
                     let share = Share::new(channels, pixels, groups, multiprocessors);
                     assert!(share.shared(channels) <= SHARED);
-                    assert!(share.groups >= 1 && share.pixels.is_multiple_of(STRIP));
+                    assert!(share.groups >= 1);
+                    assert!(share.pixels == STRIP / 2 || share.pixels.is_multiple_of(STRIP));
                     let blocks = pixels.div_ceil(share.pixels) * groups.div_ceil(share.groups);
                     let smallest = pixels.div_ceil(STRIP) * groups;
                     assert!(blocks >= multiprocessors.min(smallest) / 2, "{share:?}");

@@ -46,6 +46,12 @@ impl Job {
     /// Bytes on the device.
     pub const BYTES: usize = 8;
 
+    /// Of no frame.
+    pub const NONE: Job = Job {
+        setting: NOWHERE,
+        storage_cell: 0,
+    };
+
     /// As the device has them.
     pub fn bytes(&self) -> [u8; Job::BYTES] {
         (u64::from(self.storage_cell) << 32 | u64::from(self.setting)).to_le_bytes()

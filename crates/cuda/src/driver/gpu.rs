@@ -17,10 +17,6 @@ static KERNELS: &Aligned<[u8]> = &Aligned(*include_bytes!("../../kernels/kernels
 #[repr(align(64))]
 struct Aligned<T: ?Sized>(T);
 
-/// Streams that prepare frames. The kernels of a small frame wait for each other longer than they work, so that a bus would wait
-/// for one stream.
-const WORKS: usize = 3;
-
 /// Launches that were recorded, by their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded(usize);
@@ -47,15 +43,13 @@ struct Moments {
 
 /// Memory of a device, and what is replayed in it.
 ///
-/// Several of the device's streams take part in a batch. One, `copies`, sends the frames one after another; the others, `works`,
-/// take turns at preparing each once it is there, while the next ones come; and the first of those runs the network when all are
-/// prepared. Nothing of a batch is under way when [`Gpu::run`] returns: the next batch may write wherever it likes.
+/// Two of the device's streams take turns at a batch. One, `copies`, sends the frames one after another; the other, `works`,
+/// prepares some once they are there, while the next ones come, and runs the network when all are. Nothing of a batch is under way
+/// when [`Gpu::run`] returns: the next batch may write wherever it likes.
 pub struct Gpu {
     context: Arc<Context>,
     copies: sys::CUstream,
-    works: [sys::CUstream; WORKS],
-    /// Each of those has done its steps.
-    done: [sys::CUevent; WORKS],
+    works: sys::CUstream,
     module: sys::CUmodule,
     memory: sys::CUdeviceptr,
     bytes: u64,
@@ -70,15 +64,15 @@ pub struct Gpu {
 // SAFETY: *any thread*: nothing is shared with another `Gpu` but the context.
 unsafe impl Send for Gpu {}
 
-/// A frame, and what is done once it is on the device.
+/// A frame, and what is done once it is on the device, with all those before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'f> {
     /// Its place on the device.
     pub place: u32,
     /// Its bytes. Those of [`Registered`](super::Registered) memory are not copied on this side.
     pub bytes: &'f [u8],
-    /// What is replayed then.
-    pub then: Recorded,
+    /// What is replayed then; `None` where it waits for the next frame.
+    pub then: Option<Recorded>,
 }
 
 /// So many bytes of the pinned memory, and their place on the device.
@@ -122,8 +116,7 @@ impl Gpu {
         let mut gpu = Gpu {
             context: Arc::clone(context),
             copies: std::ptr::null_mut(),
-            works: [std::ptr::null_mut(); WORKS],
-            done: [std::ptr::null_mut(); WORKS],
+            works: std::ptr::null_mut(),
             module: std::ptr::null_mut(),
             memory: 0,
             bytes,
@@ -146,7 +139,7 @@ impl Gpu {
     /// Loads the kernels and takes the memory.
     fn fill(&mut self, constants: &[u8], pinned: usize) -> Result<(), Failed> {
         let _entered = self.context.enter()?;
-        for stream in self.works.iter_mut().chain([&mut self.copies]) {
+        for stream in [&mut self.copies, &mut self.works] {
             let kind = result::stream::StreamKind::NonBlocking;
             *stream = result::stream::create(kind).of("cuStreamCreate")?;
         }
@@ -157,10 +150,6 @@ impl Gpu {
         } = &mut self.moments;
         for moment in [began, prepared, ended] {
             *moment = event(sys::CUevent_flags_enum::CU_EVENT_DEFAULT)?;
-        }
-        for done in &mut self.done {
-            // Nobody asks when, which is cheaper.
-            *done = event(sys::CUevent_flags_enum::CU_EVENT_DISABLE_TIMING)?;
         }
         // SAFETY: *of the driver*: the image is a whole fatbin, which says its own length; memory is taken once, and given back in
         // `Drop`.
@@ -206,12 +195,11 @@ impl Gpu {
             }
             kernels.push(kernel);
         }
-        let stream = self.works[0];
         let mode = sys::CUstreamCaptureMode_enum::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: *of the driver*: nothing is launched, only recorded. *on the device*: a kernel's two arguments are copied within the
         // call, the address of the memory, and a struct of as many bytes as the kernel takes, as was seen above.
         let graph = unsafe {
-            result::stream::begin_capture(stream, mode).of("cuStreamBeginCapture")?;
+            result::stream::begin_capture(self.works, mode).of("cuStreamBeginCapture")?;
             let mut launched = Ok(());
             for (launch, kernel) in launches.iter().zip(kernels) {
                 let [x, y, z] = launch.grid;
@@ -224,13 +212,13 @@ impl Gpu {
                     grid,
                     block,
                     launch.shared,
-                    stream,
+                    self.works,
                     arguments,
                 );
                 launched = launched.and(one);
             }
             // Ends in any case, or the stream would record for ever.
-            let graph = result::stream::end_capture(stream).of("cuStreamEndCapture");
+            let graph = result::stream::end_capture(self.works).of("cuStreamEndCapture");
             let launched = launched.of("cuLaunchKernel");
             let executable = launched.and(graph).and_then(|graph| {
                 let flags = sys::CUgraphInstantiate_flags(0);
@@ -244,7 +232,8 @@ impl Gpu {
         };
         // Now, and not with the first batch of its kind.
         // SAFETY: *of the driver*: it was instantiated just now.
-        let uploaded = unsafe { result::graph::upload(graph, stream) }.of("cuGraphUpload");
+        let uploaded = unsafe { result::graph::upload(graph, self.works) }.of("cuGraphUpload");
+        // Nobody asks when, which is cheaper.
         let arrived = event(sys::CUevent_flags_enum::CU_EVENT_DISABLE_TIMING);
         self.recorded.push(Replay {
             graph,
@@ -300,9 +289,8 @@ impl Gpu {
         let ran = entered.and_then(|_entered| {
             let begun = self.begin(sent, steps, last, received, &late);
             // What is under way reads the caller's frames, also of a batch that was cut short.
-            let copied = self.wait(self.copies, &late);
-            let worked = self.works.map(|stream| self.wait(stream, &late));
-            worked.into_iter().fold(begun.and(copied), Result::and)?;
+            let [copied, worked] = [self.copies, self.works].map(|stream| self.wait(stream, &late));
+            begun.and(copied).and(worked)?;
             self.times()
         });
         self.lost = ran.err();
@@ -336,28 +324,25 @@ impl Gpu {
     ) -> Result<(), Failed> {
         self.happens(self.moments.began, self.copies)?;
         self.send(sent.place, &self.pinned_bytes()?[sent.from..][..sent.bytes])?;
-        let [network, others @ ..] = self.works;
-        self.wait_for_copies(last, network)?;
-        for (Step { place, bytes, then }, stream) in steps.zip(self.works.into_iter().cycle()) {
+        self.wait_for_copies(last)?;
+        for Step { place, bytes, then } in steps {
             self.send(place, bytes)?;
-            self.wait_for_copies(then, stream)?;
-            self.replay(then, stream)?;
+            if let Some(then) = then {
+                self.wait_for_copies(then)?;
+                self.replay(then)?;
+            }
             if late() {
                 return Failed::at("cuGraphLaunch", CUresult::CUDA_ERROR_TIMEOUT);
             }
         }
-        for (stream, done) in others.into_iter().zip(self.done) {
-            self.happens(done, stream)?;
-            self.wait_for(done, network)?;
-        }
-        self.happens(self.moments.prepared, network)?;
-        self.replay(last, network)?;
-        self.happens(self.moments.ended, network)?;
+        self.happens(self.moments.prepared, self.works)?;
+        self.replay(last)?;
+        self.happens(self.moments.ended, self.works)?;
         for piece in received.iter().filter(|piece| piece.bytes > 0) {
-            let from = self.address(piece.place, piece.bytes);
+            let (from, stream) = (self.address(piece.place, piece.bytes), self.works);
             let bytes = &mut self.pinned()?[piece.from..][..piece.bytes];
             // SAFETY: *on the device*, by `address`; *waited for*: pinned memory lives as long as `self`.
-            unsafe { result::memcpy_dtoh_async(bytes, from, network) }.of("cuMemcpyDtoHAsync")?;
+            unsafe { result::memcpy_dtoh_async(bytes, from, stream) }.of("cuMemcpyDtoHAsync")?;
         }
         Ok(())
     }
@@ -373,18 +358,13 @@ impl Gpu {
         unsafe { result::memcpy_htod_async(to, bytes, self.copies) }.of("cuMemcpyHtoDAsync")
     }
 
-    /// What `stream` replays from now on waits until all that was sent is there.
-    fn wait_for_copies(&self, before: Recorded, stream: sys::CUstream) -> Result<(), Failed> {
+    /// What is replayed from now on waits until all that was sent is there.
+    fn wait_for_copies(&self, before: Recorded) -> Result<(), Failed> {
         let arrived = self.of(before)?.arrived;
         self.happens(arrived, self.copies)?;
-        self.wait_for(arrived, stream)
-    }
-
-    /// What `stream` is given from now on waits for `event`.
-    fn wait_for(&self, event: sys::CUevent, stream: sys::CUstream) -> Result<(), Failed> {
         let flags = sys::CUevent_wait_flags_enum::CU_EVENT_WAIT_DEFAULT;
         // SAFETY: *of the driver*: stream and event are.
-        unsafe { result::stream::wait_event(stream, event, flags) }.of("cuStreamWaitEvent")
+        unsafe { result::stream::wait_event(self.works, arrived, flags) }.of("cuStreamWaitEvent")
     }
 
     /// Notes `event` once `stream` has come so far.
@@ -393,10 +373,10 @@ impl Gpu {
         unsafe { result::event::record(event, stream) }.of("cuEventRecord")
     }
 
-    fn replay(&self, recorded: Recorded, stream: sys::CUstream) -> Result<(), Failed> {
+    fn replay(&self, recorded: Recorded) -> Result<(), Failed> {
         let graph = self.of(recorded)?.graph;
         // SAFETY: *of the driver*: it lives as long as `self`.
-        unsafe { result::graph::launch(graph, stream) }.of("cuGraphLaunch")
+        unsafe { result::graph::launch(graph, self.works) }.of("cuGraphLaunch")
     }
 
     fn of(&self, recorded: Recorded) -> Result<&Replay, Failed> {
@@ -458,13 +438,13 @@ impl Drop for Gpu {
             ended,
         } = self.moments;
         let of_replays = self.recorded.iter().map(|replay| replay.arrived);
-        let events = of_replays.chain([began, prepared, ended]).chain(self.done);
-        let streams = || self.works.into_iter().chain([self.copies]).filter(|stream| !stream.is_null());
+        let events = of_replays.chain([began, prepared, ended]);
+        let streams = [self.copies, self.works];
         // What a lost device refuses is lost with it, and nothing can be done about it here.
         // SAFETY: *of the driver*: each was made in this context, and is given back once. *waited for*: the streams come first.
         unsafe {
             let _entered = self.context.enter();
-            for stream in streams() {
+            for stream in streams.into_iter().filter(|stream| !stream.is_null()) {
                 let _ = result::stream::synchronize(stream);
             }
             for event in events.filter(|event| !event.is_null()) {
@@ -482,7 +462,7 @@ impl Drop for Gpu {
             if !self.module.is_null() {
                 let _ = result::module::unload(self.module);
             }
-            for stream in streams() {
+            for stream in streams.into_iter().filter(|stream| !stream.is_null()) {
                 let _ = result::stream::destroy(stream);
             }
         }

@@ -237,7 +237,9 @@ impl BenchArgs {
         }
         let most = MAX_BATCH as u16;
         if let Some(batch) = self.batch.filter(|&batch| batch > most && !self.is_alone()) {
-            bail!("--batch {batch}: a path takes at most {most} frames at once, and only prepared maps may be more: add --stage net");
+            bail!(
+                "--batch {batch}: a path takes at most {most} frames at once, and only prepared maps may be more: add --stage net"
+            );
         }
         if self.cores.is_some() {
             bail!("one core feeds the GPU: leave out --cores");
