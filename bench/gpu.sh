@@ -9,13 +9,14 @@
 # computes anything else than the CPU, or where it, its driver or a measurement fails. What could not be run here is named:
 # compute-sanitizer, and PyTorch, which measures the floors (bytes over the bus, int8 multiply-adds) and runs the same network in fp16,
 # as it is and compiled.
-# WIDTHS, BATCHES, DETECTORS and FRAMES make less of it, SECONDS_IN_ALL (330) ends it earlier, PYTHON names the Python that has PyTorch.
+# WIDTHS, MAPS (prepared ones, at once), BATCHES (of frames), DETECTORS and FRAMES make less of it, SECONDS_IN_ALL (330) ends it earlier, PYTHON names the Python that has PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hitgate=${1:-${CARGO_TARGET_DIR:-target}/release/hitgate} record=${2:-}
 python=${PYTHON:-python3}
 read -ra widths <<<"${WIDTHS:-0.25 0.5 1.0}"
-read -ra batches <<<"${BATCHES:-1 2 4 8 16}"
+read -ra maps <<<"${MAPS:-1 16 64 256 1024}"
+read -ra batches <<<"${BATCHES:-1 32}"
 read -ra detectors <<<"${DETECTORS:-module 4m eiger16m}"
 frames=${FRAMES:-400} in_all=${SECONDS_IN_ALL:-330}
 # GPU 0 is nvidia-smi's GPU 0.
@@ -34,6 +35,8 @@ gpu() { timeout 120 "$hitgate" bench --backend cuda "$@"; }
 
 # What is asked for first says whether there is a GPU. One that is there and fails is not "none".
 small=(--check --detector cspad-2x1 --frames 1)
+# All of these would take racecheck minutes: the network is where blocks share the most.
+raced=(--stage net --batch 2 --detector cspad-2x1 --frames 1)
 if ! gpu "${small[@]}" >"$made/said" 2>&1; then
     cat "$made/said"
     if grep -Eq "the GPU failed|CUDA toolkit's stub" "$made/said" || ! grep -q "run on the CPU" "$made/said"; then
@@ -59,11 +62,12 @@ if [ -z "$sanitizer" ]; then
     echo "NOT RUN: there is no compute-sanitizer here"
 else
     for tool in memcheck racecheck synccheck; do
-        status=0
-        timeout 40 "$sanitizer" --tool "$tool" --error-exitcode 9 "$hitgate" bench --backend cuda "${small[@]}" \
+        status=0 of=("${small[@]}")
+        [ $tool != racecheck ] || of=("${raced[@]}")
+        timeout 40 "$sanitizer" --tool "$tool" --error-exitcode 9 "$hitgate" bench --backend cuda "${of[@]}" \
             >"$made/sanitized" 2>&1 || status=$?
         case $status in
-        0) echo "$tool: nothing found" ;;
+        0) echo "$tool: nothing found by bench ${of[*]}" ;;
         124) echo "NOT RUN to its end: $tool, which was stopped after 40 s" && tail -3 "$made/sanitized" ;;
         # An error that it found; or another answer than the CPU's, or a crash, for which it ends as the program does.
         *) echo "FAILED: $tool (status $status)" && cat "$made/sanitized" && exit 1 ;;
@@ -79,12 +83,12 @@ time_it() {
     gpu --json --frames "$frames" "$@" >>"$made/lines" || { echo "FAILED: bench $*" && failed=1; }
 }
 for width in "${widths[@]}"; do
-    for batch in "${batches[@]}"; do
-        time_it --detector cspad-2x1 --stage net --width "$width" --batch "$batch"
+    for n in "${maps[@]}"; do
+        time_it --detector cspad-2x1 --stage net --width "$width" --batch "$n"
     done
 done
 for detector in "${detectors[@]}"; do
-    for batch in "${batches[0]}" "$last"; do
+    for batch in "${batches[@]}"; do
         time_it --detector "$detector" --window whole --batch "$batch"
     done
 done

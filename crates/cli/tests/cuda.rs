@@ -412,7 +412,12 @@ fn script(words: &str, record: &str) -> Output {
                 .get_envs()
                 .filter_map(|(key, value)| Some((key, value?))),
         )
-        .envs([("WIDTHS", "0.25"), ("BATCHES", "1 2"), ("FRAMES", "1")])
+        .envs([
+            ("WIDTHS", "0.25"),
+            ("MAPS", "1 2"),
+            ("BATCHES", "1 2"),
+            ("FRAMES", "1"),
+        ])
         .env("DETECTORS", "cspad-2x1");
     command.output().unwrap()
 }
