@@ -46,8 +46,12 @@ fn onnx() -> &'static Path {
 /// Forty maps and their labels.
 fn maps(folder: &TempDir, more: &[&str]) -> PathBuf {
     let out = folder.path().join("maps");
-    let mut command = hitgate(&["dataset", text(&out), "--maps=40", "--seed=7", "--detector"]);
-    let made = command.arg("cspad-2x1").args(more).output().expect("runs");
+    let mut command = hitgate(&["dataset", text(&out), "--replace", "--maps=40", "--seed=7"]);
+    let made = command
+        .args(["--detector", "cspad-2x1"])
+        .args(more)
+        .output()
+        .expect("runs");
     assert!(made.status.success(), "{made:?}");
     out.with_extension("npy")
 }

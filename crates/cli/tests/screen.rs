@@ -679,6 +679,7 @@ fn annotated_frames_of_cxidb_76_are_evaluated_and_prepared() {
     let said = complaint(
         hitgate()
             .arg("dataset")
+            .arg("--replace")
             .arg(&out)
             .arg("--truth")
             .arg(&truth),

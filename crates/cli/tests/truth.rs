@@ -43,10 +43,10 @@ fn evaluated(truth: &str, more: &[&str]) -> Value {
     serde_json::from_slice(&output.get_output().stdout).expect("one JSON object")
 }
 
-/// The maps that are made of labelled files.
+/// The maps that are made of labelled files, whatever was made before.
 fn prepared(out: &Path, truth: &str, more: &[&str]) -> Vec<u8> {
     let out = out.display().to_string();
-    let mut command = hitgate(&["dataset", &out, "--truth", truth]);
+    let mut command = hitgate(&["dataset", &out, "--replace", "--truth", truth]);
     command.args(more).assert().success();
     fs::read(format!("{out}.npy")).expect("maps")
 }
@@ -95,14 +95,14 @@ fn a_set_of_before_stays_where_another_fails_or_is_stopped() {
         if let Some(labels) = labels {
             fs::write(&truth, labels).unwrap();
         }
-        let said = complaint(&mut make(&["--truth", &text]));
+        let said = complaint(&mut make(&["--replace", "--truth", &text]));
         assert!(said.contains(word), "{said}");
         assert!(both() == before, "{word}");
         assert_eq!(names(&sets), ["set.jsonl", "set.npy"], "{word}");
     }
 
     // Stopped once maps are on their way; more of them than anybody waits for.
-    let mut child = spawn(&["dataset", &out, "--maps=1000000"]);
+    let mut child = spawn(&["dataset", &out, "--replace", "--maps=1000000"]);
     while !names(&sets).contains(&"set.jsonl.part".to_string()) {
         assert_eq!(child.try_wait().unwrap(), None, "it ends before it writes");
         assert!(both() == before);
@@ -112,11 +112,47 @@ fn a_set_of_before_stays_where_another_fails_or_is_stopped() {
     child.wait().unwrap();
     assert!(both() == before);
     // What it left is in nobody's way.
-    make(&["--maps=2", "--detector=jungfrau-module"])
+    make(&["--replace", "--maps=2", "--detector=jungfrau-module"])
         .assert()
         .success();
     assert!(both() != before);
     assert_eq!(names(&sets), ["set.jsonl", "set.npy"]);
+}
+
+#[test]
+fn a_set_or_a_model_of_before_is_replaced_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let out = file("set").display().to_string();
+    let make = || hitgate(&["dataset", &out, "--input=32", "--maps=3"]);
+    make().assert().success();
+    let refused = |command: &mut Command, path: &Path| {
+        let before = fs::read(path).unwrap();
+        let said = complaint(command);
+        assert!(said.contains("--replace"), "{said}");
+        assert!(said.contains(path.to_str().unwrap()), "{said}");
+        assert!(fs::read(path).unwrap() == before);
+    };
+    refused(make().arg("--seed=2"), &file("set.npy"));
+    let first = fs::read(file("set.npy")).unwrap();
+    make().args(["--seed=2", "--replace"]).assert().success();
+    assert!(fs::read(file("set.npy")).unwrap() != first);
+    // Labels alone are somebody's too.
+    fs::remove_file(file("set.npy")).unwrap();
+    refused(&mut make(), &file("set.jsonl"));
+    make().arg("--replace").assert().success();
+
+    let maps = file("set.npy").display().to_string();
+    let model = file("model.hgm");
+    fs::write(&model, "a model").unwrap();
+    let import = || {
+        let mut command = hitgate(&["import", "none.onnx", "--calibration", &maps]);
+        command.args(["--validation", &maps, "-o"]).arg(&model);
+        command
+    };
+    refused(&mut import(), &model);
+    let said = complaint(import().arg("--replace"));
+    assert!(said.contains("none.onnx"), "{said}");
 }
 
 #[test]

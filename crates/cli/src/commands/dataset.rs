@@ -43,7 +43,8 @@ maps those of detectors that are left out are not written. No frame is stored on
 the pixels that the window needs are simulated. Of a labelled frame `file` is told and `frame` is its
 index there; its spots have no places, and those of class `few` are left out. Files of CXIDB entry 76
 are known by themselves; --layout cxidb76 makes any other file an error. OUT.npy and OUT.jsonl are
-called OUT.npy.part and OUT.jsonl.part until both are whole.")]
+called OUT.npy.part and OUT.jsonl.part until both are whole, and what is there of an earlier run
+stays, unless --replace is given.")]
 pub struct DatasetArgs {
     /// Where to write, without extension
     out: PathBuf,
@@ -75,6 +76,9 @@ pub struct DatasetArgs {
     reduce: ReduceArg,
     #[command(flatten)]
     reading: ReadingArgs,
+    /// Replace the maps and labels of an earlier run
+    #[arg(long)]
+    replace: bool,
 }
 
 /// Maps that are made at a time, before they are written in order.
@@ -86,12 +90,16 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
     let reading = args.reading.read(args.truth.is_some())?;
     let labels = args.truth.as_deref().map(|truth| labels(truth, &reading));
     let labels = labels.transpose()?;
+    let outputs = ["npy", "jsonl"].map(|ending| with_ending(&args.out, ending));
     if let (Some(truth), Some(labels)) = (&args.truth, &labels) {
         let frames = labels.of_file.keys().map(|file| labels.folder.join(file));
         let inputs: Vec<PathBuf> = frames.chain([truth.clone()]).collect();
-        for output in ["npy", "jsonl"].map(|ending| with_ending(&args.out, ending)) {
-            outputs::replaces_none_of(&output, &inputs)?;
+        for output in &outputs {
+            outputs::replaces_none_of(output, &inputs)?;
         }
+    }
+    for output in &outputs {
+        outputs::replaces_nothing_unasked(output, args.replace)?;
     }
     let mut dataset = Dataset::create(args)?;
     let start = std::time::Instant::now();

@@ -40,6 +40,9 @@ pub struct ImportArgs {
     /// The model file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Replace a model of that name
+    #[arg(long)]
+    replace: bool,
     /// What divides the logits, as training fitted it
     #[arg(long, value_name = "T", default_value_t = 1.0)]
     temperature: f32,
@@ -75,6 +78,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         &args.output,
         &[&args.onnx, &args.calibration, &args.validation],
     )?;
+    outputs::replaces_nothing_unasked(&args.output, args.replace)?;
     let calibration = Labelled::read(&args.calibration)?;
     let validation = Labelled::read(&args.validation)?;
     let reduce = reduction(args, &calibration, &validation)?;
