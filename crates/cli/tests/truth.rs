@@ -2,9 +2,11 @@
 //! is there before.
 
 use std::fs;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use rustix::fs::inotify;
 use serde_json::Value;
 
 mod common;
@@ -153,6 +155,57 @@ fn a_set_or_a_model_of_before_is_replaced_where_that_is_asked_for() {
     refused(&mut import(), &model);
     let said = complaint(import().arg("--replace"));
     assert!(said.contains("none.onnx"), "{said}");
+}
+
+/// What becomes of the names in a folder, in order: each that goes, and each that a file gets by being renamed.
+fn renamings(folder: &Path, change: impl FnOnce()) -> Vec<String> {
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let events = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::DELETE;
+    inotify::add_watch(&watch, folder, events).unwrap();
+    change();
+    let mut buffer = [const { MaybeUninit::uninit() }; 4096];
+    let mut reader = inotify::Reader::new(watch, &mut buffer);
+    let mut seen = Vec::new();
+    while let Ok(event) = reader.next() {
+        let gone = event.events().contains(inotify::ReadFlags::DELETE);
+        let name = event.file_name().expect("of a file").to_str().unwrap();
+        seen.push(format!("{}{name}", if gone { "-" } else { "+" }));
+    }
+    seen
+}
+
+/// Where a run is killed is not to be chosen: what it leaves is the state between two of these.
+#[test]
+fn new_maps_never_stand_beside_old_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = folder.path().join("sets");
+    fs::create_dir(&sets).unwrap();
+    let out = sets.join("set").display().to_string();
+    let make = |more: &[&str]| {
+        let mut command = hitgate(&["dataset", &out, "--input=32", "--maps=2"]);
+        renamings(&sets, || _ = command.args(more).assert().success())
+    };
+    assert_eq!(make(&[]), ["+set.npy", "+set.jsonl"]);
+    let again = ["-set.jsonl", "+set.npy", "+set.jsonl"];
+    assert_eq!(make(&["--replace", "--seed=2"]), again);
+
+    fs::remove_file(sets.join("set.jsonl")).unwrap();
+    let maps = format!("{out}.npy");
+    let calibration = [
+        "--calibration",
+        &maps,
+        "--validation",
+        &maps,
+        "-o",
+        "/no/model",
+    ];
+    for said in [
+        complaint(&mut hitgate(&["eval", "--maps", &maps])),
+        complaint(hitgate(&["import", "none.onnx"]).args(calibration)),
+    ] {
+        assert!(said.contains("set.jsonl: no such file"), "{said}");
+        assert!(said.contains("was killed: make them again"), "{said}");
+    }
 }
 
 #[test]

@@ -167,8 +167,12 @@ impl Dataset {
 
     fn finish(mut self) -> Result<u64> {
         let failed = |error| FormatError::writing(&self.labels_path, error);
-        // A disk that has no room for the labels is to show it before the maps have their name.
+        // A disk that has no room for them is to show it while all of before is there.
         self.labels.flush().map_err(failed)?;
+        self.maps.complete()?;
+        // Two names cannot be given at once: whoever is killed between them leaves maps without labels, which no reader
+        // takes, and never new maps with old labels.
+        self.labels.clear().map_err(failed)?;
         let written = self.maps.finish()?;
         self.labels.finish().map_err(failed)?;
         Ok(written)
