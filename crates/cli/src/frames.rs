@@ -7,6 +7,7 @@ use hitgate_core::verdict::Class;
 use hitgate_formats::truth;
 use rayon::prelude::*;
 
+use crate::complaints::Complaints;
 use crate::module::Module;
 use crate::open::{DescribeArgs, Pictures};
 use crate::slot::{SlotFrame, stride};
@@ -40,8 +41,10 @@ impl Frames {
         raw: bool,
     ) -> Result<Self> {
         let mut held = Frames::default();
+        let complaints = Complaints::default();
         for path in paths {
             let pictures = Pictures::open(path.as_ref(), describe)?;
+            complaints.doubt(&pictures);
             held.read(match raw {
                 true => pictures.raw(),
                 false => pictures,

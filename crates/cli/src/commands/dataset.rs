@@ -15,6 +15,7 @@ use hitgate_sim::{Detector, Scratch, Simulator};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use crate::complaints::Complaints;
 use crate::frames::label;
 use crate::map::FrameMap;
 use crate::model;
@@ -259,8 +260,10 @@ fn labelled(
         of_file.values().map(Vec::len).sum::<usize>() as u64,
     );
     let mut pixels = 0;
+    let complaints = Complaints::default();
     for (file, lines) in of_file {
         let mut pictures = reading.open(&folder.join(&file))?;
+        complaints.doubt(&pictures);
         for (line, class) in lines {
             let map =
                 FrameMap::of_pictures(&mut pictures, line.index, input, reading.raw.as_ref())?;

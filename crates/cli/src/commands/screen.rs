@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::backend::BackendArgs;
+use crate::complaints::Complaints;
 use crate::filter::FilterArgs;
 use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
 use crate::model;
@@ -93,6 +94,7 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
     }
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let hardware = args.backend.open(false)?;
+    let complaints = Complaints::default();
     let screener = Screener {
         model: model::parse_for(&bytes, args.filter.model.as_deref(), args.filter.level()?)?,
         model_bytes: &bytes,
@@ -100,6 +102,7 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         filter: &args.filter,
         hardware: &hardware,
         raw: args.raw.read()?,
+        complaints: &complaints,
     };
     args.lines.write(HEADER, |out| {
         let mut done = Done::default();

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::EvalArgs;
 use super::counters::Counter;
+use crate::complaints::Complaints;
 use crate::frames::label;
 use crate::labelled::Labelled;
 use crate::progress::Progress;
@@ -72,6 +73,7 @@ pub fn of_files(
     let folder = truth.parent().unwrap_or(Path::new("."));
     let mut frames = Vec::new();
     let mut unreadable = 0;
+    let complaints = Complaints::default();
     let labels = labels(truth, args)?;
     for file in labels.keys() {
         reading.check_layout(&folder.join(file))?;
@@ -91,7 +93,7 @@ pub fn of_files(
             .map(|counter| counter.of_file(&path, reading));
         let counts = counts.collect::<Result<Vec<_>>>()?;
         let mut end = 0;
-        let unreadable_here = scorer.file(&path, reading, &mut |index, p| {
+        let unreadable_here = scorer.file(&path, reading, &complaints, &mut |index, p| {
             end = end.max(index + 1);
             if let Some((line, truth)) = wanted(index) {
                 frames.push(Frame {
