@@ -41,6 +41,7 @@ fn a_line_a_frame_with_the_keys_of_the_contract() {
             "class",
             "keep",
             "reason",
+            "reasons",
             "latency_us",
         ] {
             assert!(!line[key].is_null(), "{key} of {line}");
@@ -773,6 +774,35 @@ fn a_mask_that_takes_all_or_nothing_is_warned_of_once() {
                 .collect();
             assert_eq!(first.len(), usize::from(excludes.is_some()), "{told:?}");
             assert!(first.iter().all(|line| line.contains(words)), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_cannot_be_judged_is_told_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let (file, excluding) = (place("run.npy"), place("mask.npy"));
+    frames(&file, 5);
+    mask(&excluding, |_| true);
+    let why = "every pixel of the window is excluded";
+    for format in ["jsonl", "csv", "lst"] {
+        let mut command = hitgate_with(&["screen", "--format", format, "--mask"]);
+        command.arg(&excluding).arg(&file);
+        let told = told(&mut command, why);
+        assert!(
+            told[0].contains("run.npy //0 cannot be judged, and is kept"),
+            "{told:?}"
+        );
+        assert!(told[1].contains("4 more like this"), "{told:?}");
+        assert_eq!(told.len(), 2, "{told:?}");
+        if format == "jsonl" {
+            let found = lines(&command.output().unwrap().stdout);
+            let reasons = found.iter().map(|line| line["reasons"].clone());
+            assert!(
+                reasons.eq([(); 5].map(|()| serde_json::json!([why]))),
+                "{found:?}"
+            );
         }
     }
 }

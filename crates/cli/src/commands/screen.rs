@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use hitgate_core::verdict::Verdict;
 use serde_json::json;
 
 use crate::backend::BackendArgs;
@@ -13,7 +14,7 @@ use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
 use crate::model;
 use crate::open::DescribeArgs;
 use crate::raw::{RawArgs, refuse_geometry};
-use crate::report::{class_word, probability};
+use crate::report::{class_word, probability, reason_words};
 use crate::screener::{Judged, Screener};
 
 /// Classify the frames in files: one line a frame
@@ -72,6 +73,7 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
                 "file": name, "index": index,
                 "p_hit": p_hit, "p_maybe": p_maybe, "p_miss": p_miss,
                 "class": class_word(record), "keep": keep, "reason": reason,
+                "reasons": reason_words(record),
                 "latency_us": latency_us, "geometry": geometry,
             })
             .to_string(),
@@ -85,6 +87,16 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
         }
         Format::Lst => keep.then(|| format!("{} //{index}", file.display())),
     }
+}
+
+/// Why a frame is kept that has no score, in a sentence.
+fn not_judged(judged: &Judged<'_>) -> String {
+    format!(
+        "{} //{} cannot be judged, and is kept: {}",
+        judged.name,
+        judged.index,
+        reason_words(&judged.record).join(", ")
+    )
 }
 
 /// Runs the command.
@@ -109,6 +121,9 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         for path in &args.files {
             done.unreadable += screener.file(path, &mut |judged| {
                 done.judged += 1;
+                if judged.record.verdict() == Verdict::KeepFault {
+                    complaints.tell(path, not_judged(judged));
+                }
                 write_line(out, line(args.lines.format, judged))
             })?;
         }
