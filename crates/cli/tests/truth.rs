@@ -376,6 +376,48 @@ fn a_set_replaces_neither_its_frames_nor_their_labels() {
 }
 
 #[test]
+fn verdicts_are_no_labels_and_neither_are_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let verdicts = folder.path().join("verdicts.jsonl");
+    let eiger = bundled(EIGER);
+    let mut screen = hitgate(&["screen", "-o"]);
+    screen.arg(&verdicts).arg(&eiger).assert().success();
+    let out = folder.path().join("maps").display().to_string();
+    let commands: [&[&str]; 2] = [&["eval"], &["dataset", &out]];
+    for command in commands {
+        let said = |truth: &Path| {
+            let mut command = hitgate(command);
+            command.arg("--truth").arg(truth).output().unwrap()
+        };
+        let output = said(&verdicts);
+        assert!(output.status.success(), "{output:?}");
+        let warned = common::said(&output).1;
+        assert!(
+            warned.contains("verdicts.jsonl: 1 of 1 lines are verdicts"),
+            "{warned}"
+        );
+        let labels = PathBuf::from(labelled(folder.path(), &eiger));
+        let replaced = ["npy", "jsonl"].map(|ending| format!("{out}.{ending}"));
+        replaced.iter().for_each(|file| _ = fs::remove_file(file));
+        assert!(!common::said(&said(&labels)).1.contains("verdicts"));
+        replaced.iter().for_each(|file| _ = fs::remove_file(file));
+
+        let zeros = folder.path().join("zeros");
+        fs::write(&zeros, [0; 64]).unwrap();
+        for binary in [&eiger, &zeros] {
+            let output = said(binary);
+            assert!(!output.status.success());
+            let said = common::said(&output).1;
+            assert!(
+                said.contains("no text file of labels: give a line for each frame"),
+                "{said}"
+            );
+            assert!(!said.contains("UTF-8"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_frame_that_cannot_be_judged_is_told_where_it_counts_as_a_hit() {
     let folder = tempfile::tempdir().unwrap();
     let frame = folder.path().join("frame.npy");

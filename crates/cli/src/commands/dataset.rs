@@ -9,14 +9,14 @@ use clap::Args;
 use hitgate_core::prep::Reduce;
 use hitgate_core::verdict::Class;
 use hitgate_formats::FormatError;
-use hitgate_formats::truth::{self, Truth};
+use hitgate_formats::truth::Truth;
 use hitgate_formats::write::{NpyStack, WholeFile};
 use hitgate_sim::{Detector, Scratch, Simulator};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::complaints::Complaints;
-use crate::frames::label;
+use crate::frames::{self, label};
 use crate::map::FrameMap;
 use crate::model;
 use crate::module::Input;
@@ -227,7 +227,7 @@ fn labels(path: &Path, reading: &Reading<'_>) -> Result<Labels> {
         folder: path.parent().unwrap_or(Path::new(".")).to_path_buf(),
         of_file: BTreeMap::new(),
     };
-    for (_, line) in truth::read(path)? {
+    for (_, line) in frames::labels(path)? {
         if let Some(class) = label(line.class) {
             let of_file = labels.of_file.entry(line.file.clone()).or_default();
             of_file.push((line, class));

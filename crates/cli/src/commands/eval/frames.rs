@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use hitgate_formats::truth::{self, Truth};
+use hitgate_formats::truth::Truth;
 use hitgate_import::metrics::Scored;
 use hitgate_sim::{Detector, Scratch, Simulator};
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::EvalArgs;
 use super::counters::Counter;
 use crate::complaints::Complaints;
-use crate::frames::label;
+use crate::frames::{self, label};
 use crate::labelled::Labelled;
 use crate::progress::Progress;
 use crate::reading::Reading;
@@ -138,7 +138,7 @@ pub fn of_files(
 
 /// The labels of each file, with the numbers of their lines; those of the sets that take part.
 fn labels(truth: &Path, args: &EvalArgs) -> Result<BTreeMap<String, Vec<(usize, Truth)>>> {
-    let lines = truth::read(truth)?;
+    let lines = frames::labels(truth)?;
     let mut known: Vec<&str> = lines.iter().map(|(_, line)| line.set.as_str()).collect();
     known.sort_unstable();
     known.dedup();
