@@ -12,6 +12,7 @@ use hitgate_kernels::Level;
 use hitgate_sim::D_WATER;
 
 use crate::complaints::Complaints;
+use crate::model;
 use crate::module::{Input, Prepared};
 use crate::open::{Picture, Pictures};
 use crate::reading::Reading;
@@ -31,6 +32,7 @@ impl FloatModel {
     /// Reads the network at `path`, for maps that are made by `reduce`; left out, it is the first way
     /// that makes as many channels, which is enough to time the network.
     pub fn open(path: &Path, reduce: Option<ReduceArg>) -> Result<Self> {
+        model::refuse_finished(path)?;
         let file = OnnxFile::open(path)?;
         let name = || path.display().to_string();
         let (channels, side) = file.input_shape().with_context(name)?;

@@ -72,6 +72,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         }
         return show_frames(path, args);
     };
+    model::refuse_onnx(&start, path)?;
     if args.geometry.is_some() || args.mask.is_some() {
         return show_frames(path, args);
     }
