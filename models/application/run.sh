@@ -60,7 +60,7 @@ echo "indexed: $(ls "$WORK/index" | wc -l) of $(ls "$WORK/chunks" | wc -l) chunk
 
 # The whole run, by its maps, which equal those of whole frames.
 if [ ! -e "$WORK/run.npy" ]; then
-    "$HITGATE" dataset "$WORK/run-part" --maps "$FRAMES" $run >/dev/null
+    "$HITGATE" dataset "$WORK/run-part" --replace --maps "$FRAMES" $run >/dev/null
     mv "$WORK/run-part.jsonl" "$WORK/run.jsonl"
     mv "$WORK/run-part.npy" "$WORK/run.npy"
 fi

@@ -29,7 +29,7 @@ shards() {
     while [ $((n * SHARD)) -lt "$2" ] && [ "$(seconds)" -lt "$SIMULATE" ]; do
         name=$1/$(printf %05d "$n")
         if [ ! -e "$name.npy" ]; then
-            "$HITGATE" dataset "$name-part" --maps "$SHARD" --first $((n * SHARD)) --seed "$3" --mix "$4" --input "$INPUT"
+            "$HITGATE" dataset "$name-part" --replace --maps "$SHARD" --first $((n * SHARD)) --seed "$3" --mix "$4" --input "$INPUT"
             mv "$name-part.jsonl" "$name.jsonl"
             mv "$name-part.npy" "$name.npy"
         fi

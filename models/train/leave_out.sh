@@ -38,7 +38,7 @@ done
 # simulated NAME MAPS SEED MIX: maps of all detectors; a file gets its name when it is whole.
 simulated() {
     [ -e "$WORK/$1.npy" ] && return
-    "$HITGATE" dataset "$WORK/$1-part" --maps "$2" --seed "$3" --mix "$4" --input "$INPUT"
+    "$HITGATE" dataset "$WORK/$1-part" --replace --maps "$2" --seed "$3" --mix "$4" --input "$INPUT"
     mv "$WORK/$1-part.jsonl" "$WORK/$1.jsonl"
     mv "$WORK/$1-part.npy" "$WORK/$1.npy"
 }

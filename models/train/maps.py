@@ -77,6 +77,8 @@ def open_shard(path: Path, side: int):
         raise SystemExit(f"{path}: {maps.dtype} {maps.shape} found, uint8 maps of {side} x {side} wanted (see --input)")
     maps = np.moveaxis(maps.reshape(len(maps), side, side, -1), -1, 1)
     sidecar = path.with_suffix(".jsonl")
+    if not sidecar.exists():
+        raise SystemExit(f"{sidecar}: no such file: the `hitgate dataset` that made {path} was killed, make it again")
     with open(sidecar) as lines:
         labels = [json.loads(line) for line in lines]
     if [label["index"] for label in labels] != list(range(len(maps))):

@@ -164,6 +164,23 @@ impl Audit {
             .filter(|frame| frame.attempt.is_indexed())
     }
 
+    /// Frames of the records, and of the results.
+    pub fn sizes(&self) -> [usize; 2] {
+        [self.without_result.len(), self.without_record.len()].map(|rest| rest + self.joined.len())
+    }
+
+    /// Whether so few frames are in both that records and results may not be of one run.
+    pub fn is_strange(&self) -> bool {
+        const NEARLY_NONE: f64 = 0.1;
+        let [records, results] = self.sizes();
+        (self.joined.len() as f64) < NEARLY_NONE * records.min(results) as f64
+    }
+
+    /// Whether frames were joined by their numbers alone, as records that name no file are.
+    pub fn is_by_number(&self) -> bool {
+        self.joined.iter().any(|frame| frame.told.file.is_none())
+    }
+
     /// Indexed frames that the filter dropped.
     pub fn lost(&self) -> Share {
         share(self.indexed(), Joined::is_lost)

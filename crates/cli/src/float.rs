@@ -11,6 +11,8 @@ use hitgate_import::onnx::{FloatNet, OnnxFile};
 use hitgate_kernels::Level;
 use hitgate_sim::D_WATER;
 
+use crate::complaints::Complaints;
+use crate::model;
 use crate::module::{Input, Prepared};
 use crate::open::{Picture, Pictures};
 use crate::reading::Reading;
@@ -30,6 +32,7 @@ impl FloatModel {
     /// Reads the network at `path`, for maps that are made by `reduce`; left out, it is the first way
     /// that makes as many channels, which is enough to time the network.
     pub fn open(path: &Path, reduce: Option<ReduceArg>) -> Result<Self> {
+        model::refuse_finished(path)?;
         let file = OnnxFile::open(path)?;
         let name = || path.display().to_string();
         let (channels, side) = file.input_shape().with_context(name)?;
@@ -71,10 +74,16 @@ impl FloatModel {
 
     /// Prepares and judges every frame of a file, as far as it can be judged; returns how many could
     /// not be read, having said why.
-    pub fn file(&self, path: &Path, reading: &Reading<'_>, emit: &mut Emit<'_>) -> Result<usize> {
+    pub fn file(
+        &self,
+        path: &Path,
+        reading: &Reading<'_>,
+        complaints: &Complaints,
+        emit: &mut Emit<'_>,
+    ) -> Result<usize> {
         let raw = reading.raw.as_ref();
-        let Some(mut pictures) = Pictures::open_or_say(path, reading.describe, raw.is_some())
-        else {
+        let opened = Pictures::open_or_say(path, reading.describe, raw.is_some(), complaints);
+        let Some(mut pictures) = opened else {
             return Ok(1);
         };
         let mut failed = 0;
@@ -89,14 +98,14 @@ impl FloatModel {
                 if before.replace(place) != Some(place)
                     && let Some(doubt) = prepared.doubt()
                 {
-                    tell!("hitgate: {}: {doubt}", path.display());
+                    complaints.tell(path, format_args!("{}: {doubt}", path.display()));
                 }
                 Ok(map(&prepared, &picture))
             });
             match map {
                 Ok(map) => emit(index, map.map(|map| self.logits(&map)).transpose()?)?,
                 Err(error) => {
-                    tell!("hitgate: {error:#}");
+                    complaints.tell(path, error);
                     failed += 1;
                 }
             }

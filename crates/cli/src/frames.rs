@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use hitgate_core::verdict::Class;
-use hitgate_formats::truth;
+use hitgate_formats::truth::{self, Truth};
 use rayon::prelude::*;
 
+use crate::complaints::Complaints;
 use crate::module::Module;
 use crate::open::{DescribeArgs, Pictures};
 use crate::slot::{SlotFrame, stride};
@@ -40,8 +41,10 @@ impl Frames {
         raw: bool,
     ) -> Result<Self> {
         let mut held = Frames::default();
+        let complaints = Complaints::default();
         for path in paths {
             let pictures = Pictures::open(path.as_ref(), describe)?;
+            complaints.doubt(&pictures);
             held.read(match raw {
                 true => pictures.raw(),
                 false => pictures,
@@ -132,6 +135,23 @@ impl Frames {
             .map(|frame| lz4_flex::block::compress(frame.slot.payload()).len() as u64)
             .collect()
     }
+}
+
+/// Reads a truth file, and warns where it holds verdicts in the place of labels.
+///
+/// # Errors
+/// Those of [`truth::read`].
+pub fn labels(path: &Path) -> Result<Vec<(usize, Truth)>> {
+    let lines = truth::read(path)?;
+    let verdicts = lines.iter().filter(|(_, line)| line.is_verdict).count();
+    if verdicts > 0 {
+        tell!(
+            "hitgate: warning: {}: {verdicts} of {} lines are verdicts of a filter, with its p_hit: what is compared with them, or learns from them, shows that it agrees with that filter and not that either is right",
+            path.display(),
+            lines.len()
+        );
+    }
+    Ok(lines)
 }
 
 /// The class that a truth file gives; `few` is outside every count.

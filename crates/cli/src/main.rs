@@ -20,6 +20,7 @@ mod buffers;
 mod cam;
 mod canvas;
 mod commands;
+mod complaints;
 mod counts;
 mod description;
 mod drawing;

@@ -1,9 +1,11 @@
 //! The model: the one in the program, or a file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use hitgate_core::net::{Arena, Model, Plan};
+use hitgate_core::net::{Arena, Model, Plan, format};
 use hitgate_kernels::Level;
 
 use crate::module::Input;
@@ -24,8 +26,38 @@ pub fn bytes(path: Option<&Path>) -> Result<Vec<u8>> {
     }
 }
 
+/// Refuses an ONNX network where a model file is wanted.
+pub fn refuse_onnx(bytes: &[u8], path: &Path) -> Result<()> {
+    let named = path
+        .extension()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("onnx"));
+    match named && !bytes.starts_with(&format::MAGIC) {
+        true => bail!(
+            "{} is an ONNX network by its name: `hitgate import` makes a model file (.hgm) of it, which every command takes; `hitgate eval --engine tract` and `hitgate bench --engine tract` run it as it is",
+            path.display()
+        ),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a model file where an ONNX network is wanted. A file that is not there is for its reader to tell.
+pub fn refuse_finished(path: &Path) -> Result<()> {
+    let mut start = [0; format::MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    match read.is_ok() && start == format::MAGIC {
+        true => bail!(
+            "{} is a model file of hitgate, and no ONNX network: `hitgate inspect` shows it, and `--model` of screen, run and eval (without --engine tract) takes it",
+            path.display()
+        ),
+        false => Ok(()),
+    }
+}
+
 /// A checked view of a model's bytes.
 pub fn parse<'m>(bytes: &'m [u8], path: Option<&Path>) -> Result<Model<'m>> {
+    if let Some(path) = path {
+        refuse_onnx(bytes, path)?;
+    }
     Model::parse(bytes).with_context(|| format!("{} cannot be used", name(path)))
 }
 

@@ -1,5 +1,6 @@
 //! Files of frames, each frame with the description of its module.
 
+use std::borrow::Cow;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use hitgate_formats::geometry::{DISTANCE_MM, PIXEL_MM, WAVELENGTH_A};
 use hitgate_formats::sidecar::Sidecar;
 use hitgate_formats::{FormatError, FrameFile, GeometryFile, Mask};
 
+use crate::complaints::Complaints;
 use crate::description::Description;
 use crate::module::{self, Module};
 use crate::slot::SlotFrame;
@@ -113,7 +115,7 @@ impl DescribeArgs {
         };
         refuse_partial_of(detector, &about, &about)?;
         let (columns, rows) = (columns.into(), rows.into());
-        let mask = self.mask.as_deref().map(Mask::read).transpose()?;
+        let mask = self.mask.as_deref().map(GivenMask::read).transpose()?;
         Ok(Module {
             columns,
             rows,
@@ -121,7 +123,10 @@ impl DescribeArgs {
             raw,
             compressed: false,
             about,
-            excluded: union(mask.as_ref(), columns, rows)?,
+            excluded: match mask {
+                Some(given) => module::runs(given.of_frame(columns, rows)?),
+                None => Vec::new(),
+            },
         })
     }
 }
@@ -147,7 +152,8 @@ pub struct Pictures {
     path: PathBuf,
     content: Content,
     given: Sidecar,
-    mask: Option<Mask>,
+    mask: Option<GivenMask>,
+    doubts: Vec<String>,
     /// Whether raw words of a detector are read as they are.
     raw: bool,
     /// All modules of a file of slots; those met so far of a detector's file, mostly one.
@@ -162,7 +168,12 @@ enum Content {
 impl Pictures {
     /// Opens a detector's file, or kept slots that `run --keep` wrote.
     pub fn open(path: &Path, describe: &DescribeArgs) -> Result<Self> {
-        let mask = describe.mask.as_deref().map(Mask::read).transpose()?;
+        let mask = describe.mask.as_deref().map(GivenMask::read).transpose()?;
+        let mut doubts: Vec<String> = mask
+            .as_ref()
+            .and_then(GivenMask::doubt)
+            .into_iter()
+            .collect();
         let mut given = describe.sidecar();
         let (content, modules) = if SlotsFile::is_one(path) {
             let slots = Content::Slots(SlotsFile::open(path)?);
@@ -170,9 +181,10 @@ impl Pictures {
         } else {
             let file = match &describe.geometry {
                 None => FrameFile::open(path)?,
-                Some(geometry) => {
-                    let geometry = GeometryFile::read(geometry)?;
+                Some(path_of_geometry) => {
+                    let geometry = GeometryFile::read(path_of_geometry)?;
                     let file = FrameFile::open_placed(path, &geometry)?;
+                    doubts.extend(little_reach(path_of_geometry, &file));
                     given = geometry.about.overridden_by(given);
                     file
                 }
@@ -185,6 +197,7 @@ impl Pictures {
             content,
             given,
             mask,
+            doubts,
             raw: false,
             modules,
         })
@@ -195,17 +208,32 @@ impl Pictures {
         Pictures { raw: true, ..self }
     }
 
-    /// Opens a file, or says why it cannot be opened. Where its frames are `raw` words, the caller
+    /// Opens a file and says what is doubtful, or why it cannot be opened. Where its frames are `raw` words, the caller
     /// corrects them.
-    pub fn open_or_say(path: &Path, describe: &DescribeArgs, raw: bool) -> Option<Self> {
+    pub fn open_or_say(
+        path: &Path,
+        describe: &DescribeArgs,
+        raw: bool,
+        complaints: &Complaints,
+    ) -> Option<Self> {
         match Pictures::open(path, describe) {
-            Ok(pictures) if raw => Some(pictures.raw()),
-            Ok(pictures) => Some(pictures),
+            Ok(pictures) => {
+                complaints.doubt(&pictures);
+                Some(match raw {
+                    true => pictures.raw(),
+                    false => pictures,
+                })
+            }
             Err(error) => {
-                tell!("hitgate: {error:#}");
+                complaints.tell(path, error);
                 None
             }
         }
+    }
+
+    /// What may be wrong with the mask and the geometry that are given: a sentence each.
+    pub fn doubts(&self) -> &[String] {
+        &self.doubts
     }
 
     /// The file, as it was named.
@@ -271,8 +299,7 @@ impl Pictures {
                     raw: self.raw,
                     compressed: false,
                     about: file.known().clone().overridden_by(self.given.clone()),
-                    excluded: excluded(file, self.mask.as_ref(), image.columns, image.rows)
-                        .with_context(|| self.path.display().to_string())?,
+                    excluded: excluded(file, self.mask.as_ref(), image.columns, image.rows)?,
                 };
                 let number = index as u64 + 1;
                 let frame = SlotFrame::fresh(&described, number, image.pixels.as_bytes())
@@ -316,43 +343,105 @@ fn refuse_partial_of(what: &str, given: &Sidecar, whole: &Sidecar) -> Result<()>
     Ok(())
 }
 
-/// The excluded pixels of the file's own mask and of the one given, which is of the frame's shape, or
-/// of that of the data that the frame was assembled of.
-fn excluded(
-    file: &FrameFile,
-    given: Option<&Mask>,
-    columns: u32,
-    rows: u32,
-) -> Result<Vec<[u32; 2]>> {
-    let placed = match (given, file.placement()) {
-        (Some(mask), Some(placement)) if (mask.columns, mask.rows) != (columns, rows) => {
-            placement.mask(Some(mask))
-        }
-        _ => None,
-    };
-    let given = placed.as_ref().or(given);
-    let masks = [file.metadata().mask.as_ref(), given];
-    union(masks.into_iter().flatten(), columns, rows)
+/// A mask that the command line names.
+pub struct GivenMask {
+    /// As it is named.
+    name: String,
+    mask: Mask,
 }
 
-/// The pixels that any of the masks excludes.
-fn union<'m>(
-    masks: impl IntoIterator<Item = &'m Mask>,
+impl GivenMask {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`Mask::read`].
+    pub fn read(name: &str) -> Result<GivenMask> {
+        Ok(GivenMask {
+            name: name.into(),
+            mask: Mask::read(name)?,
+        })
+    }
+
+    /// A warning where it leaves all pixels or none: it may be another image than was meant, or the other way round.
+    pub fn doubt(&self) -> Option<String> {
+        let pixels = self.mask.columns as usize * self.mask.rows as usize;
+        let excludes = match self.mask.count() {
+            0 => "no pixel",
+            all if all == pixels => "every pixel, so that no frame can be judged",
+            _ => return None,
+        };
+        Some(format!(
+            "warning: the mask {} excludes {excludes}: those that are not zero in it are excluded; is it the right one?",
+            self.name
+        ))
+    }
+
+    /// The mask, which is of the frame's shape.
+    ///
+    /// # Errors
+    /// It is of another.
+    fn of_frame(&self, columns: u32, rows: u32) -> Result<&Mask> {
+        refuse_unlike(&self.mask, columns, rows).with_context(|| self.name.clone())?;
+        Ok(&self.mask)
+    }
+
+    /// The mask of the frames of a file: it is of their shape, or of that of the data that they are assembled of.
+    ///
+    /// # Errors
+    /// It is of neither.
+    pub fn of_file(&self, file: &FrameFile, columns: u32, rows: u32) -> Result<Cow<'_, Mask>> {
+        if (self.mask.columns, self.mask.rows) != (columns, rows)
+            && let Some(placed) = (file.placement()).and_then(|at| at.mask(Some(&self.mask)))
+        {
+            return Ok(Cow::Owned(placed));
+        }
+        self.of_frame(columns, rows).map(Cow::Borrowed)
+    }
+}
+
+fn refuse_unlike(mask: &Mask, columns: u32, rows: u32) -> Result<()> {
+    if (mask.columns, mask.rows) != (columns, rows) {
+        bail!(
+            "the mask has {} x {} pixels, the frame {columns} x {rows}: give a mask of the frame's shape",
+            mask.columns,
+            mask.rows
+        );
+    }
+    Ok(())
+}
+
+/// A warning where the panels of a geometry reach to a part of the images alone, as those of another detector would.
+/// A margin that they leave is none of it, and neither are gaps between them.
+pub fn little_reach(geometry: &Path, file: &FrameFile) -> Option<String> {
+    const MOST: f64 = 0.9;
+    let ([columns, rows], [of_columns, of_rows]) = (file.placement()?.data, file.placed_data()?);
+    let pixels = |columns: u32, rows: u32| f64::from(columns) * f64::from(rows);
+    let share = pixels(columns, rows) / pixels(of_columns, of_rows);
+    (share < MOST).then(|| {
+        format!(
+            "warning: {} places panels in {columns} x {rows} of {of_columns} x {of_rows} pixels: the other {:.1} % are in no frame; is it this detector's?",
+            geometry.display(),
+            100.0 * (1.0 - share)
+        )
+    })
+}
+
+/// The excluded pixels of the file's own mask and of the one given.
+fn excluded(
+    file: &FrameFile,
+    given: Option<&GivenMask>,
     columns: u32,
     rows: u32,
 ) -> Result<Vec<[u32; 2]>> {
+    let given = given.map(|given| given.of_file(file, columns, rows));
+    let given = given.transpose()?;
+    let own = file.metadata().mask.as_ref();
+    if let Some(own) = own {
+        refuse_unlike(own, columns, rows).with_context(|| file.path().display().to_string())?;
+    }
     let mut union = Mask::none(columns, rows);
-    for mask in masks {
-        if (mask.columns, mask.rows) != (columns, rows) {
-            bail!(
-                "the mask has {} x {} pixels, the frame {columns} x {rows}: give a mask of the frame's shape",
-                mask.columns,
-                mask.rows
-            );
-        }
-        for (to, from) in union.bits.iter_mut().zip(&mask.bits) {
-            *to |= from;
-        }
+    for mask in own.into_iter().chain(given.as_deref()) {
+        union.add(mask);
     }
     Ok(module::runs(&union))
 }

@@ -73,9 +73,7 @@ impl OutputArgs {
                     path.display()
                 );
             }
-            if path.is_file() && !self.replace {
-                return Err(taken(path));
-            }
+            replaces_nothing_unasked(path, self.replace)?;
             if path.is_file() || !path.exists() {
                 used.push(place);
             }
@@ -133,6 +131,14 @@ pub fn replaces_none_of<P: AsRef<Path>>(output: &Path, inputs: &[P]) -> Result<(
             output.display()
         ),
         None => Ok(()),
+    }
+}
+
+/// Refuses an output that is there already, unless it is asked to be replaced.
+pub fn replaces_nothing_unasked(output: &Path, replace: bool) -> Result<()> {
+    match output.is_file() && !replace {
+        true => Err(taken(output)),
+        false => Ok(()),
     }
 }
 
@@ -200,7 +206,7 @@ pub fn describe_anew(keep: &Path, description: &Description, config: u32) -> Res
 
 fn taken(path: &Path) -> anyhow::Error {
     anyhow!(
-        "{} exists, perhaps from an earlier run on this ring: name another file, or --replace it",
+        "{} exists, perhaps from an earlier run: name another, or --replace it",
         path.display()
     )
 }

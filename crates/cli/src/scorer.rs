@@ -10,6 +10,7 @@ use hitgate_core::verdict::{Class, Score};
 use hitgate_import::metrics::Scored;
 
 use crate::backend::Hardware;
+use crate::complaints::Complaints;
 use crate::filter::FilterArgs;
 use crate::float::FloatModel;
 use crate::module::Input;
@@ -103,7 +104,13 @@ impl<'m> Scorer<'m> {
 
     /// Judges every frame of a file, as far as it can be judged; returns how many could not be read,
     /// having said why. One that is read and cannot be judged is kept: it counts as a hit.
-    pub fn file(&self, path: &Path, reading: &Reading<'_>, emit: &mut Emit<'_>) -> Result<usize> {
+    pub fn file(
+        &self,
+        path: &Path,
+        reading: &Reading<'_>,
+        complaints: &Complaints,
+        emit: &mut Emit<'_>,
+    ) -> Result<usize> {
         let hardware = Hardware::default();
         match self {
             Scorer::Native {
@@ -119,6 +126,7 @@ impl<'m> Scorer<'m> {
                     filter,
                     hardware: &hardware,
                     raw: reading.raw.clone(),
+                    complaints,
                 };
                 screener.file(path, &mut |judged| {
                     let kept = Score {
@@ -127,17 +135,18 @@ impl<'m> Scorer<'m> {
                         miss: 0,
                     };
                     let score = report::score(&judged.record).unwrap_or_else(|| {
-                        tell_not_judged(path, judged.index, &report::reason_words(&judged.record));
+                        let why = report::reason_words(&judged.record);
+                        tell_not_judged(complaints, path, judged.index, &why);
                         kept
                     });
                     emit(judged.index, Scored::new(Class::Hit, score).p)
                 })
             }
-            Scorer::Float(model) => model.file(path, reading, &mut |index, logits| {
+            Scorer::Float(model) => model.file(path, reading, complaints, &mut |index, logits| {
                 let p = match logits {
                     Some(logits) => Scored::from_logits(Class::Hit, logits, 1.0).p,
                     None => {
-                        tell_not_judged(path, index, &[]);
+                        tell_not_judged(complaints, path, index, &[]);
                         [1.0, 0.0, 0.0]
                     }
                 };
@@ -148,14 +157,17 @@ impl<'m> Scorer<'m> {
 }
 
 /// Figures hold such a frame for a hit, so it is told.
-fn tell_not_judged(path: &Path, index: usize, reasons: &[String]) {
+fn tell_not_judged(complaints: &Complaints, path: &Path, index: usize, reasons: &[String]) {
     let why = match reasons {
         [] => String::new(),
         reasons => format!(" ({})", reasons.join(", ")),
     };
-    tell!(
-        "hitgate: {} //{index} cannot be judged{why}: it counts as a hit, as the filter keeps it",
-        path.display()
+    let path_of_frame = path.display();
+    complaints.tell(
+        path,
+        format_args!(
+            "{path_of_frame} //{index} cannot be judged{why}: it counts as a hit, as the filter keeps it"
+        ),
     );
 }
 

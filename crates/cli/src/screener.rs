@@ -11,6 +11,7 @@ use hitgate_host::{MonotonicClock, Ring};
 use hitgate_ring::Layout;
 
 use crate::backend::Hardware;
+use crate::complaints::Complaints;
 use crate::filter::{FilterArgs, FilterMemory, identity, prepare};
 use crate::module::{Module, Prepared};
 use crate::open::{DescribeArgs, Picture, Pictures};
@@ -44,6 +45,8 @@ pub struct Screener<'a> {
     pub hardware: &'a Hardware,
     /// What makes raw words photons, where the frames are such.
     pub raw: Option<Arc<RawMaps>>,
+    /// What was told so far of files and frames.
+    pub complaints: &'a Complaints,
 }
 
 /// What was decided of one frame of a file.
@@ -91,7 +94,8 @@ impl Screener<'_> {
     /// Those of `emit`, and of the filter itself.
     pub fn file(&self, path: &Path, emit: &mut Emit<'_>) -> Result<usize> {
         let raw = self.raw.is_some();
-        let Some(mut pictures) = Pictures::open_or_say(path, self.describe, raw) else {
+        let Some(mut pictures) = Pictures::open_or_say(path, self.describe, raw, self.complaints)
+        else {
             return Ok(1);
         };
         let (mut index, mut failed) = (0, 0);
@@ -99,7 +103,7 @@ impl Screener<'_> {
             let picture = match pictures.read(index) {
                 Ok(picture) => picture,
                 Err(error) => {
-                    tell!("hitgate: {error:#}");
+                    self.complaints.tell(path, error);
                     failed += 1;
                     index += 1;
                     continue;
@@ -109,12 +113,14 @@ impl Screener<'_> {
             match Setup::new(modules, picture.frame.len(), self) {
                 Ok(setup) => {
                     for doubt in setup.prepared.iter().filter_map(Prepared::doubt) {
-                        tell!("hitgate: {}: {doubt}", path.display());
+                        let doubt = format_args!("{}: {doubt}", path.display());
+                        self.complaints.tell(path, doubt);
                     }
                     index = self.alike(&setup, path, &mut pictures, index, picture, emit)?
                 }
                 Err(error) => {
-                    tell!("hitgate: {} //{index} and after: {error:#}", path.display());
+                    let what = format_args!("{} //{index} and after: {error:#}", path.display());
+                    self.complaints.tell(path, what);
                     return Ok(failed + 1);
                 }
             }

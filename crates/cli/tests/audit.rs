@@ -173,6 +173,46 @@ fn frames_of_one_side_are_named() {
 }
 
 #[test]
+fn how_many_frames_are_in_both_is_told_and_nearly_none_are_warned_of() {
+    let case = Case::new();
+    let (fine, table, said) = case.audit(&["--stream", "run.stream"]);
+    let whole = "the results name 40 of the 40 frames of the records, the records 40 of the 40 of the results";
+    assert!(fine && table.contains(whole), "{table}");
+    assert!(!table.contains("numbers alone"), "{table}");
+    assert_eq!(said, "");
+    // Records of a run name no file.
+    let run: Vec<String> = (0..30)
+        .map(|index| {
+            let keep = if index < 20 { "keep" } else { "drop" };
+            json!({ "frame_number": index + 1, "module": 0, "verdict": keep, "class": "hit", "reason": "hit" })
+        })
+        .map(|line| line.to_string())
+        .collect();
+    case.write("verdicts.jsonl", &run.join("\n"));
+    let (fine, table, said) = case.audit(&["--stream", "run.stream"]);
+    let part = "name 30 of the 30 frames of the records, the records 30 of the 40 of the results\nby their numbers alone";
+    assert!(fine && table.contains(part), "{table}");
+    assert_eq!(said, "");
+    // Frames 27 and after of a longer run, of which the results know three.
+    let later = |line: &String| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        line["frame_number"] = (line["frame_number"].as_u64().unwrap() + 37).into();
+        line["verdict"] = "drop".into();
+        line.to_string()
+    };
+    let later: Vec<String> = run.iter().map(later).collect();
+    case.write("verdicts.jsonl", &later.join("\n"));
+    let (_, table, said) = case.audit(&["--stream", "run.stream"]);
+    assert!(table.contains("name 3 of the 30 frames"), "{table}");
+    assert!(!said.contains("of one run?"), "a tenth: {said}");
+    case.write("verdicts.jsonl", &later[1..].join("\n"));
+    let (_, _, said) = case.audit(&["--stream", "run.stream"]);
+    let warning =
+        "warning: only 2 frames are both in the records, of 29, and in the results, of 40";
+    assert!(said.contains(warning), "{said}");
+}
+
+#[test]
 fn experiment_lists_of_dials_are_read_together() {
     let case = Case::new();
     let list = |crystals: &[usize], all: usize| {

@@ -46,8 +46,12 @@ fn onnx() -> &'static Path {
 /// Forty maps and their labels.
 fn maps(folder: &TempDir, more: &[&str]) -> PathBuf {
     let out = folder.path().join("maps");
-    let mut command = hitgate(&["dataset", text(&out), "--maps=40", "--seed=7", "--detector"]);
-    let made = command.arg("cspad-2x1").args(more).output().expect("runs");
+    let mut command = hitgate(&["dataset", text(&out), "--replace", "--maps=40", "--seed=7"]);
+    let made = command
+        .args(["--detector", "cspad-2x1"])
+        .args(more)
+        .output()
+        .expect("runs");
     assert!(made.status.success(), "{made:?}");
     out.with_extension("npy")
 }
@@ -154,6 +158,52 @@ fn what_an_onnx_file_does_not_say_is_asked_for() {
         let said = tract(&["--simulate=2", "--reduce=peaks", "--model", text(bad)]);
         assert!(said.contains(text(bad)), "{said}");
     }
+}
+
+#[test]
+fn a_threshold_of_few_hits_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let maps = maps(&folder, &[]);
+    let labels = std::fs::read_to_string(maps.with_extension("jsonl")).unwrap();
+    let hits = labels.matches("\"class\":\"hit\"").count();
+    assert!((1..100).contains(&hits), "{hits}");
+    let model = folder.path().join("model.hgm");
+    let mut command = hitgate(&["import", text(onnx()), "--calibration", text(&maps)]);
+    command.args(["--validation", text(&maps), "--calibration-maps=8", "-o"]);
+    let output = command.arg(&model).output().unwrap();
+    assert!(output.status.success() && model.is_file(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let warning = format!("a recall of 0.99 was set by {hits} hits, of which it keeps {hits}: ");
+    assert!(said.contains(&warning), "{said}");
+    assert!(said.contains("300 hits or more are needed"), "{said}");
+}
+
+#[test]
+fn a_network_of_the_other_kind_is_told_with_the_command_that_takes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = text(onnx());
+    let said = complaint(&["--simulate=2", "--model", network]);
+    assert!(said.contains("hitgate import"), "{said}");
+    assert!(said.contains("--engine tract"), "{said}");
+    let model = text(onnx()).replace(".onnx", ".hgm");
+    let tract = ["--engine=tract", "--reduce=peaks", "--model", &model];
+    let said = complaint(&[&["--simulate=2"], &tract[..]].concat());
+    assert!(said.contains("a model file of hitgate"), "{said}");
+
+    let maps = maps(&folder, &[]);
+    let out = folder.path().join("new.hgm");
+    let maps = ["--calibration", text(&maps), "--validation", text(&maps)];
+    let import = [&["import", &model, "-o", text(&out)], &maps[..]].concat();
+    let inspect = ["inspect", network];
+    for (args, words) in [
+        (&import[..], "a model file of hitgate, and no ONNX network"),
+        (&inspect[..], "an ONNX network by its name"),
+    ] {
+        let output = hitgate(args).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(words), "{said}");
+    }
+    assert!(!out.exists());
 }
 
 #[test]

@@ -2,9 +2,11 @@
 //! is there before.
 
 use std::fs;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use rustix::fs::inotify;
 use serde_json::Value;
 
 mod common;
@@ -43,10 +45,10 @@ fn evaluated(truth: &str, more: &[&str]) -> Value {
     serde_json::from_slice(&output.get_output().stdout).expect("one JSON object")
 }
 
-/// The maps that are made of labelled files.
+/// The maps that are made of labelled files, whatever was made before.
 fn prepared(out: &Path, truth: &str, more: &[&str]) -> Vec<u8> {
     let out = out.display().to_string();
-    let mut command = hitgate(&["dataset", &out, "--truth", truth]);
+    let mut command = hitgate(&["dataset", &out, "--replace", "--truth", truth]);
     command.args(more).assert().success();
     fs::read(format!("{out}.npy")).expect("maps")
 }
@@ -95,14 +97,14 @@ fn a_set_of_before_stays_where_another_fails_or_is_stopped() {
         if let Some(labels) = labels {
             fs::write(&truth, labels).unwrap();
         }
-        let said = complaint(&mut make(&["--truth", &text]));
+        let said = complaint(&mut make(&["--replace", "--truth", &text]));
         assert!(said.contains(word), "{said}");
         assert!(both() == before, "{word}");
         assert_eq!(names(&sets), ["set.jsonl", "set.npy"], "{word}");
     }
 
     // Stopped once maps are on their way; more of them than anybody waits for.
-    let mut child = spawn(&["dataset", &out, "--maps=1000000"]);
+    let mut child = spawn(&["dataset", &out, "--replace", "--maps=1000000"]);
     while !names(&sets).contains(&"set.jsonl.part".to_string()) {
         assert_eq!(child.try_wait().unwrap(), None, "it ends before it writes");
         assert!(both() == before);
@@ -112,11 +114,98 @@ fn a_set_of_before_stays_where_another_fails_or_is_stopped() {
     child.wait().unwrap();
     assert!(both() == before);
     // What it left is in nobody's way.
-    make(&["--maps=2", "--detector=jungfrau-module"])
+    make(&["--replace", "--maps=2", "--detector=jungfrau-module"])
         .assert()
         .success();
     assert!(both() != before);
     assert_eq!(names(&sets), ["set.jsonl", "set.npy"]);
+}
+
+#[test]
+fn a_set_or_a_model_of_before_is_replaced_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let out = file("set").display().to_string();
+    let make = || hitgate(&["dataset", &out, "--input=32", "--maps=3"]);
+    make().assert().success();
+    let refused = |command: &mut Command, path: &Path| {
+        let before = fs::read(path).unwrap();
+        let said = complaint(command);
+        assert!(said.contains("--replace"), "{said}");
+        assert!(said.contains(path.to_str().unwrap()), "{said}");
+        assert!(fs::read(path).unwrap() == before);
+    };
+    refused(make().arg("--seed=2"), &file("set.npy"));
+    let first = fs::read(file("set.npy")).unwrap();
+    make().args(["--seed=2", "--replace"]).assert().success();
+    assert!(fs::read(file("set.npy")).unwrap() != first);
+    // Labels alone are somebody's too.
+    fs::remove_file(file("set.npy")).unwrap();
+    refused(&mut make(), &file("set.jsonl"));
+    make().arg("--replace").assert().success();
+
+    let maps = file("set.npy").display().to_string();
+    let model = file("model.hgm");
+    fs::write(&model, "a model").unwrap();
+    let import = || {
+        let mut command = hitgate(&["import", "none.onnx", "--calibration", &maps]);
+        command.args(["--validation", &maps, "-o"]).arg(&model);
+        command
+    };
+    refused(&mut import(), &model);
+    let said = complaint(import().arg("--replace"));
+    assert!(said.contains("none.onnx"), "{said}");
+}
+
+/// What becomes of the names in a folder, in order: each that goes, and each that a file gets by being renamed.
+fn renamings(folder: &Path, change: impl FnOnce()) -> Vec<String> {
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let events = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::DELETE;
+    inotify::add_watch(&watch, folder, events).unwrap();
+    change();
+    let mut buffer = [const { MaybeUninit::uninit() }; 4096];
+    let mut reader = inotify::Reader::new(watch, &mut buffer);
+    let mut seen = Vec::new();
+    while let Ok(event) = reader.next() {
+        let gone = event.events().contains(inotify::ReadFlags::DELETE);
+        let name = event.file_name().expect("of a file").to_str().unwrap();
+        seen.push(format!("{}{name}", if gone { "-" } else { "+" }));
+    }
+    seen
+}
+
+/// Where a run is killed is not to be chosen: what it leaves is the state between two of these.
+#[test]
+fn new_maps_never_stand_beside_old_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = folder.path().join("sets");
+    fs::create_dir(&sets).unwrap();
+    let out = sets.join("set").display().to_string();
+    let make = |more: &[&str]| {
+        let mut command = hitgate(&["dataset", &out, "--input=32", "--maps=2"]);
+        renamings(&sets, || _ = command.args(more).assert().success())
+    };
+    assert_eq!(make(&[]), ["+set.npy", "+set.jsonl"]);
+    let again = ["-set.jsonl", "+set.npy", "+set.jsonl"];
+    assert_eq!(make(&["--replace", "--seed=2"]), again);
+
+    fs::remove_file(sets.join("set.jsonl")).unwrap();
+    let maps = format!("{out}.npy");
+    let calibration = [
+        "--calibration",
+        &maps,
+        "--validation",
+        &maps,
+        "-o",
+        "/no/model",
+    ];
+    for said in [
+        complaint(&mut hitgate(&["eval", "--maps", &maps])),
+        complaint(hitgate(&["import", "none.onnx"]).args(calibration)),
+    ] {
+        assert!(said.contains("set.jsonl: no such file"), "{said}");
+        assert!(said.contains("was killed: make them again"), "{said}");
+    }
 }
 
 #[test]
@@ -283,6 +372,48 @@ fn a_set_replaces_neither_its_frames_nor_their_labels() {
         assert!(said.contains("would be replaced"), "{said}");
         assert!(fs::read(&frame).unwrap() == before);
         assert_eq!(fs::read_to_string(labels).unwrap(), label);
+    }
+}
+
+#[test]
+fn verdicts_are_no_labels_and_neither_are_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let verdicts = folder.path().join("verdicts.jsonl");
+    let eiger = bundled(EIGER);
+    let mut screen = hitgate(&["screen", "-o"]);
+    screen.arg(&verdicts).arg(&eiger).assert().success();
+    let out = folder.path().join("maps").display().to_string();
+    let commands: [&[&str]; 2] = [&["eval"], &["dataset", &out]];
+    for command in commands {
+        let said = |truth: &Path| {
+            let mut command = hitgate(command);
+            command.arg("--truth").arg(truth).output().unwrap()
+        };
+        let output = said(&verdicts);
+        assert!(output.status.success(), "{output:?}");
+        let warned = common::said(&output).1;
+        assert!(
+            warned.contains("verdicts.jsonl: 1 of 1 lines are verdicts"),
+            "{warned}"
+        );
+        let labels = PathBuf::from(labelled(folder.path(), &eiger));
+        let replaced = ["npy", "jsonl"].map(|ending| format!("{out}.{ending}"));
+        replaced.iter().for_each(|file| _ = fs::remove_file(file));
+        assert!(!common::said(&said(&labels)).1.contains("verdicts"));
+        replaced.iter().for_each(|file| _ = fs::remove_file(file));
+
+        let zeros = folder.path().join("zeros");
+        fs::write(&zeros, [0; 64]).unwrap();
+        for binary in [&eiger, &zeros] {
+            let output = said(binary);
+            assert!(!output.status.success());
+            let said = common::said(&output).1;
+            assert!(
+                said.contains("no text file of labels: give a line for each frame"),
+                "{said}"
+            );
+            assert!(!said.contains("UTF-8"), "{said}");
+        }
     }
 }
 

@@ -127,6 +127,12 @@ pub enum FormatError {
         /// Every key that the file may have.
         keys: &'static str,
     },
+    /// A truth file that is no text.
+    #[error("{}: no text file of labels: give a line for each frame, as {{\"file\": \"run.h5\", \"index\": 2, \"class\": \"hit\"}} or `run.h5 [3] HIT`", .file.display())]
+    NotLabels {
+        /// The file.
+        file: PathBuf,
+    },
     /// Two lines of a truth file that cannot both be true.
     #[error("{}: {what}; remove the wrong line", .file.display())]
     Contradiction {

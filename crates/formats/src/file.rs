@@ -60,6 +60,8 @@ struct Placed {
     placement: Placement,
     /// Images that make one frame, one under another.
     images: usize,
+    /// Columns and rows of these together.
+    data: [u32; 2],
 }
 
 enum Source {
@@ -123,7 +125,12 @@ impl FrameFile {
         file.known = file.known.overridden_by(geometry.about.clone());
         file.metadata = file.known.clone().into_metadata(Some(mask));
         file.frames /= images;
-        file.placed = Some(Placed { placement, images });
+        let data = [first.columns, first.rows * images as u32];
+        file.placed = Some(Placed {
+            placement,
+            images,
+            data,
+        });
         Ok(file)
     }
 
@@ -222,6 +229,12 @@ impl FrameFile {
     /// Where its panels lie, if it was opened with their geometry.
     pub fn placement(&self) -> Option<&Placement> {
         self.placed.as_ref().map(|placed| &placed.placement)
+    }
+
+    /// Columns and rows of the images that make one frame, one under another, if it was opened with the geometry of
+    /// panels: these may reach to a part of them.
+    pub fn placed_data(&self) -> Option<[u32; 2]> {
+        self.placed.as_ref().map(|placed| placed.data)
     }
 
     /// What is known about all of them.

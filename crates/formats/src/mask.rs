@@ -115,6 +115,13 @@ impl Mask {
         }
     }
 
+    /// Excludes the pixels of another mask of this shape too.
+    pub fn add(&mut self, other: &Mask) {
+        for (to, from) in self.bits.iter_mut().zip(&other.bits) {
+            *to |= from;
+        }
+    }
+
     /// Number of excluded pixels.
     pub fn count(&self) -> usize {
         self.bits

@@ -7,7 +7,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::FormatError;
 use crate::write::WholeFile;
@@ -53,6 +54,19 @@ pub struct Truth {
     /// The set that the frame belongs to.
     #[serde(default)]
     pub set: String,
+    /// Whether the line is a filter's verdict, with its P(hit), and no label that somebody made.
+    #[serde(
+        default,
+        rename = "p_hit",
+        deserialize_with = "is_there",
+        skip_serializing
+    )]
+    pub is_verdict: bool,
+}
+
+/// That there is something, whatever it is.
+fn is_there<'de, D: Deserializer<'de>>(something: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(something).map(|_| true)
 }
 
 const KEYS: &str = "file, index, class (hit, maybe, miss or few), spots, set";
@@ -62,10 +76,16 @@ const KEYS: &str = "file, index, class (hit, maybe, miss or few), spots, set";
 /// of its line, counted from 1.
 ///
 /// # Errors
-/// [`FormatError::Missing`], [`FormatError::Io`], [`FormatError::Json`] or
+/// [`FormatError::Missing`], [`FormatError::Io`], [`FormatError::NotLabels`], [`FormatError::Json`] or
 /// [`FormatError::Malformed`] with the line, or [`FormatError::Contradiction`] with the two lines that give one frame two classes.
 pub fn read(path: &Path) -> Result<Vec<(usize, Truth)>, FormatError> {
-    let text = fs::read_to_string(path).map_err(|e| FormatError::reading(path, e))?;
+    let bytes = fs::read(path).map_err(|e| FormatError::reading(path, e))?;
+    let text = String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains('\0'));
+    let text = text.ok_or_else(|| FormatError::NotLabels {
+        file: path.to_path_buf(),
+    })?;
     let mut said: HashMap<(String, usize), (usize, Class)> = HashMap::new();
     let mut labels = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -120,6 +140,7 @@ fn annotation(line: &str) -> Option<Truth> {
         class,
         spots: None,
         set: set.into_owned(),
+        is_verdict: false,
     })
 }
 

@@ -489,6 +489,7 @@ fn truth_lines_come_back() {
             class: Class::Hit,
             spots: Some(40),
             set: "x".into(),
+            is_verdict: false,
         },
         Truth {
             file: "b.h5".into(),
@@ -496,6 +497,7 @@ fn truth_lines_come_back() {
             class: Class::Few,
             spots: None,
             set: "y".into(),
+            is_verdict: false,
         },
     ];
     truth::write(&path, &lines).unwrap();

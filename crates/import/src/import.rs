@@ -74,6 +74,8 @@ pub struct Imported {
     pub parity: Parity,
     /// The same at the paper's threshold of 0.5.
     pub parity_at_half: Parity,
+    /// The model's own threshold.
+    pub own: OperatingPoint,
     /// Thresholds set on the validation maps by the integer network.
     pub points: Vec<OperatingPoint>,
     /// Labels against classes of the integer network.
@@ -187,6 +189,7 @@ pub fn import(
         network,
         meta,
         hgm,
+        own,
         points,
     })
 }

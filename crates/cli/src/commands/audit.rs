@@ -27,6 +27,7 @@ were dropped: what nobody tried to index cannot be found lost. Frames are joined
 of the same path, else of the same base name where only one has it; event //3 is index 3, an image without
 an event index 0, and frame n of a run event n − 1 of the one file. An experiment with a crystal is a
 lattice; lists of indexed images alone do not tell of the others, so give the list of all imported ones too.
+Records of a run name no file: that the results are of the same run is yours to know.
 Exits with 1 where more was lost than --max-loss: by default what was observed, lost / indexed; with --bound
 the highest loss that the data do not exclude, the exact one-sided 95 % bound.")]
 pub struct AuditArgs {
@@ -101,6 +102,13 @@ fn judge(audit: &Audit, args: &AuditArgs) -> Result<()> {
             attempt_name(attempt)
         );
     }
+    if audit.is_strange() {
+        let [records, results] = audit.sizes();
+        tell!(
+            "hitgate: warning: only {} frames are both in the records, of {records}, and in the results, of {results}: are these of one run?",
+            audit.joined.len()
+        );
+    }
     if audit.is_blind() {
         bail!(
             "no frame that was dropped is in the results, so none can be found lost: index all frames, or a sample of the dropped ones"
@@ -154,6 +162,15 @@ fn tables(audit: &Audit) -> [Table; 3] {
 }
 
 fn print_tables(audit: &Audit, lost_on_the_way: u64) {
+    let ([records, results], both) = (audit.sizes(), audit.joined.len());
+    say!(
+        "the results name {both} of the {records} frames of the records, the records {both} of the {results} of the results{}",
+        match audit.is_by_number() {
+            true =>
+                "\nby their numbers alone, as records of a run name no file: nothing shows that both are of one run",
+            false => "",
+        }
+    );
     say!("class         indexed  not indexed");
     let names = Class::ALL
         .map(Class::name)
@@ -281,6 +298,7 @@ fn as_json(audit: &Audit, lost_on_the_way: u64) -> Value {
         "lost_by_resolution": resolution,
         "lost_by_lattices": lattices,
         "lost_frames": audit.indexed().filter(|f| f.is_lost()).map(|f| json!({ "record": told(&f.told), "result": attempt(&f.attempt) })).collect::<Vec<_>>(),
+        "joined": audit.joined.len(),
         "without_result": audit.without_result.iter().map(told).collect::<Vec<_>>(),
         "without_record": audit.without_record.iter().map(attempt).collect::<Vec<_>>(),
         "lost_on_the_way": lost_on_the_way,

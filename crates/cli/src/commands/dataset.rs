@@ -9,13 +9,14 @@ use clap::Args;
 use hitgate_core::prep::Reduce;
 use hitgate_core::verdict::Class;
 use hitgate_formats::FormatError;
-use hitgate_formats::truth::{self, Truth};
+use hitgate_formats::truth::Truth;
 use hitgate_formats::write::{NpyStack, WholeFile};
 use hitgate_sim::{Detector, Scratch, Simulator};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use crate::frames::label;
+use crate::complaints::Complaints;
+use crate::frames::{self, label};
 use crate::map::FrameMap;
 use crate::model;
 use crate::module::Input;
@@ -43,7 +44,8 @@ maps those of detectors that are left out are not written. No frame is stored on
 the pixels that the window needs are simulated. Of a labelled frame `file` is told and `frame` is its
 index there; its spots have no places, and those of class `few` are left out. Files of CXIDB entry 76
 are known by themselves; --layout cxidb76 makes any other file an error. OUT.npy and OUT.jsonl are
-called OUT.npy.part and OUT.jsonl.part until both are whole.")]
+called OUT.npy.part and OUT.jsonl.part until both are whole, and what is there of an earlier run
+stays, unless --replace is given.")]
 pub struct DatasetArgs {
     /// Where to write, without extension
     out: PathBuf,
@@ -75,6 +77,9 @@ pub struct DatasetArgs {
     reduce: ReduceArg,
     #[command(flatten)]
     reading: ReadingArgs,
+    /// Replace the maps and labels of an earlier run
+    #[arg(long)]
+    replace: bool,
 }
 
 /// Maps that are made at a time, before they are written in order.
@@ -86,12 +91,16 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
     let reading = args.reading.read(args.truth.is_some())?;
     let labels = args.truth.as_deref().map(|truth| labels(truth, &reading));
     let labels = labels.transpose()?;
+    let outputs = ["npy", "jsonl"].map(|ending| with_ending(&args.out, ending));
     if let (Some(truth), Some(labels)) = (&args.truth, &labels) {
         let frames = labels.of_file.keys().map(|file| labels.folder.join(file));
         let inputs: Vec<PathBuf> = frames.chain([truth.clone()]).collect();
-        for output in ["npy", "jsonl"].map(|ending| with_ending(&args.out, ending)) {
-            outputs::replaces_none_of(&output, &inputs)?;
+        for output in &outputs {
+            outputs::replaces_none_of(output, &inputs)?;
         }
+    }
+    for output in &outputs {
+        outputs::replaces_nothing_unasked(output, args.replace)?;
     }
     let mut dataset = Dataset::create(args)?;
     let start = std::time::Instant::now();
@@ -159,8 +168,12 @@ impl Dataset {
 
     fn finish(mut self) -> Result<u64> {
         let failed = |error| FormatError::writing(&self.labels_path, error);
-        // A disk that has no room for the labels is to show it before the maps have their name.
+        // A disk that has no room for them is to show it while all of before is there.
         self.labels.flush().map_err(failed)?;
+        self.maps.complete()?;
+        // Two names cannot be given at once: whoever is killed between them leaves maps without labels, which no reader
+        // takes, and never new maps with old labels.
+        self.labels.clear().map_err(failed)?;
         let written = self.maps.finish()?;
         self.labels.finish().map_err(failed)?;
         Ok(written)
@@ -214,7 +227,7 @@ fn labels(path: &Path, reading: &Reading<'_>) -> Result<Labels> {
         folder: path.parent().unwrap_or(Path::new(".")).to_path_buf(),
         of_file: BTreeMap::new(),
     };
-    for (_, line) in truth::read(path)? {
+    for (_, line) in frames::labels(path)? {
         if let Some(class) = label(line.class) {
             let of_file = labels.of_file.entry(line.file.clone()).or_default();
             of_file.push((line, class));
@@ -247,8 +260,10 @@ fn labelled(
         of_file.values().map(Vec::len).sum::<usize>() as u64,
     );
     let mut pixels = 0;
+    let complaints = Complaints::default();
     for (file, lines) in of_file {
         let mut pictures = reading.open(&folder.join(&file))?;
+        complaints.doubt(&pictures);
         for (line, class) in lines {
             let map =
                 FrameMap::of_pictures(&mut pictures, line.index, input, reading.raw.as_ref())?;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cam::ActivationMap;
 use crate::canvas::{Canvas, LETTER};
+use crate::complaints::Complaints;
 use crate::map::FrameMap;
 use crate::open::{DescribeArgs, Pictures};
 use crate::{model, report};
@@ -56,6 +57,7 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
     let level = Level::detect();
     let model = model::parse_for(&bytes, args.model.as_deref(), level)?;
     let mut pictures = Pictures::open(&args.file, &args.describe)?;
+    Complaints::default().doubt(&pictures);
     let map = FrameMap::of_pictures(&mut pictures, args.index, model::input(&model), None)?;
     let memory = Plan::memory(&model, level);
     let (mut packed, mut arena) = (vec![0; memory.packed], vec![0; memory.arena]);

@@ -8,12 +8,14 @@ use clap::Args;
 use hitgate_formats::FormatError;
 use hitgate_formats::write::WholeFile;
 use hitgate_import::import::{ImportError, Imported, Options, import};
+use hitgate_import::metrics::Share;
 use hitgate_import::onnx::OnnxError;
 use hitgate_import::parity::Parity;
 use hitgate_import::thresholds::Target;
 use serde_json::json;
 
 use crate::labelled::Labelled;
+use crate::model;
 use crate::outputs;
 use crate::report;
 use crate::simulation::ReduceArg;
@@ -40,6 +42,9 @@ pub struct ImportArgs {
     /// The model file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Replace a model of that name
+    #[arg(long)]
+    replace: bool,
     /// What divides the logits, as training fitted it
     #[arg(long, value_name = "T", default_value_t = 1.0)]
     temperature: f32,
@@ -75,6 +80,8 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         &args.output,
         &[&args.onnx, &args.calibration, &args.validation],
     )?;
+    model::refuse_finished(&args.onnx)?;
+    outputs::replaces_nothing_unasked(&args.output, args.replace)?;
     let calibration = Labelled::read(&args.calibration)?;
     let validation = Labelled::read(&args.validation)?;
     let reduce = reduction(args, &calibration, &validation)?;
@@ -99,6 +106,9 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         error => anyhow!("{} cannot be imported: {error}", args.onnx.display()),
     })?;
     write(&args.output, &imported.hgm)?;
+    if let Some(doubt) = few_hits(args.recall, imported.own.filtered.hits_kept) {
+        tell!("hitgate: {doubt}");
+    }
     if args.json {
         say!(
             "{}",
@@ -113,6 +123,23 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         print(&imported, &args.output);
     }
     Ok(())
+}
+
+/// A warning where the hits that a threshold was set by cannot show that it has the recall that it was set for.
+fn few_hits(recall: f64, kept: Share) -> Option<String> {
+    /// Of fewer hits one more or less is a per cent.
+    const FEWEST: u64 = 100;
+    // Where none of n is lost, the bound of 95 % confidence is 1 - 3 / n.
+    let needed = ((3.0 / (1.0 - recall)).round() as u64).max(FEWEST);
+    let needed = if recall < 1.0 { needed } else { FEWEST };
+    (kept.n < needed).then(|| {
+        format!(
+            "warning: the threshold for a recall of {recall} was set by {} hits, of which it keeps {}: that shows {:.3} at least, with 95 % confidence; {needed} hits or more are needed in the validation maps",
+            kept.n,
+            kept.k,
+            kept.lower_bound(0.95)
+        )
+    })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -175,7 +202,7 @@ fn print(imported: &Imported, output: &Path) {
 }
 
 fn parity(at: &str, parity: &Parity) {
-    let of = |share: hitgate_import::metrics::Share| {
+    let of = |share: Share| {
         format!(
             "{:.2} % ({}/{})",
             100.0 * share.fraction(),
@@ -207,5 +234,27 @@ fn parity(at: &str, parity: &Parity) {
             worst.float,
             worst.integer
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hits_are_few_by_the_recall_that_they_are_to_show() {
+        for (recall, enough) in [
+            (0.5, 100),
+            (0.9, 100),
+            (0.97, 100),
+            (0.99, 300),
+            (0.994, 500),
+            (1.0, 100),
+        ] {
+            let of = |n: u64| few_hits(recall, Share { k: n, n });
+            assert_eq!(of(enough), None, "{recall}");
+            let said = of(enough - 1).unwrap();
+            assert!(said.contains(&format!("{enough} hits or more")), "{said}");
+        }
     }
 }

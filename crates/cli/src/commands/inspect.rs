@@ -7,13 +7,15 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use hitgate_core::net::{Model, format};
 use hitgate_formats::geometry::window;
-use hitgate_formats::{FrameFile, GeometryFile};
+use hitgate_formats::{FrameFile, GeometryFile, Image, Mask};
 use hitgate_host::{HostError, Ring};
 use hitgate_kernels::Level;
 use hitgate_ring::AttachError;
 
 use crate::description::Description;
 use crate::maps_file::MapsFile;
+use crate::open::{GivenMask, little_reach};
+use crate::report::percent;
 use crate::ring_state::RingState;
 use crate::slots_file::SlotsFile;
 use crate::{model, report, ring_path};
@@ -28,6 +30,7 @@ Examples:
   hitgate inspect /dev/shm/eiger --json
   hitgate inspect frame_00001.cbf.gz
   hitgate inspect run.h5 --geometry detector.geom    # the frame that its panels make
+  hitgate inspect run.h5 --mask mask.h5              # how many pixels it takes
   hitgate inspect kept.slots               # what `run --keep` wrote, or `run --keep-maps`
 
 Of a ring it tells, from its shared counters alone, who is at its ends, what became of every frame,
@@ -39,6 +42,9 @@ pub struct InspectArgs {
     /// Geometry of CrystFEL (.geom) or DIALS (.expt) that places the panels of a file of frames
     #[arg(long, value_name = "FILE", requires = "what")]
     geometry: Option<PathBuf>,
+    /// Mask of a file of frames, as for `hitgate screen`: non-zero pixels are excluded
+    #[arg(long, value_name = "FILE[:DATASET]", requires = "what")]
+    mask: Option<String>,
     /// Tell what is in a ring as one JSON object
     #[arg(long, requires = "what")]
     json: bool,
@@ -64,10 +70,11 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         if !path.exists() && may_have_been_a_ring(path) {
             bail!("{}: no such file; {GONE}", path.display());
         }
-        return show_frames(path, None);
+        return show_frames(path, args);
     };
-    if let Some(geometry) = &args.geometry {
-        return show_frames(path, Some(&GeometryFile::read(geometry)?));
+    model::refuse_onnx(&start, path)?;
+    if args.geometry.is_some() || args.mask.is_some() {
+        return show_frames(path, args);
     }
     if start == format::MAGIC {
         return show_model(&model::bytes(Some(path))?, Some(path));
@@ -83,7 +90,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         Err(HostError::Attach {
             cause: AttachError::NotARing,
             ..
-        }) => show_frames(path, None),
+        }) => show_frames(path, args),
         Err(error) => Err(error.into()),
     }
 }
@@ -233,11 +240,62 @@ fn show_maps(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn show_frames(path: &Path, geometry: Option<&GeometryFile>) -> Result<()> {
-    let mut file = match geometry {
-        None => FrameFile::open(path)?,
-        Some(geometry) => FrameFile::open_placed(path, geometry)?,
+/// What the mask of the file, the one given and the values without a measurement take of its first frame, `image`.
+fn show_excluded(file: &FrameFile, image: Image, given: Option<&GivenMask>) -> Result<()> {
+    let metadata = file.metadata();
+    let (columns, rows) = (image.columns, image.rows);
+    let all = u64::from(columns) * u64::from(rows);
+    let pixels = |mask: &Mask| {
+        let excluded = mask.count() as u64;
+        format!("{excluded} pixels ({})", percent(excluded, all))
     };
+    let mut excluded = Mask::none(columns, rows);
+    match &metadata.mask {
+        None => say!("mask       none"),
+        Some(own) => {
+            say!("mask       {}", pixels(own));
+            excluded.add(own);
+        }
+    }
+    if let Some(given) = given {
+        let mask = given.of_file(file, columns, rows)?;
+        say!("--mask     {}", pixels(&mask));
+        excluded.add(&mask);
+    }
+    if !metadata.mask_values.is_empty() {
+        let values: Vec<_> = metadata.mask_values.iter().map(i64::to_string).collect();
+        let without =
+            Mask::none(columns, rows).with_values(&image.into_integer(), &metadata.mask_values);
+        say!(
+            "values     {} without a measurement, of value {}",
+            pixels(&without),
+            values.join(" or ")
+        );
+        excluded.add(&without);
+    }
+    say!(
+        "excluded   {} of {all} in the first frame",
+        pixels(&excluded)
+    );
+    Ok(())
+}
+
+fn show_frames(path: &Path, args: &InspectArgs) -> Result<()> {
+    let given = args.mask.as_deref().map(GivenMask::read).transpose()?;
+    let mut file = match &args.geometry {
+        None => FrameFile::open(path)?,
+        Some(geometry) => FrameFile::open_placed(path, &GeometryFile::read(geometry)?)?,
+    };
+    let reach = args
+        .geometry
+        .as_ref()
+        .and_then(|of| little_reach(of, &file));
+    for doubt in reach
+        .into_iter()
+        .chain(given.as_ref().and_then(GivenMask::doubt))
+    {
+        tell!("hitgate: {doubt}");
+    }
     let frames = match file.frames() {
         1 => "1 frame".to_string(),
         n => format!("{n} frames"),
@@ -302,18 +360,7 @@ fn show_frames(path: &Path, geometry: Option<&GeometryFile>) -> Result<()> {
             Some(_) => ": the whole frame, as no water ring meets its plane at this geometry",
         }
     );
-    let mask = match &metadata.mask {
-        None => "none".to_string(),
-        Some(mask) => format!("{} pixels", mask.count()),
-    };
-    let values: Vec<_> = metadata.mask_values.iter().map(i64::to_string).collect();
-    match values.is_empty() {
-        true => say!("mask       {mask}"),
-        false => say!(
-            "mask       {mask}; no measurement where the value is {}",
-            values.join(" or ")
-        ),
-    }
+    show_excluded(&file, image, given.as_ref())?;
     if let Some(saturation) = metadata.saturation {
         say!("saturation {saturation}");
     }

@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use hitgate_core::verdict::Verdict;
 use serde_json::json;
 
 use crate::backend::BackendArgs;
+use crate::complaints::Complaints;
 use crate::filter::FilterArgs;
 use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
 use crate::model;
 use crate::open::DescribeArgs;
 use crate::raw::{RawArgs, refuse_geometry};
-use crate::report::{class_word, probability};
+use crate::report::{class_word, probability, reason_words};
 use crate::screener::{Judged, Screener};
 
 /// Classify the frames in files: one line a frame
@@ -71,6 +73,7 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
                 "file": name, "index": index,
                 "p_hit": p_hit, "p_maybe": p_maybe, "p_miss": p_miss,
                 "class": class_word(record), "keep": keep, "reason": reason,
+                "reasons": reason_words(record),
                 "latency_us": latency_us, "geometry": geometry,
             })
             .to_string(),
@@ -86,6 +89,16 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
     }
 }
 
+/// Why a frame is kept that has no score, in a sentence.
+fn not_judged(judged: &Judged<'_>) -> String {
+    format!(
+        "{} //{} cannot be judged, and is kept: {}",
+        judged.name,
+        judged.index,
+        reason_words(&judged.record).join(", ")
+    )
+}
+
 /// Runs the command.
 pub fn run(args: &ScreenArgs) -> Result<()> {
     if args.raw.are_given() {
@@ -93,6 +106,7 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
     }
     let bytes = model::bytes(args.filter.model.as_deref())?;
     let hardware = args.backend.open(false)?;
+    let complaints = Complaints::default();
     let screener = Screener {
         model: model::parse_for(&bytes, args.filter.model.as_deref(), args.filter.level()?)?,
         model_bytes: &bytes,
@@ -100,12 +114,16 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         filter: &args.filter,
         hardware: &hardware,
         raw: args.raw.read()?,
+        complaints: &complaints,
     };
     args.lines.write(HEADER, |out| {
         let mut done = Done::default();
         for path in &args.files {
             done.unreadable += screener.file(path, &mut |judged| {
                 done.judged += 1;
+                if judged.record.verdict() == Verdict::KeepFault {
+                    complaints.tell(path, not_judged(judged));
+                }
                 write_line(out, line(args.lines.format, judged))
             })?;
         }

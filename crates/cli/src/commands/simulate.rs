@@ -92,6 +92,7 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
                 },
                 spots: Some(truth.spots),
                 set: simulator.set(index).into(),
+                is_verdict: false,
             })
         })
         .collect::<Result<Vec<_>>>();

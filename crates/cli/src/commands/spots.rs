@@ -14,6 +14,7 @@ use hitgate_sim::Detector;
 use hitgate_spots::{Settings, Spot};
 use serde_json::{Value, json};
 
+use crate::complaints::Complaints;
 use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
 use crate::module::Prepared;
 use crate::open::{DescribeArgs, Picture, Pictures};
@@ -104,11 +105,12 @@ pub fn run(args: &SpotsArgs) -> Result<()> {
     if args.raw.are_given() {
         refuse_geometry(&args.describe)?;
     }
+    let complaints = Complaints::default();
     let files = Files {
         describe: &args.describe,
         raw: args.raw.read()?,
         settings: &[args.settings.settings()],
-        silent: false,
+        complaints: Some(&complaints),
     };
     let mut working = Working {
         memory: CounterMemory::default(),
@@ -203,7 +205,7 @@ pub fn of_file(
         describe: reading.describe,
         raw: reading.raw.clone(),
         settings,
-        silent: true,
+        complaints: None,
     };
     let mut working = Working {
         memory: CounterMemory::default(),
@@ -225,8 +227,8 @@ struct Files<'a> {
     raw: Option<Arc<RawMaps>>,
     /// A list is by the first of them.
     settings: &'a [Settings],
-    /// Whether not to say what is wrong with a file.
-    silent: bool,
+    /// What was told so far of files and frames, where that is to be told.
+    complaints: Option<&'a Complaints>,
 }
 
 /// Memory that is kept from file to file.
@@ -248,7 +250,7 @@ type Emit<'e> = dyn FnMut(&Found<'_>) -> Result<()> + 'e;
 
 impl Files<'_> {
     /// Counts every frame of a file, as far as it can be counted; returns how many could not, having
-    /// said why unless it is to be silent.
+    /// said why where it is to be told.
     ///
     /// # Errors
     /// Those of `emit`.
@@ -257,9 +259,11 @@ impl Files<'_> {
             Some(_) => pictures.raw(),
             None => pictures,
         };
-        let opened = match self.silent {
-            true => Pictures::open(path, self.describe).ok().map(as_they_are),
-            false => Pictures::open_or_say(path, self.describe, self.raw.is_some()),
+        let opened = match self.complaints {
+            None => Pictures::open(path, self.describe).ok().map(as_they_are),
+            Some(complaints) => {
+                Pictures::open_or_say(path, self.describe, self.raw.is_some(), complaints)
+            }
         };
         let Some(mut pictures) = opened else {
             return Ok(1);
@@ -274,7 +278,7 @@ impl Files<'_> {
             match setup {
                 Ok((setup, first)) => {
                     if let Some(doubt) = setup.prepared.doubt() {
-                        self.say(format_args!("{}: {doubt}", path.display()));
+                        self.say(path, format_args!("{}: {doubt}", path.display()));
                     }
                     let from = (index, first);
                     let run = self.alike(path, &mut pictures, from, &setup, working, emit)?;
@@ -282,7 +286,7 @@ impl Files<'_> {
                     failed += run.failed;
                 }
                 Err(error) => {
-                    self.say(error);
+                    self.say(path, error);
                     index += 1;
                     failed += 1;
                 }
@@ -291,9 +295,9 @@ impl Files<'_> {
         Ok(failed)
     }
 
-    fn say(&self, what: impl Display) {
-        if !self.silent {
-            tell!("hitgate: {what:#}");
+    fn say(&self, path: &Path, what: impl Display) {
+        if let Some(complaints) = self.complaints {
+            complaints.tell(path, what);
         }
     }
 
@@ -365,7 +369,7 @@ impl Files<'_> {
                     })?;
                 }
                 Err(fault) => {
-                    self.say(format_args!("{name} //{index}: {fault}"));
+                    self.say(path, format_args!("{name} //{index}: {fault}"));
                     run.failed += 1;
                 }
             }

@@ -104,22 +104,34 @@ impl NpyStack {
         Ok(())
     }
 
-    /// Writes the number of maps into the header, gives the file its name, and returns the number.
+    /// Writes the number of maps into the header, and hands all that is written to the system: nothing but the name is left to
+    /// [`NpyStack::finish`].
+    ///
+    /// # Errors
+    /// [`FormatError::Io`].
+    pub fn complete(&mut self) -> Result<(), FormatError> {
+        let header = header(
+            MAP,
+            &format!("{}, {}, {}", self.maps, self.rows, self.columns),
+        );
+        let mut patch = || -> std::io::Result<()> {
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(&header)?;
+            self.file.seek(SeekFrom::End(0))?;
+            Ok(())
+        };
+        patch().map_err(|e| FormatError::writing(&self.path, e))
+    }
+
+    /// Completes the file, gives it its name, and returns the number of maps.
     /// A stack that is dropped instead leaves nothing, and a file of its name as it was.
     ///
     /// # Errors
     /// [`FormatError::Io`].
     pub fn finish(mut self) -> Result<u64, FormatError> {
-        let header = header(
-            MAP,
-            &format!("{}, {}, {}", self.maps, self.rows, self.columns),
-        );
-        let patch = || -> std::io::Result<()> {
-            self.file.seek(SeekFrom::Start(0))?;
-            self.file.write_all(&header)?;
-            self.file.finish()
-        };
-        patch().map_err(|e| FormatError::writing(&self.path, e))?;
+        self.complete()?;
+        let named = self.file.finish();
+        named.map_err(|e| FormatError::writing(&self.path, e))?;
         Ok(self.maps)
     }
 }

@@ -36,6 +36,17 @@ impl WholeFile {
         })
     }
 
+    /// Removes the file of that name from before, which this one is to replace; one that is no regular file stays.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn clear(&self) -> Result<()> {
+        match &self.draft {
+            Some((_, target)) if target.exists() => fs::remove_file(target),
+            _ => Ok(()),
+        }
+    }
+
     /// Gives the file its name.
     ///
     /// # Errors
@@ -94,6 +105,12 @@ mod tests {
         drop(write("given up").unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let second = write("second").unwrap();
+        second.clear().unwrap();
+        assert!(!path.exists());
+        second.clear().unwrap();
+        second.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
     }
 
     #[cfg(unix)]
@@ -106,6 +123,7 @@ mod tests {
             let _ = std::os::unix::fs::symlink(&file, &link);
             let mut whole = WholeFile::create(&link).unwrap();
             whole.write_all(b"through").unwrap();
+            whole.clear().unwrap();
             whole.finish().unwrap();
             assert!(link.is_symlink());
             assert_eq!(fs::read(&file).unwrap(), b"through");

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use hitgate_formats::truth::{self, Truth};
+use hitgate_formats::truth::Truth;
 use hitgate_import::metrics::Scored;
 use hitgate_sim::{Detector, Scratch, Simulator};
 use rayon::prelude::*;
 
 use super::EvalArgs;
 use super::counters::Counter;
-use crate::frames::label;
+use crate::complaints::Complaints;
+use crate::frames::{self, label};
 use crate::labelled::Labelled;
 use crate::progress::Progress;
 use crate::reading::Reading;
@@ -72,6 +73,7 @@ pub fn of_files(
     let folder = truth.parent().unwrap_or(Path::new("."));
     let mut frames = Vec::new();
     let mut unreadable = 0;
+    let complaints = Complaints::default();
     let labels = labels(truth, args)?;
     for file in labels.keys() {
         reading.check_layout(&folder.join(file))?;
@@ -91,7 +93,7 @@ pub fn of_files(
             .map(|counter| counter.of_file(&path, reading));
         let counts = counts.collect::<Result<Vec<_>>>()?;
         let mut end = 0;
-        let unreadable_here = scorer.file(&path, reading, &mut |index, p| {
+        let unreadable_here = scorer.file(&path, reading, &complaints, &mut |index, p| {
             end = end.max(index + 1);
             if let Some((line, truth)) = wanted(index) {
                 frames.push(Frame {
@@ -136,7 +138,7 @@ pub fn of_files(
 
 /// The labels of each file, with the numbers of their lines; those of the sets that take part.
 fn labels(truth: &Path, args: &EvalArgs) -> Result<BTreeMap<String, Vec<(usize, Truth)>>> {
-    let lines = truth::read(truth)?;
+    let lines = frames::labels(truth)?;
     let mut known: Vec<&str> = lines.iter().map(|(_, line)| line.set.as_str()).collect();
     known.sort_unstable();
     known.dedup();
