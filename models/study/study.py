@@ -160,9 +160,9 @@ class Study:
         return open_maps([str(path) for path in paths], side)
 
     def joined_test(self, side: int, reduce: str) -> Path:
-        """The test maps of all sets in one file, in the order of the sets, for `hitgate eval --maps`."""
+        """The test maps of all sets in one file, for `hitgate eval --maps`; in the order in which `maps` has them, by name."""
         out = self.work / "maps" / f"all-{reduce}-{side}-test.npy"
-        parts = [self.dataset("test", name, side, reduce) for name in self.mode.sets]
+        parts = sorted(self.dataset("test", name, side, reduce) for name in self.mode.sets)
         if not out.exists():
             lines = [json.loads(line) for part in parts for line in part.with_suffix(".jsonl").read_text().splitlines()]
             numbered = [json.dumps(line | {"index": index}) + "\n" for index, line in enumerate(lines)]
@@ -236,7 +236,7 @@ class Study:
             found |= self.as_onnx(self.work / run / "model.onnx", test, entry.side)
         if torch.cuda.is_available():
             found["seconds"]["GPU"] = rates.on_gpu(*shape, mode.effort)
-        of_set = np.repeat(np.arange(len(mode.sets)), len(test) // len(mode.sets))
+        of_set = np.array([mode.sets.index(name) for name in test.sets])
         components = principal(features, SEED)
         self.keep(run, going, found, logits=logits, classes=test.classes, sets=of_set, features=components)
 
