@@ -105,6 +105,8 @@ def as_onnx(ours: list[Results], mode) -> str:
 def rates(ours: list[Results], lent: list[Results]) -> str:
     """What was measured with these runs; and what was lent, with the machine that it was measured on."""
     told = [measured(ours) if engines(ours) else "None were measured with these runs.\n"]
+    if any(engine == "GPU" for engine, _ in engines(ours)):
+        told.append("On the GPU by PyTorch, which rounds what convolutions multiply to TF32.\n")
     if lent:
         about = lent[0].about
         told.append(
