@@ -1,19 +1,29 @@
 """A picture of features, and the number that says what the picture is worth."""
 
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 NEIGHBOURS = 10
+COMPONENTS = 64
 
 
-def embedded(features: np.ndarray, classes: np.ndarray, seed: int) -> tuple[np.ndarray, dict]:
-    """t-SNE of the features [n, 2]; and the accuracy of the nearest ten other maps, by features and in the picture."""
-    features = StandardScaler().fit_transform(features)
+def standard(features: np.ndarray) -> np.ndarray:
+    """Each feature with mean 0 and deviation 1."""
+    return StandardScaler().fit_transform(features)
+
+
+def principal(features: np.ndarray, seed: int) -> np.ndarray:
+    """The first principal components f16 [n, 64 at most]: what a picture is made from later, without the network."""
+    return PCA(min(COMPONENTS, *features.shape), random_state=seed).fit_transform(features).astype(np.float16)
+
+
+def picture(features: np.ndarray, seed: int) -> np.ndarray:
+    """t-SNE of the features: f32 [n, 2]."""
     perplexity = min(30, (len(features) - 1) / 3)
-    picture = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
-    return picture, {"features": neighbours(features, classes), "picture": neighbours(picture, classes)}
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features.astype(np.float32))
 
 
 def neighbours(points: np.ndarray, classes: np.ndarray) -> list[int]:

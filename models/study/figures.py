@@ -112,10 +112,14 @@ def sorted_examples(folder: Path, run, study):
     save(figure, folder / "figure-9.png")
 
 
-def of_runs(folder: Path, ours: list):
-    """Figures 5 to 8: what the networks do."""
+def rate_of(times: dict, title: str) -> float:
+    """Maps a second; NaN, which draws nothing, where there is no time."""
+    return 1 / times.get(title, np.nan)
+
+
+def of_runs(folder: Path, ours: list, times: dict):
+    """Figures 5 to 8: what the networks do, and how fast, by `results.engines`."""
     titles, sets = [run.title for run in ours], ours[0].about["sets"]
-    times = results.engines(ours)
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), width_ratios=(2, 1), layout="constrained")
     for s, name in enumerate(sets):
@@ -126,8 +130,8 @@ def of_runs(folder: Path, ours: list):
     left.set(ylabel="three-class accuracy", ylim=(0, 1))
     left.set_xticks(range(len(ours)), titles, rotation=25, ha="right")
     left.legend(fontsize=7, ncols=2)
-    fastest = times["ONNX Runtime", "1"]
-    right.barh(titles, [1 / fastest[title] for title in titles], color="#555555")
+    fastest = times.get(("ONNX Runtime", "1"), {})
+    right.barh(titles, [rate_of(fastest, title) for title in titles], color="#555555")
     right.set(xlabel="maps a second, ONNX Runtime, one thread", xscale="log")
     right.invert_yaxis()
     save(figure, folder / "figure-5.png")
@@ -145,8 +149,8 @@ def of_runs(folder: Path, ours: list):
     figure, axis = plt.subplots(figsize=(8, 3.8))
     macs = [run.about["size"]["multiply_adds"] for run in ours]
     for (engine, batch), of in times.items():
-        axis.plot(macs, [1 / of[title] for title in titles], "o", label=f"{engine}, batch {batch}")
-    highest = [max(1 / of[title] for of in times.values()) for title in titles]
+        axis.plot(macs, [rate_of(of, title) for title in titles], "o", label=f"{engine}, batch {batch}")
+    highest = [max([rate_of(of, title) for of in times.values() if title in of], default=1) for title in titles]
     for x, y, title in zip(macs, highest, titles):
         axis.annotate(title, (x, y), xytext=(-2, 6), textcoords="offset points", rotation=35, fontsize=7)
     axis.set(xlabel="multiply-adds of a map", ylabel="maps a second", xscale="log", yscale="log")

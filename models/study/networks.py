@@ -2,10 +2,8 @@
 and the small network of Ke et al."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable
 
-import onnx
 import torch
 import torchvision.models as vision
 from torch import nn
@@ -112,11 +110,17 @@ def size_of(model: nn.Module, channels: int, side: int) -> dict:
     return counted | {"parameters": used}
 
 
-def depth_of(path: Path) -> int:
-    """Layers with weights on the longest way through an ONNX file: what is meant by a network of 22 layers."""
-    graph = onnx.load(path, load_external_data=False).graph
-    depth: dict[str, int] = {}
-    for node in graph.node:
-        here = max((depth.get(name, 0) for name in node.input), default=0) + (node.op_type in ("Conv", "Gemm"))
-        depth.update(dict.fromkeys(node.output, here))
-    return max(depth[output.name] for output in graph.output)
+def depth_of(model: nn.Module, channels: int, side: int) -> int:
+    """Layers with weights on the longest way through a network: what is meant by a network of 22 layers."""
+    # The way that a gradient takes back is the way there.
+    end = model.eval()(torch.zeros(1, channels, side, side, requires_grad=True)).grad_fn
+    depth, stack = {}, [end]
+    while stack:
+        node = stack[-1]
+        before = [other for other, _ in node.next_functions if other]
+        unknown = [other for other in before if other not in depth]
+        stack += unknown
+        if not unknown:
+            layer = node.name() in ("ConvolutionBackward0", "AddmmBackward0")
+            depth[stack.pop()] = max((depth[other] for other in before), default=0) + layer
+    return depth[end]

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-import openvino
 import torch
 
 BATCHES = (1, 32)
@@ -33,6 +31,8 @@ def seconds(run, batch: int, effort: Effort, clock=time.process_time) -> float:
 
 
 def onnx_runtime(path: Path):
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -40,6 +40,8 @@ def onnx_runtime(path: Path):
 
 
 def open_vino(path: Path):
+    import openvino
+
     core = openvino.Core()
     settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     model = core.read_model(path)
@@ -55,10 +57,14 @@ def open_vino(path: Path):
 
 
 def on_cpu(path: Path, channels: int, side: int, effort: Effort) -> dict:
-    """Engine -> batch -> seconds a map, in f32 on one thread."""
+    """Engine -> batch -> seconds a map, in f32 on one thread, of the engines that are installed."""
     found = {}
     for engine, load in (("ONNX Runtime", onnx_runtime), ("OpenVINO", open_vino)):
-        run = load(path)
+        try:
+            run = load(path)
+        except ImportError as error:
+            print(f"no rates of {engine}: {error}", flush=True)
+            continue
         found[engine] = {}
         for batch in BATCHES:
             maps = np.random.default_rng(0).random((batch, channels, side, side), np.float32)
@@ -68,7 +74,7 @@ def on_cpu(path: Path, channels: int, side: int, effort: Effort) -> dict:
 
 @torch.no_grad()
 def on_gpu(model: torch.nn.Module, channels: int, side: int, effort: Effort) -> dict:
-    """Batch -> seconds a map, in f32 by PyTorch."""
+    """Batch -> seconds a map, in f32 by PyTorch, which by default rounds what convolutions multiply to TF32."""
     model = model.cuda().eval()
     found = {}
     for batch in BATCHES:

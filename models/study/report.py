@@ -5,19 +5,26 @@ from pathlib import Path
 import figures
 import paper
 import tables
-from results import Results, load
+from results import Results, draw_pictures, engines, load
+
+
+# The mode whose rates on the CPU stand in for those of a mode that keeps no weights.
+LENDER = "small"
 
 
 def write(folder: Path, name: str, mode, study):
     """study.md and its figures, of what there is."""
+    draw_pictures(folder, study.seed)
     ours, theirs = load(folder)
     if not ours and not theirs:
         raise SystemExit(f"{folder}: no run is finished yet")
+    # What wants weights, of the same networks where they were kept.
+    lent = [] if mode.weights else load(folder.parent / LENDER)[0]
     text = introduction(name, mode, (ours or theirs)[0].about["machine"])
     if ours:
         figures.of_data(folder, mode, study)
-        figures.of_runs(folder, ours)
-        text += comparison(ours, mode)
+        figures.of_runs(folder, ours, engines(lent) | engines(ours))
+        text += comparison(ours, lent, mode)
     if theirs:
         text += papers_settings(theirs)
     (folder / "study.md").write_text(text)
@@ -44,14 +51,7 @@ without pre-training; they are tested on other frames of the same sets. Shares a
 """
 
 
-def comparison(ours: list[Results], mode) -> str:
-    explained = ""
-    if len(ours) > 3:
-        explained = f"""
-The paper's explanation, that multiply-adds decide on a CPU and the number of layers on a GPU, as least squares over
-{len(ours)} networks:
-
-{tables.explanation(ours)}"""
+def comparison(ours: list[Results], lent: list[Results], mode) -> str:
     neighbours = tables.per_run(
         ours,
         {
@@ -73,13 +73,13 @@ The paper's explanation, that multiply-adds decide on a CPU and the number of la
 ## Table 6: kept and dropped, at P(hit) + P(maybe) >= 0.5
 {tables.filters(ours)}
 ## The same networks as ONNX in tract, by `hitgate eval --engine tract`
-{tables.in_tract(ours)}
+{as_onnx(ours, mode)}
 ## Rates
 Milliseconds a map (maps a second) in f32; on the CPU one thread, by its CPU time, which other work on the machine
 hardly changes. The paper's MobileNet-V1 in TensorFlow 1.4 took {paper.SECONDS["CPU"]:g} s
 a frame on a CPU and {paper.SECONDS["GPU"]:g} s on a GPU.
 
-{tables.rate(ours)}{explained}
+{rates(ours, lent)}
 ## Figures
 1. Equalization, before and after: f(a) = H[a] (K - 1) / (M N), K = 256. ![](figure-1.png)
 2. A hit, a maybe and a miss, largest count of each block, equalized. ![](figure-2.png)
@@ -94,6 +94,36 @@ a frame on a CPU and {paper.SECONDS["GPU"]:g} s on a GPU.
 9. Test maps, from the lowest to the highest P(hit) + P(maybe) of MobileNet-V1 in each class. ![](figure-9.png)
 
 {neighbours}"""
+
+
+def as_onnx(ours: list[Results], mode) -> str:
+    if mode.weights:
+        return tables.in_tract(ours)
+    return f"Not compared here: this mode keeps no weights. Mode `{LENDER}` compares the two.\n"
+
+
+def rates(ours: list[Results], lent: list[Results]) -> str:
+    """What was measured with these runs; and what was lent, with the machine that it was measured on."""
+    told = [measured(ours) if engines(ours) else "None were measured with these runs.\n"]
+    if any(engine == "GPU" for engine, _ in engines(ours)):
+        told.append("On the GPU by PyTorch, which rounds what convolutions multiply to TF32.\n")
+    if lent:
+        about = lent[0].about
+        told.append(
+            f"On the CPU, as mode `{about['mode']}` measured the same networks on {about['machine']}:\n"
+            f"what they have learnt changes no rate.\n\n{measured(lent)}"
+        )
+    return "\n".join(told)
+
+
+def measured(runs: list[Results]) -> str:
+    if len(runs) <= 3:
+        return tables.rate(runs)
+    return f"""{tables.rate(runs)}
+The paper's explanation, that multiply-adds decide on a CPU and the number of layers on a GPU, as least squares over
+{len(runs)} networks:
+
+{tables.explanation(runs)}"""
 
 
 def papers_settings(theirs: list[Results]) -> str:

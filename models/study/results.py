@@ -7,6 +7,8 @@ import numpy as np
 from scipy.special import softmax
 
 import metrics
+import train
+from embed import neighbours, picture
 from networks import NETWORKS
 
 
@@ -64,6 +66,25 @@ class Scores:
         members = [place == b for b in np.unique(place)]
         rows = [(self.keep[m].mean(), self.wanted[m].mean(), int(m.sum())) for m in members]
         return rows, sum(n * abs(mean - share) for mean, share, n in rows) / len(self.keep)
+
+
+def draw_pictures(folder: Path, seed: int):
+    """Pictures of the features of runs that have none yet; they are kept in place of the features, which are larger."""
+    for path in sorted((folder / "runs").glob("hitgate-*.json")):
+        about, npz = json.loads(path.read_text()), path.with_suffix(".npz")
+        arrays = dict(np.load(npz))
+        if "embedding" not in arrays:
+            arrays["embedding"] = picture(arrays.pop("features"), seed)
+            train.replace(npz, lambda new: save_arrays(new, arrays))
+        if "picture" not in about["knn"]:
+            about["knn"]["picture"] = neighbours(arrays["embedding"], arrays["classes"])
+            train.replace(path, lambda new: new.write_text(json.dumps(about, indent=1) + "\n"))
+
+
+def save_arrays(path: Path, arrays: dict):
+    # To a file that is open, savez adds no suffix.
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def load(folder: Path) -> tuple[list[Results], list[Results]]:

@@ -7,7 +7,10 @@ import platform
 import resource
 import subprocess
 import sys
+import time
+import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +25,7 @@ from network import MobileNetV1  # noqa: E402
 
 import rates  # noqa: E402
 import report  # noqa: E402
-from embed import embedded  # noqa: E402
+from embed import neighbours, principal, standard  # noqa: E402
 from networks import NETWORKS, depth_of, head, size_of  # noqa: E402
 from samples import Copies, Part, shared, split  # noqa: E402
 
@@ -30,6 +33,8 @@ SEED = 76
 # What hitgate's own network sees, two channels; and what is nearest to the paper, one.
 REDUCE = "peaks"
 PAPER_REDUCE = "max"
+# In what order networks are trained, cheap ones first: what an early end costs is one dear network.
+CHEAP_FIRST = ("mobilenet-v1", "alexnet", "inception-v1", "ke2018", "resnet101", "inception-v3", "vgg16")
 # Where the frames of each kind begin: one seed is one run of a detector, so geometry and mask stay the same.
 FIRST = {"train": 0, "val": 1_000_000, "test": 2_000_000, "frames": 3_000_000, "fresh": 4_000_000}
 
@@ -53,6 +58,8 @@ class Mode:
     paper_minutes: float | None
     paper_width: float
     effort: rates.Effort
+    # Whether weights are kept: checkpoints to go on from, and ONNX files for tract and for the rates on the CPU.
+    weights: bool = True
 
 
 SMALL_SETS = ("ccd1024", "jungfrau-module", "eiger500k", "cspad-2x1")
@@ -64,6 +71,10 @@ MODES = {
     "small": Mode(
         SMALL_SETS, {"train": 250, "val": 40, "test": 75, "frames": 100, "fresh": 100}, 16, None, 4.0,
         ("mobilenet-v1",), SMALL_SETS[3:], None, 4.0, 0.25, rates.Effort(3, 2.0),
+    ),
+    "short": Mode(
+        SMALL_SETS, {"train": 2000, "val": 150, "test": 300, "frames": 400, "fresh": 400}, 64, 300, None,
+        ("mobilenet-v1",), SMALL_SETS[3:], 500, None, 1.0, rates.Effort(10, 0.25), weights=False,
     ),
     "full": Mode(
         ("mx340-hs", "mx225-hs", "eiger4m", "cspad-2x1"),
@@ -79,10 +90,11 @@ def arguments() -> argparse.Namespace:
     add(
         "mode",
         choices=MODES,
-        help="toy: minutes, proves that it runs; small: an hour of one CPU core; full: wants a GPU",
+        help="toy: minutes, proves that it runs; small: an hour of one CPU core; short: two minutes of a GPU, keeps no weights; "
+        "full: hours of a GPU",
     )
     add("--paper", action="store_true", help="the paper's settings alone, without hitgate's recipe")
-    add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="only these")
+    add("--networks", nargs="+", choices=NETWORKS, default=CHEAP_FIRST, help="only these, in this order")
     add(
         "--maps-of", nargs="+", default=[], metavar="SET=FILE.npy",
         help="judge hitgate's recipe on these labelled maps too, as `hitgate dataset --truth` writes them: a column of table 4 "
@@ -93,6 +105,8 @@ def arguments() -> argparse.Namespace:
     add("--results", type=Path, default=HERE / "results", metavar="DIR", help="where study.md and its figures go")
     add("--threads", type=int, default=1, help="CPU threads of training")
     add("--readers", type=int, default=1, help="threads that read and turn maps")
+    add("--simulate", action="store_true", help="only simulate the maps that are not there yet")
+    add("--seconds", type=float, default=float("inf"), metavar="S", help="begin no other network, or file of maps, after so many")
     add("--report", action="store_true", help="only write study.md and the figures anew, from what was measured")
     return parse.parse_args()
 
@@ -108,9 +122,18 @@ def machine() -> str:
     return f"{cpu}, {os.cpu_count()} cores{gpu}; PyTorch {torch.__version__}"
 
 
+class Unkept(train.Run):
+    """A run that leaves its history behind, and no weights."""
+
+    def keep(self, temperature: float, bias: torch.Tensor):
+        pass
+
+
 class Study:
     def __init__(self, args: argparse.Namespace):
-        self.args, self.mode = args, MODES[args.mode]
+        self.args, self.mode, self.seed, self.began = args, MODES[args.mode], SEED, time.monotonic()
+        if args.maps_of and not self.mode.weights:
+            raise SystemExit(f"--maps-of: mode {args.mode} keeps no weights to judge them by")
         self.work, self.results = args.work / args.mode, args.results / args.mode
         self.further = [further_maps(word, self.mode) for word in args.maps_of]
         for folder in (self.work / "maps", self.results / "runs"):
@@ -137,9 +160,9 @@ class Study:
         return open_maps([str(path) for path in paths], side)
 
     def joined_test(self, side: int, reduce: str) -> Path:
-        """The test maps of all sets in one file, in the order of the sets, for `hitgate eval --maps`."""
+        """The test maps of all sets in one file, for `hitgate eval --maps`; in the order in which `maps` has them, by name."""
         out = self.work / "maps" / f"all-{reduce}-{side}-test.npy"
-        parts = [self.dataset("test", name, side, reduce) for name in self.mode.sets]
+        parts = sorted(self.dataset("test", name, side, reduce) for name in self.mode.sets)
         if not out.exists():
             lines = [json.loads(line) for part in parts for line in part.with_suffix(".jsonl").read_text().splitlines()]
             numbered = [json.dumps(line | {"index": index}) + "\n" for index, line in enumerate(lines)]
@@ -152,7 +175,7 @@ class Study:
         one_thread = os.environ | {"RAYON_NUM_THREADS": str(self.args.threads)}
         done = subprocess.run(command, env=one_thread, text=True, stdout=subprocess.PIPE)
         if done.returncode:
-            raise SystemExit(f"{' '.join(command)} failed")
+            raise RuntimeError(f"{' '.join(command)} failed")
         return done.stdout
 
     def in_tract(self, onnx: Path, maps: Path) -> tuple[dict, float]:
@@ -172,7 +195,7 @@ class Study:
         args = train.parser().parse_args(list(map(str, words)))
         # A report and a checkpoint every thousand steps, and at the end.
         args.report_every = 1000 * args.batch
-        going = train.Run(args, mixture, val, model)
+        going = (train.Run if self.mode.weights else Unkept)(args, mixture, val, model)
         print(f"== {run}", flush=True)
         if going.clock.progress(going.step) < 1:
             going.go()
@@ -183,11 +206,9 @@ class Study:
     def length(self, steps: int | None, minutes: float | None, batch: int, maps) -> list:
         return ["--minutes", minutes] if minutes else ["--epochs", steps * batch / len(maps)]
 
-    def hitgates_recipe(self, name: str):
+    def hitgates_recipe(self, run: str, name: str):
         """One network by the recipe of models/train, on all sets together."""
-        run, entry, mode = f"hitgate-{name}", NETWORKS[name], self.mode
-        if self.is_done(run):
-            return
+        entry, mode = NETWORKS[name], self.mode
         torch.manual_seed(SEED)
         training = self.maps("train", entry.side, REDUCE, mode.sets)
         val = self.maps("val", entry.side, REDUCE, mode.sets)
@@ -197,36 +218,42 @@ class Study:
             run, entry.make(training.channels), entry.side, mixture, val,
             "--batch", mode.batch, "--rate", rate, *self.length(mode.steps, mode.minutes, mode.batch, training),
         )  # fmt: skip
-        joined = self.joined_test(entry.side, REDUCE)
         test = self.maps("test", entry.side, REDUCE, mode.sets)
         logits, features = judged(going, test)
-        embedding, knn = embedded(features, test.classes, SEED)
-        onnx = self.work / run / "model.onnx"
-        # Reading the network takes time too: that of one map is taken off.
-        (tract, of_all), (_, of_one) = self.in_tract(onnx, joined), self.in_tract(onnx, first_of(joined))
+        features = standard(features)
+        network = going.average.model.cpu()
+        shape = (network, test.channels, entry.side)
         found = {
             "recipe": "hitgate",
             "network": name,
             "sets": list(mode.sets),
-            "knn": knn,
-            "tract": {key: tract["sets"][0][key] for key in ("confusion", "auc")},
-            "size": size_of(going.average.model.cpu(), test.channels, entry.side) | {"depth": depth_of(onnx)},
-            "seconds": {
-                **rates.on_cpu(onnx, test.channels, entry.side, mode.effort),
-                "tract": {"1": (of_all - of_one) / (len(test) - 1)},
-            },
+            "knn": {"features": neighbours(features, test.classes)},
+            "size": size_of(*shape) | {"depth": depth_of(*shape)},
+            "seconds": {},
             "load": os.getloadavg()[0],
         }
+        if mode.weights:
+            found |= self.as_onnx(self.work / run / "model.onnx", test, entry.side)
         if torch.cuda.is_available():
-            found["seconds"]["GPU"] = rates.on_gpu(going.average.model, test.channels, entry.side, mode.effort)
-        of_set = np.repeat(np.arange(len(mode.sets)), len(test) // len(mode.sets))
-        self.keep(run, going, found, logits=logits, classes=test.classes, sets=of_set, embedding=embedding)
+            found["seconds"]["GPU"] = rates.on_gpu(*shape, mode.effort)
+        of_set = np.array([mode.sets.index(name) for name in test.sets])
+        components = principal(features, SEED)
+        self.keep(run, going, found, logits=logits, classes=test.classes, sets=of_set, features=components)
 
-    def papers_recipe(self, name: str, on: str, after: bool):
+    def as_onnx(self, onnx: Path, test: Maps, side: int) -> dict:
+        """What tract makes of an exported network, and its rates on the CPU."""
+        joined = self.joined_test(side, REDUCE)
+        # Reading the network takes time too: that of one map is taken off.
+        (tract, of_all), (_, of_one) = self.in_tract(onnx, joined), self.in_tract(onnx, first_of(joined))
+        seconds = rates.on_cpu(onnx, test.channels, side, self.mode.effort)
+        return {
+            "tract": {key: tract["sets"][0][key] for key in ("confusion", "auc")},
+            "seconds": seconds | {"tract": {"1": (of_all - of_one) / (len(test) - 1)}},
+        }
+
+    def papers_recipe(self, run: str, name: str, on: str, after: bool):
         """One network by the paper's settings, on one set: largest counts, equalized; 21 copies of a frame; 7:2:1."""
-        run, entry, mode = f"paper-{'after' if after else 'before'}-{name}-{on}", NETWORKS[name], self.mode
-        if self.is_done(run):
-            return
+        entry, mode = NETWORKS[name], self.mode
         torch.manual_seed(SEED)
         copies = Copies(self.maps("frames", entry.side, PAPER_REDUCE, (on,)), SEED)
         training, val, test = split(copies, after, SEED)
@@ -292,20 +319,65 @@ class Study:
         np.savez_compressed(path.with_suffix(".npz"), **{name: small(array) for name, array in arrays.items()})
         train.replace(path.with_suffix(".json"), lambda new: new.write_text(json.dumps(kept, indent=1) + "\n"))
 
+    # What is done, one after another --------------------------------------------------------------------------------
+
+    def recipes(self) -> tuple[list, list]:
+        """Networks by hitgate's recipe; networks, sets and splits (after augmentation or before) by the paper's."""
+        mode, networks = self.mode, self.args.networks
+        papers = [
+            (name, on, after)
+            for name in mode.paper_networks
+            for on in mode.paper_sets
+            for after in (True, False)
+            if name in networks and (after or name == "mobilenet-v1")
+        ]
+        return [] if self.args.paper else list(networks), papers
+
+    def simulations(self) -> dict:
+        """What is to be simulated, by what it is."""
+        ours, papers = self.recipes()
+        wanted = [
+            (kind, on, NETWORKS[name].side, REDUCE)
+            for name in ours
+            for kind in ("train", "val", "test")
+            for on in self.mode.sets
+        ]
+        wanted += [(kind, on, NETWORKS[name].side, PAPER_REDUCE) for name, on, _ in papers for kind in ("frames", "fresh")]
+        return {f"{on}-{reduce}-{side}-{kind}": partial(self.dataset, kind, on, side, reduce) for kind, on, side, reduce in wanted}
+
+    def trainings(self) -> dict:
+        """What is to be trained, by the name of the run."""
+        ours, papers = self.recipes()
+        runs = {f"hitgate-{name}": (self.hitgates_recipe, name) for name in ours}
+        for name, on, after in papers:
+            runs[f"paper-{'after' if after else 'before'}-{name}-{on}"] = (self.papers_recipe, name, on, after)
+        return {run: partial(recipe, run, *of) for run, (recipe, *of) in runs.items() if not self.is_done(run)}
+
+    def do(self, jobs: dict) -> list[str]:
+        """Does one after another until --seconds are over; those that failed, which keep no other from being done."""
+        failed = []
+        for name, job in jobs.items():
+            if time.monotonic() - self.began > self.args.seconds:
+                print(f"{self.args.seconds:g} seconds are over before {name}: run it again to go on", flush=True)
+                break
+            try:
+                job()
+            except Exception:
+                traceback.print_exc()
+                failed.append(name)
+        return failed
+
     def go(self):
-        mode = self.mode
+        failed = []
         if not self.args.report:
-            for name in self.args.networks:
-                if not self.args.paper:
-                    self.hitgates_recipe(name)
-            for name in mode.paper_networks:
-                for on in mode.paper_sets:
-                    for after in (True, False):
-                        if name in self.args.networks and (after or name == "mobilenet-v1"):
-                            self.papers_recipe(name, on, after)
+            failed = self.do(self.simulations() if self.args.simulate else self.trainings())
         if self.further:
             self.judge_further()
-        report.write(self.results, self.args.mode, mode, self)
+        # Where no weights are kept, the machine that trains is not the one that has time for pictures.
+        if self.args.report or (self.mode.weights and not self.args.simulate):
+            report.write(self.results, self.args.mode, self.mode, self)
+        if failed:
+            raise SystemExit(f"{', '.join(failed)} failed, as told above: run it again to try anew")
 
 
 def further_maps(word: str, mode: Mode) -> tuple[str, int, Path]:
@@ -337,7 +409,7 @@ def save_npy(path: Path, array: np.ndarray):
 
 def small(array: np.ndarray) -> np.ndarray:
     """The same numbers in fewer bytes."""
-    return array.astype(np.uint8) if array.dtype.kind in "iu" else array.astype(np.float32)
+    return array.astype(np.uint8 if array.dtype.kind in "iu" else min(array.dtype, np.dtype(np.float32)))
 
 
 @torch.no_grad()

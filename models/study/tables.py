@@ -152,6 +152,9 @@ def explanation(ours: list[Results]) -> str:
 
     rows = []
     for (engine, batch), times in engines(ours).items():
+        # An engine or a GPU that only some of the networks met explains nothing.
+        if len(times) < len(ours):
+            continue
         seconds = np.array([times[run.title] for run in ours])
         fit = rates.explained(seconds, of("multiply_adds"), of("weighted_layers"))
         way = rates.explained(seconds, of("multiply_adds"), of("depth"))

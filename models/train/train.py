@@ -334,11 +334,7 @@ class Run:
         }
         with open(self.history, "a") as history:
             history.write(json.dumps(line) + "\n")
-        side = self.args.input
-        replace(self.args.out / "model.onnx", lambda path: export(self.average.model, path, self.val.channels, side, temperature * bias))
-        fitted = {"temperature": temperature, "fitted_on": len(self.val), "classes": list(CLASSES)}
-        replace(self.args.out / "temperature.json", lambda path: path.write_text(json.dumps(fitted) + "\n"))
-        self.save()
+        self.keep(temperature, bias)
         print(
             f"{line['progress']:6.1%}  step {self.step:7d}  {line['minutes']:6.1f} min  {speed:7.1f} maps/s  "
             f"loss {loss or 'none'}  | val: accuracy {judged['accuracy']:.4f}  AUC {judged['auc']:.5f}  "
@@ -346,6 +342,14 @@ class Run:
             f"hits or maybes {judged['wanted_recall']:.4f}",
             flush=True,
         )
+
+    def keep(self, temperature: float, bias: torch.Tensor):
+        """Write the network as it is used, and the checkpoint to go on from."""
+        side = self.args.input
+        replace(self.args.out / "model.onnx", lambda path: export(self.average.model, path, self.val.channels, side, temperature * bias))
+        fitted = {"temperature": temperature, "fitted_on": len(self.val), "classes": list(CLASSES)}
+        replace(self.args.out / "temperature.json", lambda path: path.write_text(json.dumps(fitted) + "\n"))
+        self.save()
 
     def go(self):
         """Train to the end of the schedule, or until a signal; both leave a checkpoint and a model."""
