@@ -148,7 +148,7 @@ class Study:
             part = out.with_suffix("").as_posix() + "-part"
             mix = "training" if kind == "train" else "natural"
             self.hitgate(
-                "dataset", part, "--maps", self.mode.maps[kind], "--first", FIRST[kind], "--seed", SEED,
+                "dataset", part, "--replace", "--maps", self.mode.maps[kind], "--first", FIRST[kind], "--seed", SEED,
                 "--mix", mix, "--detector", name, "--input", side, "--reduce", reduce,
             )  # fmt: skip
             os.replace(part + ".jsonl", out.with_suffix(".jsonl"))
