@@ -127,7 +127,8 @@ def of_runs(folder: Path, ours: list, times: dict):
         left.bar(
             np.arange(len(ours)) + (s - len(sets) / 2 + 0.5) * 0.8 / len(sets), heights, 0.8 / len(sets), label=name
         )
-    left.set(ylabel="three-class accuracy", ylim=(0, 1))
+    # Room for the legend above the bars.
+    left.set(ylabel="three-class accuracy", ylim=(0, 1.2))
     left.set_xticks(range(len(ours)), titles, rotation=25, ha="right")
     left.legend(fontsize=7, ncols=2)
     fastest = times.get(("ONNX Runtime", "1"), {})
