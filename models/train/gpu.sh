@@ -41,6 +41,9 @@ shards "$WORK/val" "$VAL_MAPS" 1000 natural
 shards "$WORK/border" $((VAL_MAPS / 2)) 1001 border
 shards "$WORK/train" "$MAPS" 1 training
 
+for folder in train val border; do
+    [ -n "$(find "$WORK/$folder" -name '*[0-9].npy' | head -1)" ] || { echo "no file of maps in $WORK/$folder is whole after $SIMULATE s: give SIMULATE or LIMIT more, or SHARD less"; exit 3; }
+done
 left=$((LIMIT - $(seconds)))
 [ "$left" -gt 30 ] || { echo "simulated up to the limit of $LIMIT s: run again to go on"; exit 3; }
 timeout --signal=TERM "$left" "$PYTHON" "$here/train.py" --data "$WORK/train/[0-9]*[0-9].npy" --val "$WORK/val/[0-9]*[0-9].npy" "$WORK/border/[0-9]*[0-9].npy" \

@@ -38,7 +38,7 @@ BODY void multiply(PerLane<Sums> &sums, const PerLane<Activations> &a, const Per
     int32_t(&to)[4] = sums.own.number;
     const uint32_t(&rows)[4] = a.own.word;
     const uint32_t(&columns)[2] = w.own.word;
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+r"(to[0]), "+r"(to[1]), "+r"(to[2]), "+r"(to[3])
         : "r"(rows[0]), "r"(rows[1]), "r"(rows[2]), "r"(rows[3]), "r"(columns[0]), "r"(columns[1]));
 #else

@@ -72,7 +72,8 @@ impl Maps {
         Ok(prepared)
     }
 
-    /// The logits of `maps`, one behind the other, in their order; of what is beyond those that there is room for none.
+    /// The logits of `maps`, one behind the other, in their order; of what is beyond those that there is room for none. Waits for
+    /// the GPU, however late it is.
     ///
     /// # Errors
     /// Where the GPU is lost.
@@ -83,7 +84,8 @@ impl Maps {
         Ok(self.found()?.take(judged))
     }
 
-    /// How long the network takes by the GPU's clock, for a whole batch of the maps that it has already, in ns.
+    /// How long the network takes by the GPU's clock, for a whole batch of the maps that it has already, in ns. Waits for it,
+    /// however late it is.
     ///
     /// # Errors
     /// Where the GPU is lost.

@@ -9,12 +9,14 @@ use crate::pack::{self, GROUP, STEP};
 
 /// Shared memory that every device gives to a block without being asked twice.
 const SHARED: u32 = 48 * 1024;
-/// A block keeps to half of it where it can, so that several run at once on a multiprocessor.
-const SHARED_OF_MANY: u32 = SHARED / 2;
+/// A block keeps to so much where it can, so that several run at once on a multiprocessor.
+const SHARED_OF_MANY: u32 = 28 * 1024;
 /// Pixels of a block: whole strips of what a warp computes, or half of one.
 const STRIP: u32 = 32;
 /// Where channels are many, and where so few that threads would be left without a run of four of them.
 const PIXELS: [u32; 2] = [4 * STRIP, 16 * STRIP];
+/// Parts of a block's groups from which on a block takes half a strip.
+const PARTS_OF_HALVES: u32 = 4;
 /// Pixels side by side that a thread makes: rows are filled up to whole runs.
 const RUN: u32 = 4;
 /// Warps of a block.
@@ -271,13 +273,17 @@ impl Share {
         while share.pixels > STRIP && share.shared(channels) > SHARED_OF_MANY {
             share.pixels /= 2;
         }
-        while share.pixels > Share::LEAST.pixels && pixels.div_ceil(share.pixels) < multiprocessors
-        {
+        while share.pixels > STRIP && pixels.div_ceil(share.pixels) < multiprocessors {
             share.pixels /= 2;
+        }
+        // Few blocks of many parts each: less of the depthwise half is done anew where they have fewer pixels.
+        if multiprocessors / pixels.div_ceil(share.pixels).max(1) >= PARTS_OF_HALVES {
+            share.pixels = Share::LEAST.pixels;
         }
         let blocks = pixels.div_ceil(share.pixels).max(1);
         share.groups = groups.div_ceil((multiprocessors / blocks).clamp(1, groups));
-        share.parts = (WARPS / share.products()).max(1);
+        // No warp without a step.
+        share.parts = (WARPS / share.products()).clamp(1, channels.div_ceil(STEP as u32));
         if share.shared(channels) > SHARED {
             share.parts = 1;
         }
@@ -312,6 +318,7 @@ mod tests {
                     let share = Share::new(channels, pixels, groups, multiprocessors);
                     assert!(share.shared(channels) <= SHARED);
                     assert!(share.groups >= 1);
+                    assert!((1..=channels.div_ceil(STEP as u32)).contains(&share.parts));
                     assert!(share.pixels == STRIP / 2 || share.pixels.is_multiple_of(STRIP));
                     let blocks = pixels.div_ceil(share.pixels) * groups.div_ceil(share.groups);
                     let smallest = pixels.div_ceil(STRIP) * groups;
@@ -319,6 +326,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn few_channels_have_many_pixels_and_few_pixels_half_strips() {
+        let share = |channels, pixels, groups| Share::new(channels, pixels, groups, 132);
+        assert_eq!(share(8, 1 << 20, 1).pixels, PIXELS[1]);
+        assert_eq!(share(512, 1 << 20, 16).pixels, STRIP);
+        // One frame of 14 x 14 pixels at width 1, and sixteen.
+        let one = Share {
+            pixels: STRIP / 2,
+            groups: 2,
+            parts: 4,
+        };
+        assert_eq!(share(512, 14 * 16, 16), one);
+        assert_eq!(share(512, 16 * 14 * 16, 16).pixels, STRIP);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Each test is a process of its own, as a driver is loaded once.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, LazyLock};
@@ -82,7 +83,7 @@ const TESTS: [(&str, &str, fn()); 18] = [
     ),
     (
         "a_preparation_that_is_wrong_is_refused",
-        "skips=7",
+        "skips=8",
         wrong_preparation,
     ),
     (
@@ -443,7 +444,7 @@ fn hanging_device() {
 }
 
 /// What a device says that does not pass its proof.
-fn unproved(proof_ns: u64) -> CudaError {
+fn unproved(proof_ns: u64, some: Range<usize>) -> CudaError {
     let model = Model::parse(FILE).expect("the built-in model");
     let modules = Modules::new();
     let corrections = modules.corrections();
@@ -454,32 +455,36 @@ fn unproved(proof_ns: u64) -> CudaError {
         maps: false,
     };
     let context = Context::open(0).expect("the stand-in");
-    Cuda::new(&context, &model, &preparations, options).expect_err("a GPU that is wrong")
+    Cuda::new(&context, &model, &preparations[some], options).expect_err("a GPU that is wrong")
 }
 
 fn hanging_proof() {
-    let why = unproved(1).to_string();
+    let why = unproved(1, 0..4).to_string();
     assert!(why.contains("CUDA_ERROR_TIMEOUT"), "{why}");
     assert_eq!(told(), "", "nothing is given back");
 }
 
 fn wrong_network() {
-    let why = unproved(u64::MAX);
+    let why = unproved(u64::MAX, 0..4);
     assert!(matches!(why, CudaError::Golden { .. }), "{why}");
 }
 
 fn wrong_preparation() {
-    let why = unproved(u64::MAX);
-    assert!(matches!(why, CudaError::Map(0)), "{why}");
+    // Of the second four frames: of three modules, the first of them is of the second.
+    let why = unproved(u64::MAX, 1..4);
+    assert!(matches!(why, CudaError::Map(1)), "{why}");
 }
 
 fn late_while_given_work() {
     on_both(10, |mut cuda, _| {
         let made = frames();
-        // Late after the first frame was given; the device would fail with the network.
-        let clock = Cell::new(0);
-        let jumps = || clock.replace(100);
-        let late = cuda.score(&views(&made)[..3], &jumps).unwrap_err();
+        // Late once the first four were given to be prepared, and the fifth was sent; the device would fail with what comes next.
+        let looks = Cell::new(0);
+        let jumps = || {
+            looks.set(looks.get() + 1);
+            if looks.get() > 5 { 100 } else { 0 }
+        };
+        let late = cuda.score(&views(&made)[..6], &jumps).unwrap_err();
         assert!(late.to_string().contains("CUDA_ERROR_TIMEOUT"), "{late}");
         assert_eq!(
             cuda.score(&views(&made)[..1], &|| 0).unwrap_err(),

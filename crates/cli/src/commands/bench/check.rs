@@ -117,7 +117,7 @@ pub fn run(subject: &Subject) -> Result<()> {
     progress.clear();
     let faults = expected.iter().filter(|(scored, _)| scored.score.is_err());
     say!(
-        "check      {judged} frames, {} different ones and {} of them faults, {}, in batches of 1 to {MAX_BATCH} on {}: scores, faults, domain and maps are the CPU's, to the bit",
+        "check      {judged} frames, {} different ones and {} of them faults, {}, in batches of 1 to {MAX_BATCH} ({} lengths) on {}: scores, faults, domain and maps are the CPU's, to the bit",
         frames.len(),
         faults.count(),
         if registered.is_empty() {
@@ -125,6 +125,7 @@ pub fn run(subject: &Subject) -> Result<()> {
         } else {
             "each by DMA and copied"
         },
+        LENGTHS.len(),
         subject.hardware.gpu().unwrap_or("no GPU")
     );
     Ok(())
