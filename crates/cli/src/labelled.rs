@@ -68,7 +68,7 @@ impl Labelled {
         let labels = path.with_extension("jsonl");
         let text = std::fs::read_to_string(&labels)
             .map_err(|error| FormatError::reading(&labels, error))
-            .context("the labels of the maps cannot be read; where there are none, the run that made the maps was killed: make them again")?;
+            .context("the labels of the maps, which lie beside them, cannot be read; where only the maps were copied, copy the labels too; where the run that made them was killed, make them again")?;
         let (mut classes, mut sets) = (Vec::new(), Vec::new());
         let mut reduce = None;
         for (number, line) in (1..).zip(text.lines()) {

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use hitgate_formats::FormatError;
 use hitgate_formats::write::WholeFile;
 
-use crate::Stdout;
+use crate::{Stdout, outputs};
 
 /// What lines look like and where they go.
 #[derive(Args, Clone, Debug)]
@@ -43,13 +43,14 @@ pub struct Done {
 }
 
 impl LinesArgs {
-    /// Writes what `lines` writes, in CSV after `header`.
+    /// Writes what `lines` writes, in CSV after `header`; in the place of none of the `inputs`.
     ///
     /// # Errors
     /// Those of `lines`, those of writing, and a sentence where some could not be read.
     pub fn write(
         &self,
         header: &str,
+        inputs: &[PathBuf],
         lines: impl FnOnce(&mut dyn Write) -> Result<Done>,
     ) -> Result<()> {
         let under_header = |out: &mut dyn Write| {
@@ -61,6 +62,7 @@ impl LinesArgs {
         let Done { judged, unreadable } = match &self.output {
             None => under_header(&mut Stdout)?,
             Some(path) => {
+                outputs::replaces_none_of(path, inputs)?;
                 if path.is_file() && holds_data(path) {
                     bail!(
                         "{} holds data, and no lines: name another file",

@@ -147,7 +147,7 @@ impl Module {
 }
 
 impl Prepared {
-    /// A warning where the geometry may be wrong: it leaves little of the panel in the window, or
+    /// A warning where the geometry may be wrong: it leaves little of the panel in the window or of the window on the panel, or
     /// places none.
     pub fn doubt(&self) -> Option<String> {
         const LITTLE: f64 = 0.05;
@@ -166,14 +166,20 @@ impl Prepared {
             let (start, length) = (i64::from(start), i64::from(length));
             ((start + side).min(length) - start.max(0)).max(0) as f64
         };
-        let share = seen(window.left, columns) * seen(window.top, rows)
-            / (f64::from(columns) * f64::from(rows));
-        (share < LITTLE).then(|| {
-            format!(
-                "warning: the window of {side} x {side} pixels sees {:.1} % of the frame; check wavelength, distance, pixel and beam centre",
-                100.0 * share
-            )
-        })
+        let both = seen(window.left, columns) * seen(window.top, rows);
+        let of_frame = both / (f64::from(columns) * f64::from(rows));
+        let of_window = both / (side * side) as f64;
+        let share = match (of_frame < LITTLE, of_window < LITTLE) {
+            (true, _) => format!("sees {:.1} % of the frame", 100.0 * of_frame),
+            (false, true) => format!(
+                "is filled to {:.1} % by the frame, so that spots are lost in its blocks",
+                100.0 * of_window
+            ),
+            (false, false) => return None,
+        };
+        Some(format!(
+            "warning: the window of {side} x {side} pixels {share}; check wavelength, distance, pixel and beam centre"
+        ))
     }
 
     /// The preparation of this module's frames.

@@ -79,6 +79,18 @@ fn point(text: &str) -> Result<[f64; 2], String> {
 }
 
 impl DescribeArgs {
+    /// The files that are named.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let of_mask = self
+            .mask
+            .as_deref()
+            .map(|name| match name.rsplit_once(':') {
+                Some((file, _)) if !Path::new(name).is_file() => file.into(),
+                _ => name.into(),
+            });
+        self.geometry.iter().cloned().chain(of_mask)
+    }
+
     fn sidecar(&self) -> Sidecar {
         Sidecar {
             wavelength_a: self.wavelength,
@@ -176,6 +188,12 @@ impl Pictures {
             .collect();
         let mut given = describe.sidecar();
         let (content, modules) = if SlotsFile::is_one(path) {
+            if *describe != DescribeArgs::default() {
+                bail!(
+                    "{}: kept slots are judged by the geometry and the mask of the run that kept them, which lie beside them: leave out flags that say others",
+                    path.display()
+                );
+            }
             let slots = Content::Slots(SlotsFile::open(path)?);
             (slots, Description::read(path)?.modules)
         } else {
@@ -362,12 +380,16 @@ impl GivenMask {
         })
     }
 
-    /// A warning where it leaves all pixels or none: it may be another image than was meant, or the other way round.
+    /// A warning where it leaves all pixels, none or few: it may be another image than was meant, or the other way round.
     pub fn doubt(&self) -> Option<String> {
+        const FEW: f64 = 0.5;
         let pixels = self.mask.columns as usize * self.mask.rows as usize;
         let excludes = match self.mask.count() {
-            0 => "no pixel",
-            all if all == pixels => "every pixel, so that no frame can be judged",
+            0 => "no pixel".into(),
+            all if all == pixels => "every pixel, so that no frame can be judged".into(),
+            some if some as f64 > FEW * pixels as f64 => {
+                format!("{:.1} % of the pixels", 100.0 * some as f64 / pixels as f64)
+            }
             _ => return None,
         };
         Some(format!(

@@ -37,6 +37,11 @@ pub struct RawArgs {
 }
 
 impl RawArgs {
+    /// The files that are named.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.pedestal.iter().flatten().cloned()
+    }
+
     /// Whether frames are raw words.
     pub fn are_given(&self) -> bool {
         self.pedestal.is_some()

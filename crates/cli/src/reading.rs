@@ -1,6 +1,6 @@
 //! How labelled files are read, as the command line says it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -32,6 +32,11 @@ enum LayoutArg {
 }
 
 impl ReadingArgs {
+    /// The files that are named: geometry, mask and pedestals.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.describe.files().chain(self.raw.files())
+    }
+
     /// How files are read; where no truth file is `given` there is none to be read.
     ///
     /// # Errors

@@ -50,8 +50,8 @@ pub enum Scorer<'m> {
     Float(FloatModel),
 }
 
-/// Takes the index of a frame and its probabilities.
-type Emit<'e> = dyn FnMut(usize, [f64; 3]) -> Result<()> + 'e;
+/// Takes the index of a frame and its probabilities; says whether anybody has asked about it.
+type Emit<'e> = dyn FnMut(usize, [f64; 3]) -> Result<bool> + 'e;
 
 impl<'m> Scorer<'m> {
     /// The integers of the model file `bytes`, in the memory of `packed`.
@@ -134,23 +134,21 @@ impl<'m> Scorer<'m> {
                         maybe: 0,
                         miss: 0,
                     };
-                    let score = report::score(&judged.record).unwrap_or_else(|| {
+                    let score = report::score(&judged.record);
+                    let p = Scored::new(Class::Hit, score.unwrap_or(kept)).p;
+                    if emit(judged.index, p)? && score.is_none() {
                         let why = report::reason_words(&judged.record);
                         tell_not_judged(complaints, path, judged.index, &why);
-                        kept
-                    });
-                    emit(judged.index, Scored::new(Class::Hit, score).p)
+                    }
+                    Ok(())
                 })
             }
             Scorer::Float(model) => model.file(path, reading, complaints, &mut |index, logits| {
-                let p = match logits {
-                    Some(logits) => Scored::from_logits(Class::Hit, logits, 1.0).p,
-                    None => {
-                        tell_not_judged(complaints, path, index, &[]);
-                        [1.0, 0.0, 0.0]
-                    }
-                };
-                emit(index, p)
+                let p = logits.map(|logits| Scored::from_logits(Class::Hit, logits, 1.0).p);
+                if emit(index, p.unwrap_or([1.0, 0.0, 0.0]))? && p.is_none() {
+                    tell_not_judged(complaints, path, index, &[]);
+                }
+                Ok(())
             }),
         }
     }

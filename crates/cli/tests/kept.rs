@@ -127,6 +127,24 @@ fn reasons(path: &Path) -> Vec<String> {
 }
 
 #[test]
+fn flags_of_geometry_and_mask_are_refused_with_kept_slots() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path());
+    for flags in [["--saturation", "9"], ["--distance", "100"]] {
+        let output = hitgate(&["screen", path.to_str().unwrap()])
+            .args(flags)
+            .output();
+        let output = output.unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("kept slots are judged by the geometry and the mask of the run"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn screen_judges_each_slot_by_its_own_header() {
     let folder = tempfile::tempdir().unwrap();
     let expected: Vec<_> = slots().into_iter().map(|(_, reason)| reason).collect();

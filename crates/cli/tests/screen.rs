@@ -743,7 +743,25 @@ fn inspect_tells_what_a_mask_takes() {
 }
 
 #[test]
-fn a_mask_that_takes_all_or_nothing_is_warned_of_once() {
+fn a_window_that_the_frame_fills_little_of_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.npy");
+    frames(&file, 2);
+    let mut screen = hitgate_with(&[
+        "screen",
+        "--beam-center=6,4",
+        "--wavelength=1.3",
+        "--pixel=0.1",
+    ]);
+    let told = told(screen.arg("--distance=1000").arg(&file), "the window of");
+    assert!(
+        told.len() == 1 && told[0].contains("is filled to 0.0 % by the frame"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_mask_that_takes_all_much_or_nothing_is_warned_of_once() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
     let files = ["a.npy", "b.npy", "c.npy"].map(place);
@@ -754,12 +772,14 @@ fn a_mask_that_takes_all_or_nothing_is_warned_of_once() {
     });
     std::fs::write(&truth, labels.concat()).unwrap();
     let excluding = place("mask.npy");
+    // Of 96 pixels.
     for (excludes, words) in [
-        (Some(true), "excludes every pixel"),
-        (Some(false), "excludes no pixel"),
-        (None, ""),
+        (96, Some("excludes every pixel")),
+        (0, Some("excludes no pixel")),
+        (60, Some("excludes 62.5 % of the pixels")),
+        (40, None),
     ] {
-        mask(&excluding, |pixel| excludes.unwrap_or(pixel < 40));
+        mask(&excluding, |pixel| pixel < excludes);
         let mut screen = hitgate_with(&["screen"]);
         screen.args(&files);
         let mut eval = hitgate_with(&["eval", "--truth"]);
@@ -772,8 +792,9 @@ fn a_mask_that_takes_all_or_nothing_is_warned_of_once() {
                 .iter()
                 .filter(|line| !line.contains("more like"))
                 .collect();
-            assert_eq!(first.len(), usize::from(excludes.is_some()), "{told:?}");
-            assert!(first.iter().all(|line| line.contains(words)), "{told:?}");
+            assert_eq!(first.len(), usize::from(words.is_some()), "{told:?}");
+            let says = |line: &&&String| words.is_some_and(|words| line.contains(words));
+            assert!(first.iter().all(|line| says(&line)), "{told:?}");
         }
     }
 }
@@ -820,11 +841,12 @@ fn what_is_wrong_with_every_frame_is_told_once_with_a_count() {
         said.lines().map(String::from).collect::<Vec<_>>()
     };
     // A flag: it is named, and none of the files.
-    let other = bundled("cspad_2x1_cxitut13.npy");
+    let other = place("other.npy");
+    npy(&other, "|u1", [4, 6], (0..24).map(|pixel| vec![pixel % 2]));
     let lines = told(&["--mask", other.to_str().unwrap()]);
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(
-        lines[0].contains("the mask has 388 x 185 pixels, the frame 12 x 8"),
+        lines[0].contains("the mask has 6 x 4 pixels, the frame 12 x 8"),
         "{lines:?}"
     );
     assert!(

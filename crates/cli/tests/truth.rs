@@ -204,7 +204,7 @@ fn new_maps_never_stand_beside_old_labels() {
         complaint(hitgate(&["import", "none.onnx"]).args(calibration)),
     ] {
         assert!(said.contains("set.jsonl: no such file"), "{said}");
-        assert!(said.contains("was killed: make them again"), "{said}");
+        assert!(said.contains("was killed, make them again"), "{said}");
     }
 }
 
@@ -421,9 +421,11 @@ fn verdicts_are_no_labels_and_neither_are_pictures() {
 fn a_frame_that_cannot_be_judged_is_told_where_it_counts_as_a_hit() {
     let folder = tempfile::tempdir().unwrap();
     let frame = folder.path().join("frame.npy");
-    npy(&frame, "<u2", "64, 64", (0..64 * 64).map(|_| vec![1, 0]));
+    let pixels = (0..2 * 64 * 64).map(|_| vec![1, 0]);
+    npy(&frame, "<u2", "2, 64, 64", pixels);
     let mask = folder.path().join("mask.npy");
     npy(&mask, "|u1", "64, 64", (0..64 * 64).map(|_| vec![1]));
+    // Of two frames the first has a label.
     let truth = labelled(folder.path(), &frame);
     let judged = |more: &[&str]| {
         let mut command = hitgate(&["eval", "--truth", &truth]);
@@ -437,5 +439,63 @@ fn a_frame_that_cannot_be_judged_is_told_where_it_counts_as_a_hit() {
         said.contains("every pixel of the window is excluded"),
         "{said}"
     );
-    assert!(said.contains("counts as a hit"), "{said}");
+    assert_eq!(said.matches("counts as a hit").count(), 1, "{said}");
+    assert!(!said.contains("more like this"), "{said}");
+}
+
+#[test]
+fn nothing_that_is_read_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let frame = folder.path().join("frame.npy");
+    npy(&frame, "<u2", "64, 64", (0..64 * 64).map(|_| vec![1, 0]));
+    let mask = place("mask.npy");
+    npy(
+        Path::new(&mask),
+        "|u1",
+        "64, 64",
+        (0..64 * 64).map(|i| vec![u8::from(i == 0)]),
+    );
+    let truth = labelled(folder.path(), &frame);
+    let maps = place("maps");
+    let made = hitgate(&["dataset", &maps, "--maps=2", "--detector=cspad-2x1"]).output();
+    assert!(made.unwrap().status.success());
+    let [maps, labels] = ["npy", "jsonl"].map(|ending| format!("{maps}.{ending}"));
+    let (frame, of_mask) = (frame.display().to_string(), place("mask"));
+    let import = [
+        "import",
+        "none.onnx",
+        "--calibration",
+        &maps,
+        "--validation",
+        &maps,
+    ];
+    for (read, command) in [
+        (
+            &mask,
+            &[
+                "dataset",
+                &of_mask,
+                "--truth",
+                &truth,
+                "--mask",
+                &mask,
+                "--replace",
+            ][..],
+        ),
+        (
+            &labels,
+            &[&import[..], &["-o", &labels, "--replace"]].concat(),
+        ),
+        (&mask, &["screen", &frame, "--mask", &mask, "-o", &mask]),
+        (&frame, &["spots", &frame, "-o", &frame]),
+    ] {
+        let before = fs::read(read).unwrap();
+        let said = complaint(&mut hitgate(command));
+        assert!(
+            said.contains("is read, and would be replaced"),
+            "{command:?}: {said}"
+        );
+        assert!(fs::read(read).unwrap() == before, "{command:?}");
+    }
 }

@@ -94,7 +94,8 @@ pub fn run(args: &DatasetArgs) -> Result<()> {
     let outputs = ["npy", "jsonl"].map(|ending| with_ending(&args.out, ending));
     if let (Some(truth), Some(labels)) = (&args.truth, &labels) {
         let frames = labels.of_file.keys().map(|file| labels.folder.join(file));
-        let inputs: Vec<PathBuf> = frames.chain([truth.clone()]).collect();
+        let others = args.reading.files().chain([truth.clone()]);
+        let inputs: Vec<PathBuf> = frames.chain(others).collect();
         for output in &outputs {
             outputs::replaces_none_of(output, &inputs)?;
         }

@@ -76,10 +76,10 @@ pub fn run(args: &ImportArgs) -> Result<()> {
             args.recall
         );
     }
-    outputs::replaces_none_of(
-        &args.output,
-        &[&args.onnx, &args.calibration, &args.validation],
-    )?;
+    let maps = [&args.calibration, &args.validation];
+    let labels = maps.map(|maps| maps.with_extension("jsonl"));
+    let inputs = maps.into_iter().chain(&labels).chain([&args.onnx]);
+    outputs::replaces_none_of(&args.output, &inputs.collect::<Vec<_>>())?;
     model::refuse_finished(&args.onnx)?;
     outputs::replaces_nothing_unasked(&args.output, args.replace)?;
     let calibration = Labelled::read(&args.calibration)?;

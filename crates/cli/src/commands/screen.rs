@@ -116,7 +116,11 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         raw: args.raw.read()?,
         complaints: &complaints,
     };
-    args.lines.write(HEADER, |out| {
+    let inputs = (args.files.iter().cloned())
+        .chain(args.describe.files())
+        .chain(args.raw.files());
+    let inputs: Vec<_> = inputs.collect();
+    args.lines.write(HEADER, &inputs, |out| {
         let mut done = Done::default();
         for path in &args.files {
             done.unreadable += screener.file(path, &mut |judged| {

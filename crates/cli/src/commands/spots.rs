@@ -117,7 +117,10 @@ pub fn run(args: &SpotsArgs) -> Result<()> {
         decoded: Decoded::default(),
         list: vec![Spot::default(); if args.list { LISTED } else { 0 }],
     };
-    args.lines.write(HEADER, |out| {
+    let inputs: Vec<_> = (args.files.iter().cloned())
+        .chain(args.describe.files())
+        .collect();
+    args.lines.write(HEADER, &inputs, |out| {
         let mut done = Done::default();
         for path in &args.files {
             done.unreadable += files.count(path, &mut working, &mut |found| {

@@ -95,7 +95,8 @@ pub fn of_files(
         let mut end = 0;
         let unreadable_here = scorer.file(&path, reading, &complaints, &mut |index, p| {
             end = end.max(index + 1);
-            if let Some((line, truth)) = wanted(index) {
+            let asked = wanted(index);
+            if let Some((line, truth)) = asked {
                 frames.push(Frame {
                     set: line.set.clone(),
                     origin: Origin::File {
@@ -115,7 +116,7 @@ pub fn of_files(
                         .collect(),
                 });
             }
-            Ok(())
+            Ok(asked.is_some())
         })?;
         unreadable += unreadable_here;
         if let Some((number, line)) = lines.iter().find(|(_, line)| line.index >= end)
