@@ -9,11 +9,12 @@ use clap::Args;
 use clap::builder::ValueParser;
 use hitgate_formats::geometry::{DISTANCE_MM, PIXEL_MM, WAVELENGTH_A};
 use hitgate_formats::sidecar::Sidecar;
-use hitgate_formats::{FormatError, FrameFile, GeometryFile, Mask};
+use hitgate_formats::{FormatError, FrameFile, GeometryFile, Mask, split_dataset};
 
 use crate::complaints::Complaints;
 use crate::description::Description;
 use crate::module::{self, Module};
+use crate::report::percent;
 use crate::slot::SlotFrame;
 use crate::slots_file::SlotsFile;
 
@@ -81,14 +82,11 @@ fn point(text: &str) -> Result<[f64; 2], String> {
 impl DescribeArgs {
     /// The files that are named.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let of_mask = self
+        let mask = self
             .mask
-            .as_deref()
-            .map(|name| match name.rsplit_once(':') {
-                Some((file, _)) if !Path::new(name).is_file() => file.into(),
-                _ => name.into(),
-            });
-        self.geometry.iter().cloned().chain(of_mask)
+            .as_ref()
+            .map(|name| split_dataset(name.as_ref()).0);
+        self.geometry.iter().cloned().chain(mask)
     }
 
     fn sidecar(&self) -> Sidecar {
@@ -388,7 +386,7 @@ impl GivenMask {
             0 => "no pixel".into(),
             all if all == pixels => "every pixel, so that no frame can be judged".into(),
             some if some as f64 > FEW * pixels as f64 => {
-                format!("{:.1} % of the pixels", 100.0 * some as f64 / pixels as f64)
+                format!("{} of the pixels", percent(some as u64, pixels as u64))
             }
             _ => return None,
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use hitgate_formats::split_dataset;
 
 use crate::open::{DescribeArgs, Pictures};
 use crate::raw::{RawArgs, refuse_geometry};
@@ -29,6 +30,12 @@ enum LayoutArg {
     Auto,
     /// That of CXIDB entry 76, idh5_v1.0, and no other
     Cxidb76,
+}
+
+/// All files that are read of these frames: their own, geometry, mask and pedestals.
+pub fn inputs(files: &[PathBuf], describe: &DescribeArgs, raw: &RawArgs) -> Vec<PathBuf> {
+    let frames = files.iter().map(|file| split_dataset(file).0);
+    frames.chain(describe.files()).chain(raw.files()).collect()
 }
 
 impl ReadingArgs {

@@ -462,6 +462,10 @@ fn nothing_that_is_read_is_replaced() {
     assert!(made.unwrap().status.success());
     let [maps, labels] = ["npy", "jsonl"].map(|ending| format!("{maps}.{ending}"));
     let (frame, of_mask) = (frame.display().to_string(), place("mask"));
+    let (raw, _, pedestals) = words(folder.path());
+    let raw = raw.display().to_string();
+    let pedestal = pedestals.split(',').next().unwrap().to_string();
+    let corrected = ["--pedestal", &pedestals, "--adu-per-photon", "4,-1,-1"];
     let import = [
         "import",
         "none.onnx",
@@ -489,6 +493,10 @@ fn nothing_that_is_read_is_replaced() {
         ),
         (&mask, &["screen", &frame, "--mask", &mask, "-o", &mask]),
         (&frame, &["spots", &frame, "-o", &frame]),
+        (
+            &pedestal,
+            &[&["spots", &raw, "-o", &pedestal][..], &corrected].concat(),
+        ),
     ] {
         let before = fs::read(read).unwrap();
         let said = complaint(&mut hitgate(command));

@@ -6,7 +6,7 @@
 #ifdef __CUDACC__
 
 #define ENTRY(name, Parameters, body)                                                                                  \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                                               \
+    extern "C" __global__ void __launch_bounds__(THREADS)                                                              \
         hitgate_##name(uint8_t *memory, const __grid_constant__ Parameters parameters) {                               \
         extern __shared__ uint4 shared[];                                                                              \
         const Block block = {blockIdx.x, blockIdx.y, blockIdx.z, reinterpret_cast<uint8_t *>(shared)};                 \

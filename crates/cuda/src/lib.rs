@@ -5,7 +5,7 @@
 //! compiler and compare with the oracle and with [`hitgate_core::prep`], `==`. Here is what surrounds them and needs no GPU
 //! either: [`memory`] places all that a device holds in one piece of its memory, [`network`] packs a model for the tensor
 //! cores, [`preparation`] lays out masks, corrections and windows, and both say which kernels run on what, as [`Launch`]es.
-//! [`driver`] is what calls CUDA's: all unsafe code is there. [`cuda`] is the GPU as the path sees it, and [`fallback`] the CPU behind it.
+//! [`driver`] is what calls CUDA's: all unsafe code is there. [`cuda`] is the GPU as the path sees it, [`fallback`] the CPU behind it, and [`maps`] the network alone, for many maps.
 
 pub mod cuda;
 pub mod driver;

@@ -48,7 +48,7 @@ pub use file::{FrameFile, Kind};
 pub use geometry::Geometry;
 pub use hdf5::bitshuffle;
 pub use image::{Image, Pixels};
-pub use mask::Mask;
+pub use mask::{Mask, split_dataset};
 pub use metadata::Metadata;
 pub use panels::GeometryFile;
 pub use sidecar::Sidecar;

@@ -133,7 +133,7 @@ impl Mask {
 
 /// `FILE:DATASET` as its two parts, `FILE` alone where no dataset is named. A file whose own name
 /// holds a colon is itself.
-pub(crate) fn split_dataset(path: &Path) -> (PathBuf, Option<String>) {
+pub fn split_dataset(path: &Path) -> (PathBuf, Option<String>) {
     if path.exists() {
         return (path.to_path_buf(), None);
     }

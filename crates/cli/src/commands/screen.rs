@@ -14,6 +14,7 @@ use crate::lines::{Done, Format, LinesArgs, csv_field, write_line};
 use crate::model;
 use crate::open::DescribeArgs;
 use crate::raw::{RawArgs, refuse_geometry};
+use crate::reading::inputs;
 use crate::report::{class_word, probability, reason_words};
 use crate::screener::{Judged, Screener};
 
@@ -116,10 +117,7 @@ pub fn run(args: &ScreenArgs) -> Result<()> {
         raw: args.raw.read()?,
         complaints: &complaints,
     };
-    let inputs = (args.files.iter().cloned())
-        .chain(args.describe.files())
-        .chain(args.raw.files());
-    let inputs: Vec<_> = inputs.collect();
+    let inputs = inputs(&args.files, &args.describe, &args.raw);
     args.lines.write(HEADER, &inputs, |out| {
         let mut done = Done::default();
         for path in &args.files {

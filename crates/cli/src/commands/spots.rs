@@ -20,7 +20,7 @@ use crate::module::Prepared;
 use crate::open::{DescribeArgs, Picture, Pictures};
 use crate::raw::{RawArgs, refuse_geometry};
 use crate::raw_maps::RawMaps;
-use crate::reading::Reading;
+use crate::reading::{Reading, inputs};
 use crate::simulation::{COUNT, MixArg, detector};
 use crate::spots::{CounterMemory, Decoded, INPUT, SettingsArgs, beam, in_units};
 
@@ -117,9 +117,7 @@ pub fn run(args: &SpotsArgs) -> Result<()> {
         decoded: Decoded::default(),
         list: vec![Spot::default(); if args.list { LISTED } else { 0 }],
     };
-    let inputs: Vec<_> = (args.files.iter().cloned())
-        .chain(args.describe.files())
-        .collect();
+    let inputs = inputs(&args.files, &args.describe, &args.raw);
     args.lines.write(HEADER, &inputs, |out| {
         let mut done = Done::default();
         for path in &args.files {
