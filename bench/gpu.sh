@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Holds this machine's GPU to the CPU, bit for bit, and records how fast it is in bench/record/<gpu>/<date>.json, within six minutes.
-# Usage: bench/gpu.sh [HITGATE=target/release/hitgate [RECORD]]
+# Usage: bench/gpu.sh [PROGRAM [RECORD]]; PROGRAM is target/release/hitgate where none is named.
 #
 # Takes the program, this repository and Python, and no network. For a node with an older system than the one that builds:
 # scripts/static.sh glibc, and strip target/static/x86_64-unknown-linux-gnu/release/hitgate. (One of musl loads no driver.)

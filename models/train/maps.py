@@ -78,7 +78,7 @@ def open_shard(path: Path, side: int):
     maps = np.moveaxis(maps.reshape(len(maps), side, side, -1), -1, 1)
     sidecar = path.with_suffix(".jsonl")
     if not sidecar.exists():
-        raise SystemExit(f"{sidecar}: no such file: the `hitgate dataset` that made {path} was killed, make it again")
+        raise SystemExit(f"{sidecar}: no such file: copy it from where {path} is from, or make both again where `hitgate dataset` was killed")
     with open(sidecar) as lines:
         labels = [json.loads(line) for line in lines]
     if [label["index"] for label in labels] != list(range(len(maps))):
