@@ -169,7 +169,8 @@ fn a_run_decides_as_on_the_cpu_and_its_frames_go_by_dma() {
     for line in [
         "registered-read-only ",
         "unregistered 1\n",
-        "by-dma 80\nstaged 33\nleft-registered 0\nleft-pinned 0\nreleased 1\n",
+        "by-dma 80\n",
+        "staged 33\nleft-registered 0\nleft-pinned 0\nreleased 1\n",
     ] {
         assert!(gpu.told.contains(line), "{line}: {}", gpu.told);
     }
@@ -186,7 +187,11 @@ fn memory_that_cannot_be_registered_is_copied_and_said_to_be() {
     let ran = ran("unregistered", &["--backend", "cuda"]);
     assert_eq!(ran.records.len() as u64, FRAMES);
     assert!(ran.err.contains("stays pageable"), "{}", ran.err);
-    assert!(ran.told.contains("by-dma 0\nstaged 113\n"), "{}", ran.told);
+    assert!(
+        ran.told.contains("by-dma 0\nin-rows 0\nstaged 113\n"),
+        "{}",
+        ran.told
+    );
 }
 
 #[test]
@@ -320,9 +325,14 @@ fn a_bench_compares_and_times_batches() {
     }
     // Of 162 frames from each place one in three is of no module.
     let told = std::fs::read_to_string(&log).unwrap();
-    let by_dma = told.lines().find_map(|line| line.strip_prefix("by-dma "));
-    let by_dma: u64 = by_dma.expect("how many went by DMA").parse().unwrap();
+    let frames = |how: &str| -> u64 {
+        let number = told.lines().find_map(|line| line.strip_prefix(how));
+        number.expect("how many frames").parse().unwrap()
+    };
+    let by_dma = frames("by-dma ");
     assert!((72..162).contains(&by_dma), "{told}");
+    // Neighbours in the ring in one copy, and those beside such a frame alone.
+    assert!((1..by_dma).contains(&frames("in-rows ")), "{told}");
     let said = complaint("garbles", &compare);
     assert!(
         said.contains(" from the ring, ") && said.contains("please report this"),

@@ -4,6 +4,9 @@
 // GPU that is the thread's own turn, on a CPU a loop over all of them, forwards or backwards, so that a result which
 // hangs on the order of threads within a turn shows. What a thread keeps over a barrier lies in shared memory. What the
 // lanes of a warp do together stands in EACH_WARP(w), and their registers are PerLane.
+//
+// From sm_90 on a launch begins while the one before it ends, for which each block waits with `block.wait()`: only behind it
+// may memory be read that other launches write, or be written.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +25,14 @@ struct Block {
     uint8_t *shared;
 
     BODY void barrier() const { __syncthreads(); }
+
+    /// Then the next launch may begin, and wait: not before, or the one behind it would take up its room too.
+    BODY void wait() const {
+#if __CUDA_ARCH__ >= 900
+        asm volatile("griddepcontrol.wait;" ::: "memory");
+        asm volatile("griddepcontrol.launch_dependents;");
+#endif
+    }
 };
 
 #define EACH_THREAD(t) if (const uint32_t t = threadIdx.x; true)
@@ -50,7 +61,11 @@ struct Block {
     uint32_t x, y, z;
     uint8_t *shared;
 
+    /// Whether it has waited, without which it may not end.
+    mutable bool waited = false;
+
     void barrier() const {}
+    void wait() const { waited = true; }
 };
 
 /// Whether threads take their turns from the last to the first.

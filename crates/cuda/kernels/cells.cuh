@@ -126,6 +126,7 @@ BODY uint32_t first_channel(const MeanColumn &, const Cell &cell) { return mean_
 
 /// Blocks along x are tiles of cells, along y rows of cells, along z frames.
 template <typename Column> BODY void cells(const Block &block, uint8_t *memory, const Prepare &batch) {
+    block.wait();
     Cell *found = reinterpret_cast<Cell *>(block.shared);
     const uint32_t frame = batch.first + block.z, row = block.y;
     if (block.x == 0 && row == 0)

@@ -78,6 +78,7 @@ BODY void background(const Block &block, uint8_t *memory, const Prepare &batch) 
         Tile<BACKGROUND> tile;
         uint32_t deviation, valid;
     };
+    block.wait();
     const uint32_t number = batch.first * batch.channels + block.z;
     if (setting_of(memory, batch, number / batch.channels) == nullptr)
         return;
@@ -126,6 +127,7 @@ BODY void levels(const Block &block, uint8_t *memory, const Prepare &batch) {
         Tile<NEIGHBOURHOOD> tile;
         uint32_t most, levels, zeros;
     };
+    block.wait();
     const uint32_t number = batch.first * batch.channels + block.z;
     const uint32_t frame = number / batch.channels, channel = number % batch.channels;
     if (setting_of(memory, batch, frame) == nullptr)

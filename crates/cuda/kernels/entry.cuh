@@ -15,6 +15,7 @@
 
 #else
 
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <string>
@@ -36,6 +37,8 @@ inline std::map<std::string, Kernel> &kernels() {
             Parameters parameters;                                                                                     \
             memcpy(&parameters, bytes, sizeof parameters);                                                             \
             body(block, memory, parameters);                                                                           \
+            if (!block.waited)                                                                                         \
+                abort();                                                                                               \
         }}).second;
 
 #endif

@@ -11,6 +11,7 @@ BODY void head(const Block &block, uint8_t *memory, const Head &layer) {
     uint32_t *features = reinterpret_cast<uint32_t *>(sums + 3 * THREADS);
     const uint32_t words = layer.channels / 4;
     const uint32_t *in = at<uint32_t>(memory, layer.in) + size_t(block.x) * layer.pixels * words;
+    block.wait();
     EACH_THREAD(t) {
         for (uint32_t word = t; word < words; word += THREADS) {
             int4 sum = {0, 0, 0, 0};

@@ -11,12 +11,14 @@ BODY uint32_t *histogram_of(uint8_t *memory, const Prepare &batch, uint32_t fram
 
 /// Blocks along x are parts of a histogram, along y frames.
 BODY void clear(const Block &block, uint8_t *memory, const Prepare &batch) {
+    block.wait();
     const uint32_t frame = batch.first + block.y;
     EACH_THREAD(t) { histogram_of(memory, batch, frame)[block.x * THREADS + t] = 0; }
 }
 
 /// Blocks along x are parts of the cells, along y frames; as in `ranks`.
 BODY void count(const Block &block, uint8_t *memory, const Prepare &batch) {
+    block.wait();
     const uint32_t frame = batch.first + block.y;
     if (setting_of(memory, batch, frame) == nullptr)
         return;
@@ -30,6 +32,7 @@ BODY void count(const Block &block, uint8_t *memory, const Prepare &batch) {
 
 /// How many cells have at most each value. Blocks along x are frames, a thread takes a run of values.
 BODY void accumulate(const Block &block, uint8_t *memory, const Prepare &batch) {
+    block.wait();
     constexpr uint32_t RUN = VALUES / THREADS;
     uint32_t *sums = reinterpret_cast<uint32_t *>(block.shared);
     const uint32_t frame = batch.first + block.x;
@@ -53,6 +56,7 @@ BODY void accumulate(const Block &block, uint8_t *memory, const Prepare &batch) 
 }
 
 BODY void ranks(const Block &block, uint8_t *memory, const Prepare &batch) {
+    block.wait();
     const uint32_t frame = batch.first + block.y;
     if (setting_of(memory, batch, frame) == nullptr)
         return;

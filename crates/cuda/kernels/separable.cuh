@@ -116,6 +116,13 @@ BODY void separable_depthwise(uint32_t t, uint8_t *memory, const Separable &laye
         *reinterpret_cast<uint32_t *>(rows + i / rest * pitch + 4 * (words + i % rest)) = 0;
 }
 
+/// Steps of a product that are written out side by side, so that weights come while others are used. On sm_80 four would spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 800
+constexpr uint32_t STEPS = 2;
+#else
+constexpr uint32_t STEPS = 4;
+#endif
+
 /// Sums of 32 pixels and a group of 32 channels out. A lane's are those of eight channels side by side: number `i & 1` of product `j`
 /// is channel `8 (lane % 4) + 2 j + (i & 1)` of the group.
 struct Product {
@@ -141,7 +148,7 @@ struct Product {
 
     /// Adds 32 pixels, from `rows` on, times so many `steps` of 32 channels in.
     BODY void run(const uint8_t *rows, uint32_t pitch, const uint4 *packed, uint32_t steps) {
-#pragma unroll 2
+#pragma unroll STEPS
         for (uint32_t step = 0; step < steps; step++) {
             PerLane<Weights> weights[4];
             EACH_LANE(l) {
@@ -197,6 +204,7 @@ template <uint32_t STRIDE> BODY void separable(const Block &block, uint8_t *memo
             for (uint32_t i = t; i < products * 32 * 32; i += THREADS)
                 added[i] = 0;
     }
+    block.wait();
     block.barrier();
     EACH_THREAD(t) { separable_depthwise<STRIDE>(t, memory, layer, rows, runs); }
     block.barrier();

@@ -10,6 +10,7 @@ BODY constexpr uint32_t stem_quads(uint32_t inputs) { return (9 * inputs + 15) /
 template <uint32_t INPUTS> BODY void stem(const Block &block, uint8_t *memory, const Stem &layer) {
     constexpr uint32_t QUADS = stem_quads(INPUTS);
     const uint32_t side = layer.side, out_side = (side + 1) / 2;
+    block.wait();
     EACH_THREAD(t) {
         const uint32_t pixel = block.x * THREADS + t;
         if (pixel < layer.frames * out_side * out_side) {

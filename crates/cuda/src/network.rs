@@ -13,8 +13,10 @@ const SHARED: u32 = 48 * 1024;
 const SHARED_OF_MANY: u32 = 28 * 1024;
 /// Pixels of a block: whole strips of what a warp computes, or half of one.
 const STRIP: u32 = 32;
-/// Where channels are many, and where so few that threads would be left without a run of four of them.
-const PIXELS: [u32; 2] = [4 * STRIP, 16 * STRIP];
+/// The most, where frames are many.
+const MOST_PIXELS: u32 = 16 * STRIP;
+/// Blocks that run at once on a multiprocessor, as their registers allow.
+const AT_ONCE: u32 = 3;
 /// Parts of a block's groups from which on a block takes half a strip.
 const PARTS_OF_HALVES: u32 = 4;
 /// Pixels side by side that a thread makes: rows are filled up to whole runs.
@@ -264,16 +266,21 @@ impl Share {
     /// As much as keeps every multiprocessor busy. More pixels load weights less often, more groups compute the depthwise half
     /// less often; the groups are shared out last, since the depthwise half is then done anew for each part.
     fn new(channels: u32, pixels: u32, groups: u32, multiprocessors: u32) -> Share {
-        // A run of each thread.
-        let all = THREADS * RUN / (channels / 4).max(1);
         let mut share = Share {
-            pixels: all.next_power_of_two().clamp(PIXELS[0], PIXELS[1]),
+            pixels: MOST_PIXELS,
             ..Share::LEAST
         };
         while share.pixels > STRIP && share.shared(channels) > SHARED_OF_MANY {
             share.pixels /= 2;
         }
-        while share.pixels > STRIP && pixels.div_ceil(share.pixels) < multiprocessors {
+        // A run of each thread is enough where more would leave multiprocessors with fewer blocks than they run at once.
+        let a_run_each = THREADS * RUN / (channels / 4).max(1);
+        while share.pixels > STRIP {
+            let blocks = pixels.div_ceil(share.pixels);
+            let is_enough = share.pixels <= a_run_each.max(4 * STRIP);
+            if blocks >= multiprocessors * if is_enough { 1 } else { AT_ONCE } {
+                break;
+            }
             share.pixels /= 2;
         }
         // Few blocks of many parts each: less of the depthwise half is done anew where they have fewer pixels.
@@ -331,7 +338,11 @@ mod tests {
     #[test]
     fn few_channels_have_many_pixels_and_few_pixels_half_strips() {
         let share = |channels, pixels, groups| Share::new(channels, pixels, groups, 132);
-        assert_eq!(share(8, 1 << 20, 1).pixels, PIXELS[1]);
+        assert_eq!(share(8, 1 << 20, 1).pixels, MOST_PIXELS);
+        // As many as fit, where multiprocessors still have as many blocks as they run at once; a run of each thread where not.
+        assert_eq!(share(32, 132 * 3 * 512, 2).pixels, MOST_PIXELS);
+        assert_eq!(share(32, 132 * 3 * 512 - 512, 2).pixels, MOST_PIXELS / 2);
+        assert_eq!(share(32, 132 * 128, 2).pixels, 128);
         assert_eq!(share(512, 1 << 20, 16).pixels, STRIP);
         // One frame of 14 x 14 pixels at width 1, and sixteen.
         let one = Share {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUresult};
@@ -72,6 +73,8 @@ pub struct Context {
     context: sys::CUcontext,
     /// Whether the device did not end in time what it was given.
     late: AtomicBool,
+    /// Addresses of this process that the device reads by itself.
+    registered: Mutex<Vec<Range<usize>>>,
 }
 
 // SAFETY: *any thread*.
@@ -134,6 +137,7 @@ impl Context {
             device,
             context,
             late: AtomicBool::new(false),
+            registered: Mutex::default(),
         }))
     }
 
@@ -158,6 +162,20 @@ impl Context {
 
     pub(super) fn attribute(&self, which: Attribute) -> Result<i32, Failed> {
         attribute(self.device, which)
+    }
+
+    /// Whether the device reads all these addresses of this process by itself, as of one registration.
+    pub(super) fn reads(&self, all: Range<usize>) -> bool {
+        let holds = |of: &Range<usize>| of.start <= all.start && all.end <= of.end;
+        self.registered().iter().any(holds)
+    }
+
+    /// Addresses that are registered.
+    pub(super) fn registered(&self) -> MutexGuard<'_, Vec<Range<usize>>> {
+        // A list is whole between two of its calls.
+        self.registered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that the device did not end in time: what it may still read or write is never given back.

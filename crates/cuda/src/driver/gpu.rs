@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUresult};
 
+use super::rows::Rows;
 use super::{Context, Failed, Of};
 use crate::launch::{Launch, THREADS};
 use crate::memory::UNIT;
@@ -181,6 +182,8 @@ impl Gpu {
     pub fn record(&mut self, launches: &[Launch]) -> Result<Recorded, Failed> {
         let _entered = self.context.enter()?;
         let mut kernels = Vec::new();
+        // Whether each waits for the one before it, of which it may then see the end: those that are made of PTX do not.
+        let mut waits = true;
         for launch in launches {
             let name = CString::new(launch.kernel).unwrap_or_default();
             // SAFETY: *of the driver*: the module is loaded.
@@ -191,8 +194,14 @@ impl Gpu {
             let status = unsafe { sys::cuFuncGetParamInfo(kernel, 1, &mut offset, &mut bytes) };
             status.result().of("cuFuncGetParamInfo")?;
             if bytes != size_of_val(&*launch.parameters) {
-                return Failed::at("cuLaunchKernel", CUresult::CUDA_ERROR_INVALID_VALUE);
+                return Failed::at("cuLaunchKernelEx", CUresult::CUDA_ERROR_INVALID_VALUE);
             }
+            let mut compiled_for = 0;
+            let which = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_PTX_VERSION;
+            // SAFETY: *of the driver*: the kernel is; the number outlives the call.
+            let status = unsafe { sys::cuFuncGetAttribute(&raw mut compiled_for, which, kernel) };
+            status.result().of("cuFuncGetAttribute")?;
+            waits &= compiled_for >= 90;
             kernels.push(kernel);
         }
         let mode = sys::CUstreamCaptureMode_enum::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
@@ -201,25 +210,37 @@ impl Gpu {
         let graph = unsafe {
             result::stream::begin_capture(self.works, mode).of("cuStreamBeginCapture")?;
             let mut launched = Ok(());
-            for (launch, kernel) in launches.iter().zip(kernels) {
+            for (i, (launch, kernel)) in launches.iter().zip(kernels).enumerate() {
                 let [x, y, z] = launch.grid;
                 let mut memory = self.memory;
                 let mut words = launch.parameters.clone();
                 let arguments = &mut [(&raw mut memory).cast(), words.as_mut_ptr().cast()];
-                let (grid, block) = ((x, y, z), (THREADS, 1, 1));
-                let one = result::launch_kernel(
+                let mut early = begins_early();
+                let config = sys::CUlaunchConfig {
+                    gridDimX: x,
+                    gridDimY: y,
+                    gridDimZ: z,
+                    blockDimX: THREADS,
+                    blockDimY: 1,
+                    blockDimZ: 1,
+                    sharedMemBytes: launch.shared,
+                    hStream: self.works,
+                    attrs: &raw mut early,
+                    // The first comes behind what is no launch.
+                    numAttrs: u32::from(i > 0 && waits),
+                };
+                let arguments = arguments.as_mut_ptr();
+                let status = sys::cuLaunchKernelEx(
+                    &raw const config,
                     kernel,
-                    grid,
-                    block,
-                    launch.shared,
-                    self.works,
                     arguments,
+                    std::ptr::null_mut(),
                 );
-                launched = launched.and(one);
+                launched = launched.and(status.result());
             }
             // Ends in any case, or the stream would record for ever.
             let graph = result::stream::end_capture(self.works).of("cuStreamEndCapture");
-            let launched = launched.of("cuLaunchKernel");
+            let launched = launched.of("cuLaunchKernelEx");
             let executable = launched.and(graph).and_then(|graph| {
                 let flags = sys::CUgraphInstantiate_flags(0);
                 result::graph::instantiate(graph, flags).of("cuGraphInstantiate")
@@ -325,9 +346,15 @@ impl Gpu {
         self.happens(self.moments.began, self.copies)?;
         self.send(sent.place, &self.pinned_bytes()?[sent.from..][..sent.bytes])?;
         self.wait_for_copies(last)?;
+        let mut rows: Option<Rows<'_>> = None;
         for Step { place, bytes, then } in steps {
-            self.send(place, bytes)?;
+            let more = rows.and_then(|rows| rows.with(place, bytes, |of| self.context.reads(of)));
+            if let Some(rows) = rows.take_if(|_| more.is_none()) {
+                self.send_rows(rows)?;
+            }
+            rows = more.or(Some(Rows::of(place, bytes)));
             if let Some(then) = then {
+                rows.take().map_or(Ok(()), |rows| self.send_rows(rows))?;
                 self.wait_for_copies(then)?;
                 self.replay(then)?;
             }
@@ -335,6 +362,7 @@ impl Gpu {
                 return Failed::at("cuGraphLaunch", CUresult::CUDA_ERROR_TIMEOUT);
             }
         }
+        rows.map_or(Ok(()), |rows| self.send_rows(rows))?;
         self.happens(self.moments.prepared, self.works)?;
         self.replay(last)?;
         self.happens(self.moments.ended, self.works)?;
@@ -356,6 +384,43 @@ impl Gpu {
         // SAFETY: *on the device*, by `address`; *waited for* where the bytes are page-locked: others the driver has taken when the
         // call returns.
         unsafe { result::memcpy_htod_async(to, bytes, self.copies) }.of("cuMemcpyHtoDAsync")
+    }
+
+    /// As [`Gpu::send`], of several.
+    fn send_rows(&self, rows: Rows<'_>) -> Result<(), Failed> {
+        let Rows {
+            place,
+            first,
+            rows,
+            apart,
+            units,
+        } = rows;
+        if rows == 1 {
+            return self.send(place, first);
+        }
+        self.address(place + units * (rows - 1) as u32, first.len());
+        let copy = sys::CUDA_MEMCPY2D {
+            srcXInBytes: 0,
+            srcY: 0,
+            srcMemoryType: sys::CUmemorytype::CU_MEMORYTYPE_HOST,
+            srcHost: first.as_ptr().cast(),
+            srcDevice: 0,
+            srcArray: std::ptr::null_mut(),
+            srcPitch: apart,
+            dstXInBytes: 0,
+            dstY: 0,
+            dstMemoryType: sys::CUmemorytype::CU_MEMORYTYPE_DEVICE,
+            dstHost: std::ptr::null_mut(),
+            dstDevice: self.address(place, first.len()),
+            dstArray: std::ptr::null_mut(),
+            dstPitch: units as usize * UNIT,
+            WidthInBytes: first.len(),
+            Height: rows,
+        };
+        // SAFETY: *on the device*: the first and the last row are, by `address`; *waited for*: each row is bytes that the caller lent,
+        // of registered memory.
+        let status = unsafe { sys::cuMemcpy2DAsync_v2(&raw const copy, self.copies) };
+        status.result().of("cuMemcpy2DAsync")
     }
 
     /// What is replayed from now on waits until all that was sent is there.
@@ -412,6 +477,15 @@ impl Gpu {
         );
         self.memory + at
     }
+}
+
+/// A launch begins while the one before it ends, for which it waits by itself.
+fn begins_early() -> sys::CUlaunchAttribute {
+    let id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    let mut value = sys::CUlaunchAttributeValue { pad: [0; 64] };
+    value.programmaticStreamSerializationAllowed = 1;
+    let pad = [0; 4];
+    sys::CUlaunchAttribute { id, pad, value }
 }
 
 fn event(flags: sys::CUevent_flags_enum) -> Result<sys::CUevent, Failed> {

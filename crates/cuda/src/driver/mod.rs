@@ -8,6 +8,7 @@
 mod context;
 mod gpu;
 mod registered;
+mod rows;
 
 pub use context::{Context, OpenError};
 pub use gpu::{Gpu, Piece, Recorded, Step, Times};
