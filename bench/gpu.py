@@ -203,17 +203,17 @@ def watts(hitgate, widths, batch, until):
     return found
 
 
-def floor_us(row, rates):
-    """What a batch cannot beat: its bytes over the bus, and its multiply-adds, which may run beside each other."""
+def floor_us(row, rates, seen):
+    """What a batch cannot beat: the bytes of its windows over the bus, and its multiply-adds, which may run beside each other."""
     if not rates:
         return None
     macs = row["batch"] * row["multiply_adds"] / rates["macs_per_s"]
-    pixels = 0 if row["alone"] else row["columns"] * row["rows"] * 2
-    return 1e6 * max(macs, row["batch"] * pixels / rates["bytes_per_s"])
+    pixels = 0 if row["alone"] else 1e6 * seen[row["detector"], row["window"]]
+    return 1e6 * max(macs, row["batch"] * 2 * pixels / rates["bytes_per_s"])
 
 
-def table(rows, rates, references, drawn):
-    """Lines for people; a dash is what was not measured."""
+def table(rows, rates, references, drawn, seen):
+    """Lines for people; a dash is what was not measured. `seen` has the megapixels of a detector's window."""
 
     def number(value, digits=1):
         return f"{value:,.{digits}f}" if isinstance(value, (int, float)) else value or "–"
@@ -224,10 +224,10 @@ def table(rows, rates, references, drawn):
     for row in rows:
         net = row["alone"]
         of = by.get(name(row), {}) if net else {}
-        floor = floor_us(row, rates)
+        floor = floor_us(row, rates, seen)
         bus = None if net else row["frames_per_s"] * row["columns"] * row["rows"] * 2 / 1e9
         lines.append([
-            f"{'prepared maps' if net else row['detector']}, {row['model']}",
+            f"{'prepared maps' if net else row['detector'] + ' ' + row['window']}, {row['model']}",
             number(row["width"], 2), str(row["batch"]), number(row["p50_us"]), number(row["frames_per_s"], 0),
             number(bus) + ("*" if row["registered"] is False else ""),
             number(floor), number(floor and row["p50_us"] / floor, 2), number(of.get("fp16_us")), number(of.get("compiled_us")),
@@ -244,8 +244,9 @@ def main(folder, hitgate, seconds, record=None):
     named = {}
     for line in lines:
         if line["stage"] == "batch" or line["alone"]:
-            place = None if line["alone"] else line["detector"]
+            place = None if line["alone"] else (line["detector"], line["window"])
             named.setdefault((place, line["model"], line["width"], line["batch"]), line)
+    seen = {(line["detector"], line["window"]): line["mpx"] for line in lines if line["stage"] == "prep"}
     rows = list(named.values())
     rows.sort(key=lambda row: (not row["alone"], row["width"] if row["alone"] else row["columns"] * row["rows"], row["batch"]))
     nets = [row for row in rows if row["alone"]]
@@ -279,9 +280,9 @@ def main(folder, hitgate, seconds, record=None):
     if not drawn:
         print("watts            not told here")
     print()
-    print(table(rows, rates, references, drawn))
-    print("\nOf a batch, from the ring to its records; of prepared maps by the GPU's clock. The floor is what is larger: the frames' bytes\n"
-          "over the bus, or the network's multiply-adds, at the rates above.")
+    print(table(rows, rates, references, drawn, seen))
+    print("\nOf a batch, from the ring to its records; of prepared maps by the GPU's clock. The floor is what is larger: the bytes of the\n"
+          "window over the bus, or the network's multiply-adds, at the rates above; GB/s are those of whole frames, of which a crop sends less.")
     if any(row["registered"] is False for row in rows):
         print("* The ring could not be registered: each frame was copied once more on its way, and the bus is not what was timed.")
     print(f"\n{record}")

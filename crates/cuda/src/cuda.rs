@@ -10,11 +10,11 @@ use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::Score;
 use hitgate_kernels::Level;
 
-use crate::driver::{Context, Failed, Gpu, Piece, Recorded, Step, Times};
+use crate::driver::{Context, Failed, Gpu, Piece, Recorded, Seen, Step, Times};
 use crate::fallback::Device;
-use crate::memory::{Constants, TooLarge, UNIT};
+use crate::memory::{Constants, TooLarge};
 use crate::network::{Network, NetworkError};
-use crate::preparation::{Frames, PreparationError, Preparations};
+use crate::preparation::{Frames, PreparationError, Preparations, seen};
 use crate::settings::{Job, NOWHERE, Totals};
 
 /// Why a GPU cannot run this model with these preparations.
@@ -67,6 +67,8 @@ pub struct Options {
 pub struct Cuda<'m> {
     gpu: Gpu,
     preparations: &'m [Preparation<'m>],
+    /// Of each module's frames what is sent.
+    seen: Vec<Seen>,
     frames: Frames,
     /// The preparation of each `together` frames of a batch.
     prepare: heapless::Vec<Recorded, MAX_BATCH>,
@@ -110,13 +112,13 @@ impl PinnedLayout {
     }
 }
 
-/// Frames that are prepared together, a power of two. To launch something takes longer than a small frame takes on the bus; a large
+/// Frames of so many `sent` bytes that are prepared together, a power of two. To launch something takes longer than a small frame takes on the bus; a large
 /// one should not wait for the next.
-const fn together(pixel_units: u32) -> usize {
+const fn together(sent: usize) -> usize {
     const MOST: usize = 4;
     const BYTES: usize = MOST << 20;
     let mut frames = MOST;
-    while frames > 1 && frames * pixel_units as usize * UNIT > BYTES {
+    while frames > 1 && frames * sent > BYTES {
         frames /= 2;
     }
     frames
@@ -214,7 +216,9 @@ impl<'m> Cuda<'m> {
         let multiprocessors = context.multiprocessors();
         // There is room for as many as a batch has frames, and for as many as it may have sizes.
         let (mut prepare, mut of_batches) = (heapless::Vec::new(), heapless::Vec::new());
-        let together = together(frames.pixel_units);
+        let seen: Vec<Seen> = preparations.iter().map(seen).collect();
+        let sent = seen.iter().map(|of| of.rows.len() * of.bytes.len());
+        let together = together(sent.max().unwrap_or(0));
         for i in (0..most).step_by(together) {
             let some = prepared.launches(&frames, i..i + together as u32);
             let _ = prepare.push(gpu.record(&some)?);
@@ -226,6 +230,7 @@ impl<'m> Cuda<'m> {
         let mut cuda = Cuda {
             gpu,
             preparations,
+            seen,
             frames,
             prepare,
             together,
@@ -244,7 +249,7 @@ impl<'m> Cuda<'m> {
     }
 
     /// The GPU.
-    pub fn context(&self) -> &Context {
+    pub fn context(&self) -> &Arc<Context> {
         self.gpu.context()
     }
 
@@ -419,6 +424,8 @@ impl<'m> Cuda<'m> {
             Step {
                 place: pixels + i as u32 * pixel_units,
                 bytes: frames[i].payload,
+                // It is admitted, and so of a module.
+                seen: &self.seen[usize::from(frames[i].header.module_id)],
                 then: is_last.then(|| self.prepare[i / together]),
             }
         });

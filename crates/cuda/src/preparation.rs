@@ -6,6 +6,7 @@ use hitgate_core::frame::PixelType;
 use hitgate_core::net::Input;
 use hitgate_core::prep::{Preparation, Reduce};
 
+use crate::driver::Seen;
 use crate::launch::{Launch, THREADS};
 use crate::memory::{Constants, TooLarge, UNIT, Working};
 use crate::settings::{Job, NOWHERE, Prepare, RAW, Setting, Totals};
@@ -194,6 +195,27 @@ impl Preparations {
 const fn tile(reach: u32) -> u32 {
     let [columns, rows] = [TILE[0] + 2 * reach, TILE[1] + 2 * reach];
     8 * columns * rows + 8 * rows * TILE[0]
+}
+
+/// What of a frame is sent: the rows of its window, and of each the columns, where the others are worth it. Kernels read nothing else.
+pub fn seen(preparation: &Preparation<'_>) -> Seen {
+    let Preparation {
+        columns,
+        rows,
+        window,
+        pixel_type,
+        ..
+    } = *preparation;
+    let pitch = columns as usize * pixel_type.size();
+    let x = window.on_panel(window.left, columns);
+    let some = x.start * pixel_type.size()..x.end * pixel_type.size();
+    // Whole rows are a plain copy, and go together with those of other frames.
+    let are_most = some.len() > pitch / 4 * 3;
+    Seen {
+        rows: window.on_panel(window.top, rows),
+        bytes: if are_most { 0..pitch } else { some },
+        pitch,
+    }
 }
 
 /// Bytes of a frame's pixels.

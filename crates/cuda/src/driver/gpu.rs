@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUresult};
 
-use super::rows::Rows;
+use super::rows::{Rows, Seen};
 use super::{Context, Failed, Of};
 use crate::launch::{Launch, THREADS};
 use crate::memory::UNIT;
@@ -72,6 +72,8 @@ pub struct Step<'f> {
     pub place: u32,
     /// Its bytes. Those of [`Registered`](super::Registered) memory are not copied on this side.
     pub bytes: &'f [u8],
+    /// What of them is sent.
+    pub seen: &'f Seen,
     /// What is replayed then; `None` where it waits for the next frame.
     pub then: Option<Recorded>,
 }
@@ -167,11 +169,11 @@ impl Gpu {
             std::ptr::write_bytes(self.pinned.at, 0, pinned);
         }
         // As a batch's first bytes go, for which all its kernels wait: a copy of no stream may end after the call, and after them.
-        self.send(0, constants)
+        self.send(Rows::one(constants, 0))
     }
 
     /// The device.
-    pub fn context(&self) -> &Context {
+    pub fn context(&self) -> &Arc<Context> {
         &self.context
     }
 
@@ -344,17 +346,20 @@ impl Gpu {
         late: &impl Fn() -> bool,
     ) -> Result<(), Failed> {
         self.happens(self.moments.began, self.copies)?;
-        self.send(sent.place, &self.pinned_bytes()?[sent.from..][..sent.bytes])?;
+        let sent_bytes = &self.pinned_bytes()?[sent.from..][..sent.bytes];
+        self.send(Rows::one(sent_bytes, byte(sent.place)))?;
         self.wait_for_copies(last)?;
+        let registered = |all| self.context.reads(all);
         let mut rows: Option<Rows<'_>> = None;
-        for Step { place, bytes, then } in steps {
-            let more = rows.and_then(|rows| rows.with(place, bytes, |of| self.context.reads(of)));
-            if let Some(rows) = rows.take_if(|_| more.is_none()) {
-                self.send_rows(rows)?;
+        for step in steps {
+            let next = Rows::seen(step.bytes, byte(step.place), step.seen, registered);
+            let all = rows.and_then(|rows| rows.with(next, registered));
+            if let Some(rows) = rows.filter(|_| all.is_none()) {
+                self.send(rows)?;
             }
-            rows = more.or(Some(Rows::of(place, bytes)));
-            if let Some(then) = then {
-                rows.take().map_or(Ok(()), |rows| self.send_rows(rows))?;
+            rows = all.or(Some(next));
+            if let Some(then) = step.then {
+                rows.take().map_or(Ok(()), |rows| self.send(rows))?;
                 self.wait_for_copies(then)?;
                 self.replay(then)?;
             }
@@ -362,12 +367,12 @@ impl Gpu {
                 return Failed::at("cuGraphLaunch", CUresult::CUDA_ERROR_TIMEOUT);
             }
         }
-        rows.map_or(Ok(()), |rows| self.send_rows(rows))?;
+        rows.map_or(Ok(()), |rows| self.send(rows))?;
         self.happens(self.moments.prepared, self.works)?;
         self.replay(last)?;
         self.happens(self.moments.ended, self.works)?;
         for piece in received.iter().filter(|piece| piece.bytes > 0) {
-            let (from, stream) = (self.address(piece.place, piece.bytes), self.works);
+            let (from, stream) = (self.address(byte(piece.place), piece.bytes), self.works);
             let bytes = &mut self.pinned()?[piece.from..][..piece.bytes];
             // SAFETY: *on the device*, by `address`; *waited for*: pinned memory lives as long as `self`.
             unsafe { result::memcpy_dtoh_async(bytes, from, stream) }.of("cuMemcpyDtoHAsync")?;
@@ -376,29 +381,25 @@ impl Gpu {
     }
 
     /// Copies to the device, behind what is being copied.
-    fn send(&self, place: u32, bytes: &[u8]) -> Result<(), Failed> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let to = self.address(place, bytes.len());
-        // SAFETY: *on the device*, by `address`; *waited for* where the bytes are page-locked: others the driver has taken when the
-        // call returns.
-        unsafe { result::memcpy_htod_async(to, bytes, self.copies) }.of("cuMemcpyHtoDAsync")
-    }
-
-    /// As [`Gpu::send`], of several.
-    fn send_rows(&self, rows: Rows<'_>) -> Result<(), Failed> {
+    fn send(&self, rows: Rows<'_>) -> Result<(), Failed> {
         let Rows {
-            place,
             first,
+            to,
             rows,
             apart,
-            units,
+            apart_there,
         } = rows;
-        if rows == 1 {
-            return self.send(place, first);
+        if first.is_empty() {
+            return Ok(());
         }
-        self.address(place + units * (rows - 1) as u32, first.len());
+        let bytes = (rows - 1) * apart_there + first.len();
+        let dst = self.address(to, bytes);
+        if rows == 1 {
+            // SAFETY: *on the device*, by `address`; *waited for* where the bytes are page-locked: others the driver has taken when the
+            // call returns.
+            let copied = unsafe { result::memcpy_htod_async(dst, first, self.copies) };
+            return copied.of("cuMemcpyHtoDAsync");
+        }
         let copy = sys::CUDA_MEMCPY2D {
             srcXInBytes: 0,
             srcY: 0,
@@ -411,14 +412,13 @@ impl Gpu {
             dstY: 0,
             dstMemoryType: sys::CUmemorytype::CU_MEMORYTYPE_DEVICE,
             dstHost: std::ptr::null_mut(),
-            dstDevice: self.address(place, first.len()),
+            dstDevice: dst,
             dstArray: std::ptr::null_mut(),
-            dstPitch: units as usize * UNIT,
+            dstPitch: apart_there,
             WidthInBytes: first.len(),
             Height: rows,
         };
-        // SAFETY: *on the device*: the first and the last row are, by `address`; *waited for*: each row is bytes that the caller lent,
-        // of registered memory.
+        // SAFETY: *on the device*, by `address`; *waited for*: each row is bytes that the caller lent, of registered memory.
         let status = unsafe { sys::cuMemcpy2DAsync_v2(&raw const copy, self.copies) };
         status.result().of("cuMemcpy2DAsync")
     }
@@ -468,15 +468,19 @@ impl Gpu {
         })
     }
 
-    /// Where so many bytes from a place on lie on the device.
-    fn address(&self, place: u32, bytes: usize) -> sys::CUdeviceptr {
-        let at = u64::from(place) * UNIT as u64;
+    /// Where so many bytes from `at` on lie on the device.
+    fn address(&self, at: u64, bytes: usize) -> sys::CUdeviceptr {
         assert!(
             at + bytes as u64 <= self.bytes,
             "places are within the memory"
         );
         self.memory + at
     }
+}
+
+/// A place, in bytes.
+fn byte(place: u32) -> u64 {
+    u64::from(place) * UNIT as u64
 }
 
 /// A launch begins while the one before it ends, for which it waits by itself.

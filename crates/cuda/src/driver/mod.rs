@@ -13,6 +13,7 @@ mod rows;
 pub use context::{Context, OpenError};
 pub use gpu::{Gpu, Piece, Recorded, Step, Times};
 pub use registered::Registered;
+pub use rows::Seen;
 
 use std::fmt;
 

@@ -1,62 +1,115 @@
-//! Frames that lie equally far apart, as in the slots of a ring: one copy sends all of them. Between two copies a bus rests.
+//! What one copy sends: rows of bytes, equally far apart. Those are the rows of a window, of which the rest of a frame is not sent;
+//! or frames that lie in the slots of a ring, as a bus rests between two copies.
 
 use std::ops::Range;
 
-use crate::memory::UNIT;
+/// Of a frame what is sent, which keeps its place there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Rows of pixels.
+    pub rows: Range<usize>,
+    /// Bytes of a row.
+    pub bytes: Range<usize>,
+    /// From one row to the next, in bytes.
+    pub pitch: usize,
+}
 
-/// Equally many bytes each, equally far apart on this side and on the device.
+impl Seen {
+    /// All bytes of a frame of so many.
+    pub fn all(bytes: usize) -> Self {
+        Seen {
+            rows: 0..1,
+            bytes: 0..bytes,
+            pitch: bytes,
+        }
+    }
+}
+
+/// Equally many bytes each, equally far apart in the memory of either side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows<'f> {
-    /// The first one's place on the device.
-    pub place: u32,
     /// The first one.
     pub first: &'f [u8],
+    /// Its place in the device's memory, in bytes.
+    pub to: u64,
     /// How many they are.
     pub rows: usize,
-    /// From one to the next on this side, in bytes; 0 of a single one.
+    /// From one to the next on this side.
     pub apart: usize,
-    /// From one to the next on the device, in units.
-    pub units: u32,
+    /// From one to the next on the device.
+    pub apart_there: usize,
 }
 
 impl<'f> Rows<'f> {
-    /// A single one.
-    pub fn of(place: u32, first: &'f [u8]) -> Self {
+    /// All that there is of so few bytes.
+    pub fn one(first: &'f [u8], to: u64) -> Self {
         Rows {
-            place,
             first,
+            to,
             rows: 1,
             apart: 0,
-            units: 0,
+            apart_there: 0,
         }
     }
 
-    /// These and one more, if it is the next row; and if `is_registered` says so of all bytes from the first to its last: a copy is
-    /// made of memory of one kind.
-    pub fn with(
-        self,
-        place: u32,
-        bytes: &'f [u8],
-        is_registered: impl Fn(Range<usize>) -> bool,
-    ) -> Option<Self> {
-        let Rows { first, rows, .. } = self;
-        let (from, at) = (first.as_ptr().addr(), bytes.as_ptr().addr());
-        let apart = at.checked_sub(from)? / rows;
-        let units = place.checked_sub(self.place)? / rows as u32;
-        let is_next = (from + apart * rows, self.place + units * rows as u32) == (at, place)
-            && (rows == 1 || (apart, units) == (self.apart, self.units));
-        let fits = bytes.len() == first.len()
-            && !bytes.is_empty()
-            && apart.min(units as usize * UNIT) >= bytes.len()
-            // Of a pitch the driver says that it can be so much.
-            && apart.max(units as usize * UNIT) <= i32::MAX as usize;
-        (is_next && fits && is_registered(from..at + bytes.len())).then_some(Rows {
+    /// What is `seen` of `frame`, whose place is `to`. Memory that the device reads by itself has less to send; whole rows, which
+    /// are one, go of what is not `registered`.
+    pub fn seen(
+        frame: &'f [u8],
+        to: u64,
+        seen: &Seen,
+        registered: impl Fn(Range<usize>) -> bool,
+    ) -> Self {
+        let Seen { rows, bytes, pitch } = seen;
+        let band = rows.start * pitch..rows.end * pitch;
+        let Some(all) = frame.get(band.clone()) else {
+            return Rows::one(frame, to);
+        };
+        let to = to + band.start as u64;
+        match all.get(bytes.clone()) {
+            Some(first) if bytes.len() < *pitch && *pitch <= MOST && registered(addresses(all)) => {
+                Rows {
+                    first,
+                    to: to + bytes.start as u64,
+                    rows: rows.len(),
+                    apart: *pitch,
+                    apart_there: *pitch,
+                }
+            }
+            _ => Rows::one(all, to),
+        }
+    }
+
+    /// These and one more, if it is the next row; and all of them are `registered` as one.
+    pub fn with(self, next: Self, registered: impl Fn(Range<usize>) -> bool) -> Option<Self> {
+        let Rows {
+            first, to, rows, ..
+        } = self;
+        let (from, behind) = (addresses(first), addresses(next.first));
+        let apart = behind.start.checked_sub(from.start)?;
+        let apart_there = usize::try_from(next.to.checked_sub(to)?).ok()?;
+        let is_next = (apart % rows, apart_there % rows, next.rows) == (0, 0, 1);
+        let (apart, apart_there) = (apart / rows, apart_there / rows);
+        let is_next =
+            is_next && (rows == 1 || (apart, apart_there) == (self.apart, self.apart_there));
+        let fits = (1..=apart.min(apart_there)).contains(&first.len())
+            && next.first.len() == first.len()
+            && apart.max(apart_there) <= MOST;
+        (is_next && fits && registered(from.start..behind.end)).then_some(Rows {
             rows: rows + 1,
             apart,
-            units,
+            apart_there,
             ..self
         })
     }
+}
+
+/// The driver says that rows may be so far apart.
+const MOST: usize = i32::MAX as usize;
+
+fn addresses(of: &[u8]) -> Range<usize> {
+    let of = of.as_ptr_range();
+    of.start.addr()..of.end.addr()
 }
 
 #[cfg(test)]
@@ -65,49 +118,104 @@ mod tests {
 
     static MEMORY: [u8; 4096] = [0; 4096];
 
-    /// Frames of so many bytes, each with its place, as so many copies.
-    fn copies(frames: &[(u32, Range<usize>)]) -> Vec<(usize, usize, u32)> {
+    /// The first 3,000 bytes are.
+    fn registered(span: Range<usize>) -> bool {
+        let all = addresses(&MEMORY[..3000]);
+        all.start <= span.start && span.end <= all.end
+    }
+
+    /// Frames, each with its place, as so many copies: rows, and how far apart.
+    fn copies(frames: &[(u64, Range<usize>)]) -> Vec<(usize, usize, usize)> {
         let mut made: Vec<Rows<'_>> = Vec::new();
-        for (place, bytes) in frames.iter().cloned() {
-            let bytes = &MEMORY[bytes];
-            let registered = |span: Range<usize>| {
-                let from = MEMORY.as_ptr().addr();
-                from <= span.start && span.end <= from + 3000
-            };
-            match made
-                .last()
-                .and_then(|rows| rows.with(place, bytes, registered))
-            {
+        for (to, bytes) in frames.iter().cloned() {
+            let next = Rows::one(&MEMORY[bytes], to);
+            match made.last().and_then(|rows| rows.with(next, registered)) {
                 Some(rows) => *made.last_mut().expect("one that it was added to") = rows,
-                None => made.push(Rows::of(place, bytes)),
+                None => made.push(next),
             }
         }
-        made.iter()
-            .map(|of| (of.rows, of.apart, of.units))
-            .collect()
+        let apart = |of: &Rows<'_>| (of.rows, of.apart, of.apart_there);
+        made.iter().map(apart).collect()
     }
 
     #[test]
     fn what_is_equally_far_apart_is_one_copy() {
-        let slots = [(0, 64..364), (2, 464..764), (4, 864..1164), (6, 1264..1564)];
-        assert_eq!(copies(&slots), [(4, 400, 2)]);
+        let slots = [
+            (0, 64..364),
+            (512, 464..764),
+            (1024, 864..1164),
+            (1536, 1264..1564),
+        ];
+        assert_eq!(copies(&slots), [(4, 400, 512)]);
         assert_eq!(copies(&slots[..1]), [(1, 0, 0)]);
         assert_eq!(copies(&[]), []);
     }
 
     #[test]
     fn what_is_not_is_several() {
-        // The ring begins anew; a place is left out; bytes are fewer; rows would lie in each other; it is not registered.
-        let wraps = [(0, 2000..2300), (2, 2400..2700), (4, 0..300), (6, 400..700)];
-        assert_eq!(copies(&wraps), [(2, 400, 2), (2, 400, 2)]);
-        let gap = [(0, 0..300), (2, 400..700), (6, 800..1100)];
-        assert_eq!(copies(&gap), [(2, 400, 2), (1, 0, 0)]);
-        assert_eq!(copies(&[(0, 0..300), (2, 400..699)]).len(), 2);
-        assert_eq!(copies(&[(0, 0..300), (1, 400..700)]).len(), 2);
-        assert_eq!(copies(&[(0, 0..300), (2, 200..500)]).len(), 2);
-        assert_eq!(copies(&[(0, 2600..2900), (2, 2800..3100)]).len(), 2);
-        assert_eq!(copies(&[(0, 0..0), (2, 400..400)]).len(), 2);
-        assert_eq!(copies(&[(2, 400..700), (0, 0..300)]).len(), 2);
-        assert_eq!(copies(&[(0, 0..300), (0, 0..300)]).len(), 2);
+        // The ring begins anew, or a frame is left out.
+        let wraps = [
+            (0, 2000..2300),
+            (512, 2400..2700),
+            (1024, 0..300),
+            (1536, 400..700),
+        ];
+        assert_eq!(copies(&wraps), [(2, 400, 512), (2, 400, 512)]);
+        let gap = [(0, 0..300), (512, 400..700), (1536, 800..1100)];
+        assert_eq!(copies(&gap), [(2, 400, 512), (1, 0, 0)]);
+        let odd = [(0, 0..300), (512, 400..700), (1024, 1201..1501)];
+        assert_eq!(copies(&odd), [(2, 400, 512), (1, 0, 0)]);
+        // Other bytes, rows that would lie in each other, what is not registered, nothing at all, and backwards.
+        for two in [
+            [(0, 0..300), (512, 400..699)],
+            [(0, 0..300), (256, 400..700)],
+            [(0, 0..300), (512, 200..500)],
+            [(0, 2600..2900), (512, 2800..3100)],
+            [(0, 0..0), (512, 400..400)],
+            [(512, 400..700), (0, 0..300)],
+            [(0, 0..300), (0, 0..300)],
+        ] {
+            assert_eq!(copies(&two).len(), 2, "{two:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_frame_only_the_window_is_sent() {
+        let window = Seen {
+            rows: 2..5,
+            bytes: 8..24,
+            pitch: 40,
+        };
+        let frame = &MEMORY[100..500];
+        let part = Rows::seen(frame, 1024, &window, registered);
+        assert_eq!(
+            addresses(part.first),
+            addresses(&MEMORY[100 + 88..100 + 104])
+        );
+        assert_eq!((part.to, part.rows), (1024 + 88, 3));
+        assert_eq!((part.apart, part.apart_there), (40, 40));
+        // It is no row of several frames'.
+        let next = Rows::seen(&MEMORY[500..900], 1536, &window, registered);
+        assert!(part.with(next, registered).is_none());
+
+        let whole_rows = Seen {
+            bytes: 0..40,
+            ..window.clone()
+        };
+        for (frame, seen) in [(&MEMORY[3000..3400], &window), (frame, &whole_rows)] {
+            let band = Rows::seen(frame, 1024, seen, registered);
+            assert_eq!(addresses(band.first), addresses(&frame[80..200]));
+            assert_eq!((band.to, band.rows), (1024 + 80, 1));
+        }
+        let nothing = Seen {
+            rows: 0..0,
+            ..window.clone()
+        };
+        assert!(Rows::seen(frame, 0, &nothing, registered).first.is_empty());
+        let all = Rows::seen(frame, 0, &Seen::all(frame.len()), registered);
+        assert_eq!((all.first.len(), all.rows), (400, 1));
+        // A frame that is too short is sent as it is.
+        let short = Rows::seen(&frame[..100], 0, &window, registered);
+        assert_eq!((short.first.len(), short.rows), (100, 1));
     }
 }

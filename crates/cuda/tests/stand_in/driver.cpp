@@ -87,7 +87,7 @@ struct Registration {
 std::mutex lock;
 std::vector<std::unique_ptr<Stream>> streams;
 std::vector<Registration> registered, pinned;
-uint64_t replays, by_dma, in_rows, staged, graphs;
+uint64_t replays, by_dma, in_rows, in_windows, staged, graphs;
 /// How often this thread is in the context.
 thread_local uint64_t entered;
 /// What every call answers once the device is lost.
@@ -223,6 +223,7 @@ Status cuDevicePrimaryCtxRelease_v2(int) {
     tell("left-current", entered);
     tell("by-dma", by_dma);
     tell("in-rows", in_rows);
+    tell("in-windows", in_windows);
     tell("staged", staged);
     tell("left-registered", registered.size());
     tell("left-pinned", pinned.size());
@@ -501,7 +502,9 @@ Status cuMemcpy2DAsync_v2(const Rows *rows, Stream *stream) {
     const bool plain = rows->from_kind == 1 && rows->to_kind == 2 && rows->from_x + rows->from_y + rows->to_x + rows->to_y == 0;
     if (!plain || n < 2 || from_pitch < bytes || to_pitch < bytes || !holds(registered, from, (n - 1) * from_pitch + bytes))
         return INVALID_VALUE;
-    by_dma += n, in_rows += n;
+    // A window keeps its place in its frame; of frames the first begins a unit, and they are as far apart as units are.
+    if (from_pitch == to_pitch && to_pitch % UNIT != 0) by_dma++, in_windows++;
+    else by_dma += n, in_rows += n;
     Work copy;
     copy.is_copy = true;
     copy.run = [from = from, to = to, from_pitch = from_pitch, to_pitch = to_pitch, bytes = bytes, n = n] {

@@ -3,7 +3,7 @@
 //!
 //! Each test is a process of its own, as a driver is loaded once.
 
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +18,7 @@ use hitgate_core::pipeline::{Backend, MAX_BATCH};
 use hitgate_core::prep::{Mask, MaskValues, Preparation, Window};
 use hitgate_cuda::Launch;
 use hitgate_cuda::cuda::{Cuda, CudaError, Options};
-use hitgate_cuda::driver::{Context, Gpu, OpenError, Piece};
+use hitgate_cuda::driver::{Context, Gpu, OpenError, Piece, Registered};
 use hitgate_cuda::fallback::{Counts, Device, Fallback};
 use hitgate_cuda::maps::Maps;
 use hitgate_import::random;
@@ -192,7 +192,7 @@ impl Modules {
         let [counts, signed, raw, nothing] = SIDES;
         vec![
             Preparation {
-                window: Window::disc(140, 110, 90, size),
+                window: Window::around(140, 110, 200, size),
                 mask: Mask::new(&self.mask, counts.0, counts.1).expect("a mask"),
                 saturation: 900,
                 ..whole(counts, PixelType::U16)
@@ -233,7 +233,8 @@ fn frames() -> Vec<Made> {
     ];
     (0..36_u16)
         .map(|i| {
-            let module = i % 4;
+            // Neighbours of a ring may go together.
+            let module = i / 2 % 4;
             let (columns, rows) = SIDES[usize::from(module)];
             let pixel_type = types[usize::from(module)];
             let mut pixel = || match (module, number()) {
@@ -249,7 +250,7 @@ fn frames() -> Vec<Made> {
                 .collect();
             let header = FrameHeader {
                 module_id: if i == 21 { 4 } else { module },
-                cell_id: i / 4 % 3,
+                cell_id: (i / 8 + i % 2) % 3,
                 ..FrameHeader::new(rows as u16 + u16::from(i == 20), columns as u16, pixel_type)
             };
             (header, pixel_type, pixels)
@@ -300,8 +301,8 @@ fn on_both(limit_ns: u64, work: impl for<'m> FnOnce(Cuda<'m>, Cpu<'m>)) {
 fn scores_equal_the_cpus() {
     on_both(u64::MAX, |mut cuda, mut cpu| {
         let made = frames();
-        let frames = views(&made);
-        let alone: Vec<_> = frames
+        let pageable = views(&made);
+        let alone: Vec<_> = pageable
             .iter()
             .map(|frame| {
                 let scored = cpu.score(&[*frame], &|| 0)[0];
@@ -317,9 +318,16 @@ fn scores_equal_the_cpus() {
         ] {
             assert!(faults.contains(&fault), "{fault:?} is tried");
         }
-        assert!(frames.len() - faults.len() >= 8, "and most are whole");
+        assert!(made.len() - faults.len() >= 8, "and most are whole");
+        let slots = Slots::of(&made);
+        let _registered = Registered::new(cuda.context(), slots.memory()).expect("whole pages");
+        let in_slots = slots.views(&made);
         let mut first = 0;
-        for n in [1, 2, 3, 4, 5, 8, 9, 16, 17, MAX_BATCH - 1, MAX_BATCH, 3, 1] {
+        let lengths = [1, 2, 3, 4, 5, 8, 9, 16, 17, MAX_BATCH - 1, MAX_BATCH, 3, 1];
+        for (n, frames) in lengths
+            .iter()
+            .flat_map(|&n| [(n, &in_slots), (n, &pageable)])
+        {
             let at = |i: usize| (first + i) % frames.len();
             let batch: Vec<_> = (0..n).map(|i| frames[at(i)]).collect();
             let scored = cuda.score(&batch, &|| 0).expect("no failure");
@@ -341,6 +349,67 @@ fn scores_equal_the_cpus() {
         }
         assert_eq!(cuda.score(&[], &|| 0).expect("nothing to do").len(), 0);
     });
+    // Frames of each kind have gone as such: whole ones by themselves, several together, windows.
+    let told = told();
+    let number = |of: &str| -> usize {
+        let found = told.lines().find_map(|line| line.strip_prefix(of));
+        found.expect("it is told").parse().expect("a number")
+    };
+    for of in ["staged ", "by-dma ", "in-rows ", "in-windows "] {
+        assert!(number(of) > 0, "{told}");
+    }
+}
+
+/// Frames as a ring has them, equally far apart in whole pages.
+struct Slots(Vec<UnsafeCell<u8>>);
+
+impl Slots {
+    const PAGE: usize = 4096;
+    const SLOT: usize = 30 * Self::PAGE;
+    /// What stands before the pixels.
+    const HEADER: usize = 64;
+
+    fn of(made: &[Made]) -> Self {
+        let bytes = made.len() * Self::SLOT;
+        let mut slots = Slots(
+            (0..bytes + Self::PAGE)
+                .map(|_| UnsafeCell::new(0))
+                .collect(),
+        );
+        let first = slots.first();
+        for ((_, _, pixels), slot) in made.iter().zip(slots.0[first..].chunks_mut(Self::SLOT)) {
+            for (to, from) in slot[Self::HEADER..].iter_mut().zip(pixels) {
+                *to.get_mut() = *from;
+            }
+        }
+        slots
+    }
+
+    fn first(&self) -> usize {
+        self.0.as_ptr().addr().next_multiple_of(Self::PAGE) - self.0.as_ptr().addr()
+    }
+
+    fn memory(&self) -> &[UnsafeCell<u8>] {
+        &self.0[self.first()..][..self.0.len() - Self::PAGE]
+    }
+
+    fn views(&self, made: &[Made]) -> Vec<Frame<'_>> {
+        let slots = self.memory().chunks(Self::SLOT);
+        made.iter()
+            .zip(slots)
+            .map(|((header, pixel_type, pixels), slot)| {
+                let payload = &slot[Self::HEADER..][..pixels.len()];
+                Frame {
+                    header: *header,
+                    pixel_type: *pixel_type,
+                    // SAFETY: nobody writes there any more.
+                    payload: unsafe {
+                        std::slice::from_raw_parts(payload.as_ptr().cast(), payload.len())
+                    },
+                }
+            })
+            .collect()
+    }
 }
 
 fn scoring_allocates_nothing() {
