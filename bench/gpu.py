@@ -209,7 +209,7 @@ def floor_us(row, rates, seen):
         return None
     macs = row["batch"] * row["multiply_adds"] / rates["macs_per_s"]
     pixels = 0 if row["alone"] else 1e6 * seen[row["detector"], row["window"]]
-    return 1e6 * max(macs, row["batch"] * 2 * pixels / rates["bytes_per_s"])
+    return 1e6 * row["cores"] * max(macs, row["batch"] * 2 * pixels / rates["bytes_per_s"])
 
 
 def table(rows, rates, references, drawn, seen):
@@ -226,8 +226,11 @@ def table(rows, rates, references, drawn, seen):
         of = by.get(name(row), {}) if net else {}
         floor = floor_us(row, rates, seen)
         bus = None if net else row["frames_per_s"] * row["columns"] * row["rows"] * 2 / 1e9
+        what = "prepared maps" if net else f"{row['detector']} {row['window']}"
+        if row["cores"] > 1:
+            what = f"{row['cores']} paths of {what}"
         lines.append([
-            f"{'prepared maps' if net else row['detector'] + ' ' + row['window']}, {row['model']}",
+            f"{what}, {row['model']}",
             number(row["width"], 2), str(row["batch"]), number(row["p50_us"]), number(row["frames_per_s"], 0),
             number(bus) + ("*" if row["registered"] is False else ""),
             number(floor), number(floor and row["p50_us"] / floor, 2), number(of.get("fp16_us")), number(of.get("compiled_us")),
@@ -245,10 +248,10 @@ def main(folder, hitgate, seconds, record=None):
     for line in lines:
         if line["stage"] == "batch" or line["alone"]:
             place = None if line["alone"] else (line["detector"], line["window"])
-            named.setdefault((place, line["model"], line["width"], line["batch"]), line)
+            named.setdefault((place, line["model"], line["width"], line["batch"], line["cores"]), line)
     seen = {(line["detector"], line["window"]): line["mpx"] for line in lines if line["stage"] == "prep"}
     rows = list(named.values())
-    rows.sort(key=lambda row: (not row["alone"], row["width"] if row["alone"] else row["columns"] * row["rows"], row["batch"]))
+    rows.sort(key=lambda row: (not row["alone"], row["width"] if row["alone"] else row["columns"] * row["rows"], row["batch"], row["cores"]))
     nets = [row for row in rows if row["alone"]]
     widths = sorted({row["width"] for row in nets})
     most = max((row["batch"] for row in nets), default=0)

@@ -9,7 +9,7 @@
 # computes anything else than the CPU, or where it, its driver or a measurement fails. What could not be run here is named:
 # compute-sanitizer, and PyTorch, which measures the floors (bytes over the bus, int8 multiply-adds) and runs the same network in fp16,
 # as it is and compiled.
-# WIDTHS, MAPS (prepared ones, at once), BATCHES (of frames), DETECTORS and FRAMES make less of it, SECONDS_IN_ALL (330) ends it earlier, PYTHON names the Python that has PyTorch.
+# WIDTHS, MAPS (prepared ones, at once), BATCHES (of frames), DETECTORS, PATHS (side by side) and FRAMES make less of it, SECONDS_IN_ALL (330) ends it earlier, PYTHON names the Python that has PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hitgate=${1:-${CARGO_TARGET_DIR:-target}/release/hitgate} record=${2:-}
@@ -18,7 +18,7 @@ read -ra widths <<<"${WIDTHS:-0.25 0.5 1.0}"
 read -ra maps <<<"${MAPS:-1 16 64 256 1024}"
 read -ra batches <<<"${BATCHES:-1 32}"
 read -ra detectors <<<"${DETECTORS:-module 4m eiger16m}"
-frames=${FRAMES:-400} in_all=${SECONDS_IN_ALL:-330}
+frames=${FRAMES:-400} in_all=${SECONDS_IN_ALL:-330} paths=${PATHS:-$(($(nproc) < 3 ? $(nproc) : 3))}
 # GPU 0 is nvidia-smi's GPU 0.
 export CUDA_DEVICE_ORDER=PCI_BUS_ID
 
@@ -94,6 +94,8 @@ for detector in "${detectors[@]}"; do
     # Only what the window sees goes over the bus.
     time_it --detector "$detector" --window crop --batch "$last"
 done
+# Small frames take several paths to fill the bus.
+time_it --detector "${detectors[0]}" --window whole --batch "$last" --cores "$paths"
 # The prepared peaks of the model that is built in are the default; other widths on the first detector's frames.
 for width in "${widths[@]}"; do
     time_it --detector "${detectors[0]}" --window whole --batch "$last" --width "$width"

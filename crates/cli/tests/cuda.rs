@@ -187,7 +187,9 @@ fn memory_that_cannot_be_registered_is_copied_and_said_to_be() {
     let ran = ran("unregistered", &["--backend", "cuda"]);
     assert_eq!(ran.records.len() as u64, FRAMES);
     assert!(ran.err.contains("stays pageable"), "{}", ran.err);
-    assert!(ran.told.contains("by-dma 0\n"), "{}", ran.told);
+    for line in ["by-dma 0\n", "staged 113\n"] {
+        assert!(ran.told.contains(line), "{line}: {}", ran.told);
+    }
 }
 
 #[test]
@@ -360,6 +362,15 @@ fn a_bench_compares_and_times_batches() {
         assert_eq!(row["registered"].as_bool(), registered.filter(|is| *is));
         assert_eq!(row["channels"], 2);
     }
+    // Each core has a ring and a part of the GPU of its own.
+    let two = lines(&answer(
+        "",
+        &[&SMALL[..], &times, &["--cores=2", "--stage=batch"]].concat(),
+    ));
+    let cores: Vec<_> = two.iter().map(|row| row["cores"].as_u64()).collect();
+    assert_eq!(cores, [Some(1), Some(2)]);
+    assert!(two[1]["scaling"].as_f64() > Some(0.0), "{}", two[1]);
+
     let batch = [&SMALL[..], &times, &["--stage=batch"]].concat();
     for row in lines(&answer("unregistered", &batch)) {
         assert_eq!(row["registered"], false, "{row}");
@@ -393,7 +404,6 @@ fn a_gpu_that_is_lost_is_not_timed() {
 fn what_a_gpu_does_not_do_is_said() {
     for (more, why) in [
         (&["--engine=none"][..], "runs on the CPU"),
-        (&["--cores=1"], "one core feeds the GPU"),
         (&["--stage=decode"], "is timed on the CPU"),
         (&["--batch=33"], "at most 32 frames at once"),
         (&["--batch=4097", "--stage=net"], "4097"),
@@ -424,6 +434,7 @@ fn script(words: &str, record: &str) -> Output {
             ("MAPS", "1 2"),
             ("BATCHES", "1 2"),
             ("FRAMES", "1"),
+            ("PATHS", "1"),
         ])
         .env("DETECTORS", "cspad-2x1");
     command.output().unwrap()
@@ -465,7 +476,7 @@ fn the_script_measures_nothing_without_a_gpu_and_else_writes_a_record() {
     let rows = whole["rows"].as_array().unwrap();
     let of_batches = rows.iter().filter(|row| row["stage"] == "batch");
     assert!(
-        of_batches.clone().count() == 4 && of_batches.clone().all(|row| row["registered"] == true)
+        of_batches.clone().count() == 5 && of_batches.clone().all(|row| row["registered"] == true)
     );
     let checks = whole["checks"].as_array().unwrap();
     let same = |check: &Value| check.to_string().contains("to the bit");

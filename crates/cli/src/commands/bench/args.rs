@@ -241,9 +241,6 @@ impl BenchArgs {
                 "--batch {batch}: a path takes at most {most} frames at once, and only prepared maps may be more: add --stage net"
             );
         }
-        if self.cores.is_some() {
-            bail!("one core feeds the GPU: leave out --cores");
-        }
         if let Some(stage @ (Stage::Decode | Stage::Correct)) = self.stage {
             bail!("{} is timed on the CPU: leave out --backend", stage.name());
         }

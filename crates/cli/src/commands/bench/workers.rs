@@ -1,5 +1,6 @@
 //! The same work on several cores at once.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Result, bail};
@@ -30,29 +31,30 @@ pub fn cores(count: usize, first: Option<usize>) -> Result<Vec<Option<usize>>> {
     Ok(chosen.map(Some).collect())
 }
 
-/// Runs `work` on a thread for each of `cores`. Each has to call what it is given once it is set up:
-/// that returns when all are.
+/// Runs `work` on a thread for each of `cores`. Each has to call what it is given once it is set up, and may again before it
+/// goes on: that returns when all have as often, or one of them has ended.
 pub fn at_once<T: Send>(
     cores: &[Option<usize>],
     work: impl Fn(&dyn Fn()) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
-    let (ready, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let wait_for_all = || {
-        ready.fetch_add(1, Ordering::SeqCst);
-        let mut backoff = Backoff::new();
-        while ready.load(Ordering::SeqCst) < cores.len() && !failed.load(Ordering::SeqCst) {
-            backoff.wait();
-        }
-    };
+    let (ready, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
     let worker = |core: Option<usize>| {
+        let times = Cell::new(0);
+        let wait_for_all = || {
+            ready.fetch_add(1, Ordering::SeqCst);
+            times.set(times.get() + 1);
+            let all = times.get() * cores.len();
+            let mut backoff = Backoff::new();
+            while ready.load(Ordering::SeqCst) < all && !ended.load(Ordering::SeqCst) {
+                backoff.wait();
+            }
+        };
         let pinned = core.map_or(Ok(()), pin_to_core);
         let done = pinned
             .map_err(Into::into)
             .and_then(|()| work(&wait_for_all));
-        if done.is_err() {
-            // Nobody waits for one that will not come.
-            failed.store(true, Ordering::SeqCst);
-        }
+        // Nobody waits for one that will not come.
+        ended.store(true, Ordering::SeqCst);
         done
     };
     std::thread::scope(|scope| {
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_start_together_and_one_that_fails_keeps_nobody_waiting() {
+    fn all_start_together_and_one_that_ends_keeps_nobody_waiting() {
         let started = AtomicUsize::new(0);
         let met = at_once(&[None; 3], |start| {
             started.fetch_add(1, Ordering::SeqCst);
@@ -82,6 +84,24 @@ mod tests {
             Ok(started.load(Ordering::SeqCst))
         });
         assert_eq!(met.unwrap(), [3; 3]);
+
+        let turns = AtomicUsize::new(0);
+        let together = at_once(&[None; 2], |start| {
+            let mut seen = Vec::new();
+            for _ in 0..3 {
+                start();
+                turns.fetch_add(1, Ordering::SeqCst);
+                start();
+                seen.push(turns.load(Ordering::SeqCst));
+                start();
+            }
+            // One of them goes on alone.
+            if turns.fetch_add(1, Ordering::SeqCst) == 6 {
+                start();
+            }
+            Ok(seen)
+        });
+        assert_eq!(together.unwrap(), [[2, 4, 6]; 2]);
 
         let turn = AtomicUsize::new(0);
         let failed = at_once(&[None; 3], |start| {
