@@ -80,7 +80,7 @@ last=${batches[${#batches[@]} - 1]}
 failed=0
 # One that fails is named, and costs only its own lines.
 time_it() {
-    gpu --json --frames "$frames" "$@" >>"$made/lines" || { echo "FAILED: bench $*" && failed=1; }
+    gpu --json --frames "${more:-$frames}" "$@" >>"$made/lines" || { echo "FAILED: bench $*" && failed=1; }
 }
 for width in "${widths[@]}"; do
     for n in "${maps[@]}"; do
@@ -95,7 +95,7 @@ for detector in "${detectors[@]}"; do
     time_it --detector "$detector" --window crop --batch "$last"
 done
 # Small frames take several paths to fill the bus.
-time_it --detector "${detectors[0]}" --window whole --batch "$last" --cores "$paths"
+more=$((5 * frames)) time_it --detector "${detectors[0]}" --window whole --stage batch --batch "$last" --cores "$paths"
 # The prepared peaks of the model that is built in are the default; other widths on the first detector's frames.
 for width in "${widths[@]}"; do
     time_it --detector "${detectors[0]}" --window whole --batch "$last" --width "$width"

@@ -44,11 +44,12 @@ A JSON line has the percentiles in µs from min_us to max_us; what the core coul
 its highest rates and floor_p50_us at its median ones; and mpx, the megapixels that the stage
 touches; alone is true for a stage by itself. bench/record.sh records a whole machine.
 
-On a GPU frames come from memory that it reads by itself, in batches. A batch is the whole of one, from the ring to its
-records, and frames_per_s is what batches of that median come to; registered is false where the driver would not read
-the ring, so that each frame was copied once more; prep is a frame's share of the time until all are
-prepared, copies among it, net its share of the network's, both by the GPU's clock. The floors are the core's, and so left
-out; bench/gpu.sh measures a GPU's.")]
+On a GPU frames come from memory that it reads by itself, in batches. A batch is the whole of one, from
+the ring to its records, and frames_per_s is what batches of that median come to, or what all of
+several cores judged by the clock; registered is false where the driver would not read the ring, so
+that each frame was copied once more; prep is a frame's share of the time until all are prepared,
+copies among it, net its share of the network's, both by the GPU's clock. The floors are the core's,
+and so left out; bench/gpu.sh measures a GPU's.")]
 pub struct BenchArgs {
     /// Detector whose frames are simulated: module, 4m, eiger16m, or a name that `hitgate simulate`
     /// has

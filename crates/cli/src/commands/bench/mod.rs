@@ -129,9 +129,14 @@ impl Bench<'_> {
     /// Every stage, on one core, and on all of them where there are several.
     fn back_to_back(&self) -> Result<Vec<Row>> {
         let several = self.cores.len() > 1;
-        let (rounds, sets) = match several {
-            true => (ROUNDS.min(self.args.frames), vec![1, self.cores.len()]),
-            false => (1, vec![1]),
+        let sets = match several {
+            true => vec![1, self.cores.len()],
+            false => vec![1],
+        };
+        // A GPU's set-up takes longer than what is timed, and nobody shares it with a measurement.
+        let rounds = match several && !self.args.on_gpu() {
+            true => ROUNDS.min(self.args.frames),
+            false => 1,
         };
         let frames = self.args.frames.div_ceil(rounds);
         let mut rows: Vec<Row> = Vec::new();
@@ -216,10 +221,14 @@ impl Bench<'_> {
         });
         progress.clear();
         let (mut latencies, mut batches) = (Latencies::default(), histogram());
+        let (mut judged, mut longest_ns) = (0, 0);
         for worker in timed? {
             latencies.merge(&worker.latencies);
             batches.add(&worker.batches)?;
+            judged += worker.frames;
+            longest_ns = worker.busy_ns.max(longest_ns);
         }
+        let shared = judged as f64 * 1e9 / longest_ns.max(1) as f64;
         let idle = |stage: &str| {
             self.args.engine == EngineArg::None && ["decode", "prep", "net"].contains(&stage)
         };
@@ -233,6 +242,7 @@ impl Bench<'_> {
         if self.args.on_gpu() && wanted(batch) {
             rows.push(Row {
                 of_batches: true,
+                shared: (cores.len() > 1).then_some(shared),
                 ..self.row(batch, false, Some(view), cores.len(), batches)?
             });
         }
@@ -362,6 +372,7 @@ impl Bench<'_> {
             mpx: read.filter(|_| looks).map(|pixels| pixels as f64 / 1e6),
             work,
             latencies,
+            shared: None,
             rate: None,
         })
     }

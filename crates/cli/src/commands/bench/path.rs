@@ -20,6 +20,10 @@ pub struct Timed {
     pub latencies: Latencies,
     /// Those of a batch together, in ns.
     pub batches: Histogram<u64>,
+    /// Frames that were judged in `busy_ns`, from when all cores had theirs on.
+    pub frames: u64,
+    /// How long that took: all cores begin together, and so the longest is that of all of them.
+    pub busy_ns: u64,
 }
 
 /// Ends a measurement whose frames are not scored by what is measured: a GPU that is lost answers with faults, in no time, and
@@ -47,6 +51,7 @@ pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> R
         let mut node = Watched::new(|_| {});
         let (mut written, mut judged, mut warm) = (0, 0, false);
         let mut batches = histogram();
+        let (mut frames_timed, mut busy_ns) = (0, 0);
         while judged < WARM_UP + frames {
             // A ring that is filled before it is read holds more than the caches do.
             while subject.put(&mut writer, written + 1, view)? {
@@ -57,9 +62,11 @@ pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> R
             }
             // What one core fills another does not judge meanwhile: all of them share a bus, or a GPU.
             (times.start)();
+            let mut began_ns = MonotonicClock.now_ns();
             while judged < written.min(WARM_UP + frames) {
                 if judged >= WARM_UP && !warm {
                     (node.latencies, batches, warm) = (Latencies::default(), histogram(), true);
+                    began_ns = MonotonicClock.now_ns();
                 }
                 let started_ns = MonotonicClock.now_ns();
                 let n = path.step(&mut node)?;
@@ -69,16 +76,20 @@ pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> R
                 }
                 check(&path)?;
                 while path.link.take().is_some() {}
+                frames_timed += n as u64 * u64::from(warm);
                 for _ in 0..n {
                     judged += 1;
                     times.progress.advance();
                     times.meter.after(judged);
                 }
             }
+            busy_ns += u64::from(warm) * (MonotonicClock.now_ns() - began_ns);
         }
         Ok(Timed {
             latencies: node.latencies,
             batches,
+            frames: frames_timed,
+            busy_ns,
         })
     })
 }
