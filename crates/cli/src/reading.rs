@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use hitgate_formats::sidecar::sidecars;
 use hitgate_formats::split_dataset;
 
 use crate::open::{DescribeArgs, Pictures};
@@ -32,10 +33,12 @@ enum LayoutArg {
     Cxidb76,
 }
 
-/// All files that are read of these frames: their own, geometry, mask and pedestals.
+/// All files that are read of these frames, or may be: their own and their sidecars, geometry, mask and pedestals.
 pub fn inputs(files: &[PathBuf], describe: &DescribeArgs, raw: &RawArgs) -> Vec<PathBuf> {
-    let frames = files.iter().map(|file| split_dataset(file).0);
-    frames.chain(describe.files()).chain(raw.files()).collect()
+    let frames: Vec<_> = files.iter().map(|file| split_dataset(file).0).collect();
+    let beside: Vec<_> = frames.iter().flat_map(|frame| sidecars(frame)).collect();
+    let said = describe.files().chain(raw.files());
+    frames.into_iter().chain(beside).chain(said).collect()
 }
 
 impl ReadingArgs {

@@ -18,6 +18,15 @@ pub fn probability(p: u16) -> f64 {
     (f64::from(p) / 65536.0 * 1e5).round() / 1e5
 }
 
+/// Probabilities of hit, maybe and miss; nothing where there is no score.
+pub fn probabilities(record: &Record) -> [Value; 3] {
+    [record.p_hit, record.p_maybe, record.p_miss].map(|p| {
+        record
+            .class()
+            .map_or(Value::Null, |_| probability(p).into())
+    })
+}
+
 /// The reasons of a record in words.
 pub fn reason_words(record: &Record) -> Vec<String> {
     let flags = [
@@ -55,6 +64,7 @@ pub fn record_line(record: &Record) -> Value {
     if record.verdict() == Verdict::Lost {
         return lost_line(record);
     }
+    let [p_hit, p_maybe, p_miss] = probabilities(record);
     json!({
         "seq": record.seq,
         "frame_number": record.frame_number,
@@ -64,9 +74,9 @@ pub fn record_line(record: &Record) -> Value {
         "reason": record.verdict().reason(),
         "reasons": reason_words(record),
         "class": class_word(record),
-        "p_hit": probability(record.p_hit),
-        "p_maybe": probability(record.p_maybe),
-        "p_miss": probability(record.p_miss),
+        "p_hit": p_hit,
+        "p_maybe": p_maybe,
+        "p_miss": p_miss,
         "weight": f64::from(record.weight) / 65536.0,
         "latency_us": f64::from(record.latency_ns) / 1e3,
         "model": format!("{:08x}", record.model),

@@ -817,8 +817,29 @@ fn a_frame_that_cannot_be_judged_is_told_with_the_reason() {
         );
         assert!(told[1].contains("4 more like this"), "{told:?}");
         assert_eq!(told.len(), 2, "{told:?}");
+        if format == "csv" {
+            let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+            let fields = |line: &str| line.split(',').map(String::from).collect::<Vec<_>>();
+            let mut rows = output.lines().map(fields);
+            let names = rows.next().unwrap();
+            let of = |row: &[String], name: &str| {
+                let place = names.iter().position(|of| of == name);
+                row[place.expect("a column of that name")].clone()
+            };
+            for row in rows {
+                assert_eq!(row.len(), names.len(), "{row:?}");
+                assert_eq!(of(&row, "reasons"), why);
+                for empty in ["p_hit", "p_maybe", "p_miss", "class"] {
+                    assert_eq!(of(&row, empty), "", "{row:?}");
+                }
+            }
+        }
         if format == "jsonl" {
             let found = lines(&command.output().unwrap().stdout);
+            for line in &found {
+                let scores = ["p_hit", "p_maybe", "p_miss", "class"].map(|of| &line[of]);
+                assert!(scores.iter().all(|of| of.is_null()), "{line}");
+            }
             let reasons = found.iter().map(|line| line["reasons"].clone());
             assert!(
                 reasons.eq([(); 5].map(|()| serde_json::json!([why]))),

@@ -462,6 +462,8 @@ fn nothing_that_is_read_is_replaced() {
     assert!(made.unwrap().status.success());
     let [maps, labels] = ["npy", "jsonl"].map(|ending| format!("{maps}.{ending}"));
     let (frame, of_mask) = (frame.display().to_string(), place("mask"));
+    let sidecar = place("frame.json");
+    fs::write(&sidecar, r#"{"gain": 1.0}"#).unwrap();
     let (raw, _, pedestals) = words(folder.path());
     let raw = raw.display().to_string();
     let pedestal = pedestals.split(',').next().unwrap().to_string();
@@ -493,6 +495,7 @@ fn nothing_that_is_read_is_replaced() {
         ),
         (&mask, &["screen", &frame, "--mask", &mask, "-o", &mask]),
         (&frame, &["spots", &frame, "-o", &frame]),
+        (&sidecar, &["screen", &frame, "-o", &sidecar]),
         (
             &pedestal,
             &[&["spots", &raw, "-o", &pedestal][..], &corrected].concat(),

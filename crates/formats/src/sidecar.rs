@@ -141,7 +141,7 @@ impl Sidecar {
     /// # Errors
     /// As [`Sidecar::read`], where the sidecar is there but cannot be read.
     pub fn of(frame: &Path) -> Result<Option<Sidecar>, FormatError> {
-        match candidates(frame).into_iter().find(|path| path.is_file()) {
+        match sidecars(frame).into_iter().find(|path| path.is_file()) {
             Some(path) => Sidecar::read(&path).map(Some),
             None => Ok(None),
         }
@@ -204,7 +204,7 @@ impl From<&Metadata> for Sidecar {
 }
 
 /// Where a sidecar of `frame` may lie, nearest name first.
-fn candidates(frame: &Path) -> Vec<PathBuf> {
+pub fn sidecars(frame: &Path) -> Vec<PathBuf> {
     let appended = |path: &Path| {
         let mut name = path.as_os_str().to_owned();
         name.push(".json");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use hitgate_core::verdict::Verdict;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::backend::BackendArgs;
 use crate::complaints::Complaints;
@@ -15,7 +15,7 @@ use crate::model;
 use crate::open::DescribeArgs;
 use crate::raw::{RawArgs, refuse_geometry};
 use crate::reading::inputs;
-use crate::report::{class_word, probability, reason_words};
+use crate::report::{class_word, probabilities, reason_words};
 use crate::screener::{Judged, Screener};
 
 /// Classify the frames in files: one line a frame
@@ -53,7 +53,8 @@ pub struct ScreenArgs {
     backend: BackendArgs,
 }
 
-const HEADER: &str = "file,index,p_hit,p_maybe,p_miss,class,keep,reason,latency_us,geometry";
+const HEADER: &str =
+    "file,index,p_hit,p_maybe,p_miss,class,keep,reason,reasons,latency_us,geometry";
 
 /// The line of a frame; in a list of kept frames, a dropped one has none.
 fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
@@ -65,7 +66,7 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
         geometry,
     } = judged;
     let keep = record.verdict().keeps();
-    let [p_hit, p_maybe, p_miss] = [record.p_hit, record.p_maybe, record.p_miss].map(probability);
+    let [p_hit, p_maybe, p_miss] = probabilities(record);
     let latency_us = f64::from(record.latency_ns) / 1e3;
     let reason = record.verdict().reason();
     match format {
@@ -82,8 +83,13 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
         Format::Csv => {
             let file = csv_field(name);
             let class = record.class().map_or("", |class| class.name());
+            let [p_hit, p_maybe, p_miss] = [p_hit, p_maybe, p_miss].map(|p| match p {
+                Value::Null => String::new(),
+                p => p.to_string(),
+            });
+            let reasons = csv_field(&reason_words(record).join("; "));
             Some(format!(
-                "{file},{index},{p_hit},{p_maybe},{p_miss},{class},{keep},{reason},{latency_us},{geometry}"
+                "{file},{index},{p_hit},{p_maybe},{p_miss},{class},{keep},{reason},{reasons},{latency_us},{geometry}"
             ))
         }
         Format::Lst => keep.then(|| format!("{} //{index}", file.display())),
