@@ -53,7 +53,7 @@ def of_data(folder: Path, mode, study):
     """Figures 1 to 3: what the frames look like, and what is done to them."""
     frames = study.work / f"frames-{CCD}"
     if not (frames / "truth.jsonl").exists():
-        study.hitgate("simulate", frames, "--frames", 24, "--detector", CCD, "--format", "npy", "--seed", 76)
+        study.hitgate("simulate", frames, "--replace", "--frames", 24, "--detector", CCD, "--format", "npy", "--seed", 76)
     labels = [json.loads(line) for line in (frames / "truth.jsonl").read_text().splitlines()]
     best = max(labels, key=lambda label: label["spots"])
     counts = np.load(frames / best["file"])

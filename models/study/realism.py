@@ -58,7 +58,7 @@ def simulated(programs: Path, detector: str, seed: int, work: Path) -> Path:
     """The folder of the one frame of this seed and detector."""
     folder = work / f"{detector}-{seed}"
     if not (folder / "truth.jsonl").exists():
-        command = [programs / "hitgate", "simulate", folder, "--frames", "1", "--seed", str(seed), "--detector", detector]
+        command = [programs / "hitgate", "simulate", folder, "--replace", "--frames", "1", "--seed", str(seed), "--detector", detector]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 

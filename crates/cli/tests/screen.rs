@@ -311,6 +311,37 @@ fn simulated_frames_are_read_back_with_their_labels() {
 }
 
 #[test]
+fn a_simulation_replaces_nothing_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulate = |more: &[&str]| {
+        let mut command = hitgate();
+        let words = ["--frames=2", "--detector=cspad-2x1", "--format=npy"];
+        command.arg("simulate").arg(folder.path()).args(words);
+        command.args(more).output().unwrap()
+    };
+    for own in ["truth.jsonl", "frame_000001.npy", "frame_000001.json"] {
+        let own = folder.path().join(own);
+        std::fs::write(&own, "somebody's own").unwrap();
+        let output = simulate(&[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && said.contains("--replace it"),
+            "{said}"
+        );
+        assert!(said.contains(own.to_str().unwrap()), "{said}");
+        assert_eq!(std::fs::read_to_string(&own).unwrap(), "somebody's own");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        std::fs::remove_file(own).unwrap();
+    }
+    assert!(simulate(&[]).status.success());
+    assert!(!simulate(&[]).status.success());
+    assert!(simulate(&["--replace"]).status.success());
+    // Others beside them.
+    std::fs::remove_file(folder.path().join("truth.jsonl")).unwrap();
+    assert!(simulate(&["--first=2"]).status.success());
+}
+
+#[test]
 fn labels_alone_are_those_of_the_frames_and_name_them() {
     let folder = tempfile::tempdir().unwrap();
     let made = |name: &str, more: &str| -> Vec<String> {

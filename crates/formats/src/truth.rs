@@ -95,12 +95,25 @@ pub fn read(path: &Path) -> Result<Vec<(usize, Truth)>, FormatError> {
         let annotates = |(word, _)| line.trim_end().ends_with(word);
         let label = match ANNOTATIONS.into_iter().any(annotates) {
             true => annotation(line.trim()).ok_or_else(|| {
-                let what = format!("line {number}: `{line}` is not of the form `FILE [3] HIT`");
+                let what = format!(
+                    "line {number}: `{line}` is not of the form `FILE [3] HIT`, whose frames count from 1"
+                );
                 FormatError::malformed(path, what)
             })?,
+            false if !line.trim_start().starts_with('{') => {
+                let what = format!(
+                    "line {number}: `{line}` is neither an object of JSON nor of the form `FILE [3] HIT`"
+                );
+                return Err(FormatError::malformed(path, what));
+            }
             false => serde_json::from_str(line).map_err(|e| FormatError::Json {
                 file: path.to_path_buf(),
-                what: format!("line {number}: {e}"),
+                what: match is_record(line) {
+                    true => format!(
+                        "line {number} is a record of a ring, which names no file: labels are of frames in files"
+                    ),
+                    false => format!("line {number}: {e}"),
+                },
                 keys: KEYS,
             })?,
         };
@@ -118,6 +131,12 @@ pub fn read(path: &Path) -> Result<Vec<(usize, Truth)>, FormatError> {
         labels.push((number, label));
     }
     Ok(labels)
+}
+
+/// Whether it is what `hitgate run --records` writes.
+fn is_record(line: &str) -> bool {
+    let object = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
+    object.get("verdict").is_some() && object.get("file").is_none()
 }
 
 const ANNOTATIONS: [(&str, Class); 3] = [

@@ -11,6 +11,7 @@ use hitgate_formats::write::{write_cbf, write_npy};
 use hitgate_sim::{Detector, Simulated, Simulator};
 use rayon::prelude::*;
 
+use crate::outputs::replaces_nothing_unasked;
 use crate::progress::Progress;
 use crate::simulation::{COUNT, FIRST, MixArg, detector, detectors, image, metadata};
 
@@ -51,6 +52,9 @@ pub struct SimulateArgs {
     /// Write truth.jsonl alone, which names the frames, and none of them
     #[arg(long)]
     labels: bool,
+    /// Replace the frames and labels of an earlier run
+    #[arg(long)]
+    replace: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,12 +69,22 @@ enum Format {
 pub fn run(args: &SimulateArgs) -> Result<()> {
     std::fs::create_dir_all(&args.folder)
         .with_context(|| format!("cannot make the folder {}", args.folder.display()))?;
+    let labels = args.folder.join("truth.jsonl");
+    replaces_nothing_unasked(&labels, args.replace)?;
+    let frames = args.first..args.first + args.frames;
+    for index in frames.clone().filter(|_| !args.labels) {
+        let path = args.folder.join(args.format.file(index));
+        replaces_nothing_unasked(&path, args.replace)?;
+        if args.format == Format::Npy {
+            replaces_nothing_unasked(&sidecar(&path), args.replace)?;
+        }
+    }
     let simulator = match args.detector {
         Some(detector) => Simulator::with_detector(args.seed, args.mix.into(), detector),
         None => Simulator::new(args.seed, args.mix.into()),
     };
     let progress = Progress::start("simulating", args.frames);
-    let lines = (args.first..args.first + args.frames)
+    let lines = frames
         .into_par_iter()
         .map(|index| {
             let file = args.format.file(index);
@@ -98,7 +112,7 @@ pub fn run(args: &SimulateArgs) -> Result<()> {
         .collect::<Result<Vec<_>>>();
     progress.clear();
     let lines = lines?;
-    truth::write(&args.folder.join("truth.jsonl"), &lines)?;
+    truth::write(&labels, &lines)?;
     let what = if args.labels { "labels of " } else { "" };
     say!(
         "{what}{} frames and truth.jsonl in {}",
@@ -126,8 +140,13 @@ fn write(path: &Path, frame: &Simulated, format: Format) -> Result<()> {
         Format::Cbf => write_cbf(path, &image, &metadata)?,
         Format::Npy => {
             write_npy(path, &image)?;
-            Sidecar::from(&metadata).write(&path.with_extension("json"))?;
+            Sidecar::from(&metadata).write(&sidecar(path))?;
         }
     }
     Ok(())
+}
+
+/// What describes an NPY file.
+fn sidecar(path: &Path) -> PathBuf {
+    path.with_extension("json")
 }
