@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use common::{signal, spawn};
+use common::{npy, signal, spawn};
 
 static MODEL: &[u8] = include_bytes!("../../../models/mobilenet-v1-025-224/model.hgm");
 /// Frames that the source has, in turn.
@@ -171,15 +171,6 @@ fn a_hangup_swaps_what_is_sound_and_nothing_else() {
 /// Pixels along a side of a frame of raw words.
 const SIDE: usize = 64;
 const ADU_PER_PHOTON: &str = "4,-2,-0.5";
-
-/// An array of numbers, as numpy writes it.
-fn npy(path: &Path, descr: &str, shape: &str, numbers: impl Iterator<Item = Vec<u8>>) {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
-    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
-    bytes.extend(format!("{header:<117}\n").bytes());
-    bytes.extend(numbers.flatten());
-    std::fs::write(path, bytes).unwrap();
-}
 
 /// Pedestals of three stages, all alike.
 fn pedestals(folder: &Path, adu: [f32; 3], [columns, rows]: [usize; 2]) -> String {

@@ -2,21 +2,11 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use assert_cmd::Command;
-use common::{bundled, complaint, lines};
+use common::{bundled, complaint, hitgate, lines, modules, npy};
 use serde_json::Value;
-
-fn hitgate() -> Command {
-    Command::cargo_bin("hitgate").expect("the program is built")
-}
-
-fn hitgate_with(args: &[&str]) -> Command {
-    let mut command = hitgate();
-    command.args(args);
-    command
-}
 
 const EIGER: &str = "eiger4m_dls.h5";
 const BLANK: &str = "blank_pilatus300k.cbf.gz";
@@ -283,90 +273,6 @@ fn likely_mistakes_are_answered_in_a_sentence() {
 }
 
 #[test]
-fn simulated_frames_are_read_back_with_their_labels() {
-    let folder = tempfile::tempdir().unwrap();
-    for format in ["cbf", "npy"] {
-        let out = folder.path().join(format);
-        hitgate()
-            .args([
-                "simulate",
-                "--frames",
-                "3",
-                "--detector",
-                "pilatus300k",
-                "--format",
-                format,
-            ])
-            .arg(&out)
-            .assert()
-            .success();
-        let output = hitgate()
-            .args(["eval", "--json", "--truth"])
-            .arg(out.join("truth.jsonl"))
-            .assert()
-            .success();
-        let report: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
-        assert_eq!(report["sets"][0]["frames"], 3);
-    }
-}
-
-#[test]
-fn a_simulation_replaces_nothing_unasked() {
-    let folder = tempfile::tempdir().unwrap();
-    let simulate = |more: &[&str]| {
-        let mut command = hitgate();
-        let words = ["--frames=2", "--detector=cspad-2x1", "--format=npy"];
-        command.arg("simulate").arg(folder.path()).args(words);
-        command.args(more).output().unwrap()
-    };
-    for own in ["truth.jsonl", "frame_000001.npy", "frame_000001.json"] {
-        let own = folder.path().join(own);
-        std::fs::write(&own, "somebody's own").unwrap();
-        let output = simulate(&[]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(
-            !output.status.success() && said.contains("--replace it"),
-            "{said}"
-        );
-        assert!(said.contains(own.to_str().unwrap()), "{said}");
-        assert_eq!(std::fs::read_to_string(&own).unwrap(), "somebody's own");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        std::fs::remove_file(own).unwrap();
-    }
-    assert!(simulate(&[]).status.success());
-    assert!(!simulate(&[]).status.success());
-    assert!(simulate(&["--replace"]).status.success());
-    // Others beside them.
-    std::fs::remove_file(folder.path().join("truth.jsonl")).unwrap();
-    assert!(simulate(&["--first=2"]).status.success());
-}
-
-#[test]
-fn labels_alone_are_those_of_the_frames_and_name_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let made = |name: &str, more: &str| -> Vec<String> {
-        let out = folder.path().join(name);
-        let mut command = hitgate();
-        command.arg("simulate").arg(&out);
-        let words = "--frames 3 --first 5 --mix border --detector cspad-2x1 --format npy";
-        command.args(words.split(' ').chain(more.split_whitespace()));
-        command.assert().success();
-        let files = std::fs::read_dir(out).unwrap();
-        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        names.collect()
-    };
-    let frames = made("frames", "");
-    assert_eq!(made("labels", "--labels"), ["truth.jsonl"]);
-    let read = |name: &str| std::fs::read_to_string(folder.path().join(name).join("truth.jsonl"));
-    let labels = read("labels").unwrap();
-    assert_eq!(labels, read("frames").unwrap());
-    for line in lines(labels.as_bytes()) {
-        let named = line["file"].as_str().unwrap();
-        assert!(frames.iter().any(|name| name == named), "{line}");
-    }
-}
-
-#[test]
 fn inspect_shows_models_and_frames() {
     hitgate().arg("inspect").assert().success();
     let output = hitgate()
@@ -381,23 +287,18 @@ fn inspect_shows_models_and_frames() {
     );
 }
 
-/// Lines and columns of a JUNGFRAU module.
-const MODULE: [usize; 2] = [512, 1024];
-
 /// An NPY file of `rows` lines of `columns` numbers.
-fn npy(
+fn image(
     path: &Path,
     descr: &str,
     [rows, columns]: [usize; 2],
     numbers: impl Iterator<Item = Vec<u8>>,
 ) {
-    let header =
-        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
-    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
-    bytes.extend(format!("{header:<117}\n").bytes());
-    bytes.extend(numbers.flatten());
-    std::fs::write(path, bytes).unwrap();
+    npy(path, descr, &format!("{rows}, {columns}"), numbers);
 }
+
+/// Lines and columns of a JUNGFRAU module.
+const MODULE: [usize; 2] = [512, 1024];
 
 #[test]
 fn frames_smaller_than_the_window_or_not_of_whole_blocks_are_judged() {
@@ -406,7 +307,7 @@ fn frames_smaller_than_the_window_or_not_of_whole_blocks_are_judged() {
         let frame = folder.path().join("frame.npy");
         let counts = (0..shape[0] * shape[1]).map(|i| (i % 7 % 3) as u16);
         let counts = counts.map(|count| count.to_le_bytes().to_vec());
-        npy(&frame, "<u2", shape, counts);
+        image(&frame, "<u2", shape, counts);
         let mut command = hitgate();
         command
             .args(["screen", "--isa", level])
@@ -434,7 +335,7 @@ fn frames_smaller_than_the_window_or_not_of_whole_blocks_are_judged() {
     // A mask is of the frame's shape; one that leaves nothing leaves nothing to judge.
     let mask = folder.path().join("mask.npy");
     let with_mask = ["--mask", mask.to_str().unwrap()];
-    npy(
+    image(
         &mask,
         "|u1",
         [3, 2],
@@ -471,13 +372,13 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
         _ => 16 * photons(i) - 1,
     };
     let pixels = 0..512 * 1024;
-    npy(
+    image(
         &place("raw.npy"),
         "<u2",
         MODULE,
         pixels.clone().map(|i| word(i).to_le_bytes().to_vec()),
     );
-    npy(
+    image(
         &place("counts.npy"),
         "<u4",
         MODULE,
@@ -485,7 +386,7 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
     );
     for (stage, pedestal) in pedestals.into_iter().enumerate() {
         let map = pixels.clone().map(|_| pedestal.to_le_bytes().to_vec());
-        npy(&place(&format!("G{stage}.npy")), "<f4", MODULE, map);
+        image(&place(&format!("G{stage}.npy")), "<f4", MODULE, map);
     }
     let maps = "G0.npy,G1.npy,G2.npy";
     let screen = |args: &[&str]| {
@@ -562,30 +463,6 @@ fn raw_words_with_their_pedestals_are_judged_as_the_photons_that_they_are() {
         none.is_none() && said.contains("--adu-per-photon 0 for G1"),
         "{said}"
     );
-}
-
-/// A stack of two modules of a 2 x 1 tile and the geometry that puts them side by side.
-fn modules(folder: &Path) -> (PathBuf, PathBuf) {
-    let stack = folder.join("stack.npy");
-    // [2, 4, 6] of u16: module, row, column.
-    let header = "{'descr': '<u2', 'fortran_order': False, 'shape': (2, 4, 6), }";
-    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
-    bytes.extend(format!("{header:<117}\n").bytes());
-    bytes.extend((1..=48u16).flat_map(u16::to_le_bytes));
-    std::fs::write(&stack, bytes).unwrap();
-    let geometry = folder.join("two.geom");
-    let panel = |n: u32, x: f64| {
-        format!(
-            "m{n}/dim1 = {n}\nm{n}/min_fs = 0\nm{n}/max_fs = 5\nm{n}/min_ss = 0\nm{n}/max_ss = 3\nm{n}/corner_x = {x}\nm{n}/corner_y = -2\n"
-        )
-    };
-    let text = format!(
-        "photon_energy = 9500 eV\nclen = 0.1\nres = 10000\nmax_adu = 40\n{}{}",
-        panel(0, -7.0),
-        panel(1, 1.0)
-    );
-    std::fs::write(&geometry, text).unwrap();
-    (stack, geometry)
 }
 
 #[test]
@@ -665,262 +542,6 @@ fn a_geometry_that_does_not_fit_is_refused() {
         raw.contains("--geometry moves them") && raw.contains("correct them first"),
         "{raw}"
     );
-}
-
-/// An NPY file of so many frames of 8 lines of 12 pixels.
-fn frames(path: &Path, frames: usize) {
-    let header =
-        format!("{{'descr': '<u2', 'fortran_order': False, 'shape': ({frames}, 8, 12), }}");
-    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
-    bytes.extend(format!("{header:<117}\n").bytes());
-    let counts = (0..frames * 96).map(|i| (i % 7) as u16);
-    bytes.extend(counts.flat_map(u16::to_le_bytes));
-    std::fs::write(path, bytes).unwrap();
-}
-
-/// A mask of that shape.
-fn mask(path: &Path, excludes: impl Fn(usize) -> bool) {
-    let pixels = (0..96).map(|pixel| vec![u8::from(excludes(pixel))]);
-    npy(path, "|u1", [8, 12], pixels);
-}
-
-/// Lines of what a command says on standard error with some words in them.
-fn told(command: &mut Command, words: &str) -> Vec<String> {
-    let said = common::said(&command.output().unwrap()).1;
-    let lines = said.lines().filter(|line| line.contains(words));
-    lines.map(String::from).collect()
-}
-
-#[test]
-fn a_geometry_that_reaches_to_a_part_of_the_images_is_warned_of_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name);
-    let files = ["a.npy", "b.npy", "c.npy"].map(place);
-    files.iter().for_each(|file| frames(file, 2));
-    let geometry = place("panel.geom");
-    let said = |[columns, rows]: [u32; 2], command: &[&str], files: &[PathBuf]| {
-        let text = format!(
-            "photon_energy = 9500 eV\nclen = 0.1\nres = 10000\np/min_fs = 0\np/max_fs = {}\np/min_ss = 0\np/max_ss = {}\np/corner_x = -6\np/corner_y = -4\n",
-            columns - 1,
-            rows - 1
-        );
-        std::fs::write(&geometry, text).unwrap();
-        let mut command = hitgate_with(command);
-        command.args(files).arg("--geometry").arg(&geometry);
-        told(&mut command, "panels in")
-    };
-    for command in ["screen", "spots", "inspect"] {
-        let files = if command == "inspect" {
-            &files[..1]
-        } else {
-            &files[..]
-        };
-        let told = said([6, 4], &[command], files);
-        let more = told.iter().filter(|line| line.contains("2 more like this"));
-        assert_eq!(told.len() - more.count(), 1, "{told:?}");
-        let first = &told[0];
-        assert!(first.contains("6 x 4 of 12 x 8 pixels"), "{first}");
-        assert!(
-            first.contains("75.0 %") && first.contains("panel.geom"),
-            "{first}"
-        );
-        // All of it, or all but a margin.
-        for whole in [[12, 8], [11, 8]] {
-            assert!(said(whole, &[command], files).is_empty());
-        }
-    }
-    // Panels one under another are the normal case.
-    let (stack, geometry) = modules(folder.path());
-    let mut command = hitgate_with(&["screen", "--geometry"]);
-    assert!(told(command.arg(geometry).arg(stack), "panels in").is_empty());
-}
-
-#[test]
-fn inspect_tells_what_a_mask_takes() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name);
-    let (file, excluding) = (place("run.npy"), place("mask.npy"));
-    frames(&file, 1);
-    mask(&excluding, |pixel| pixel < 24);
-    // Of counts from 0 to 6 in turn, 14 are a 0, and 4 of them are among the first 24.
-    std::fs::write(place("run.json"), r#"{"mask_values": [0]}"#).unwrap();
-    let inspect = |mask: Option<&Path>| {
-        let mut command = hitgate_with(&["inspect"]);
-        command.arg(&file);
-        if let Some(mask) = mask {
-            command.arg("--mask").arg(mask);
-        }
-        let output = command.assert().success();
-        String::from_utf8(output.get_output().stdout.clone()).unwrap()
-    };
-    let text = inspect(Some(&excluding));
-    for line in [
-        "mask       none",
-        "--mask     24 pixels (25.0 %)",
-        "values     14 pixels (14.6 %) without a measurement, of value 0",
-        "excluded   34 pixels (35.4 %) of 96 in the first frame",
-    ] {
-        assert!(text.contains(line), "{line} is not in\n{text}");
-    }
-    let text = inspect(None);
-    assert!(
-        text.contains("excluded   14 pixels (14.6 %) of 96"),
-        "{text}"
-    );
-    let other = bundled("cspad_2x1_cxitut13.npy");
-    let mut command = hitgate_with(&["inspect"]);
-    let said = complaint(command.arg(&file).arg("--mask").arg(&other));
-    assert!(said.contains("the mask has 388 x 185 pixels"), "{said}");
-}
-
-#[test]
-fn a_window_that_the_frame_fills_little_of_is_warned_of() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("run.npy");
-    frames(&file, 2);
-    let mut screen = hitgate_with(&[
-        "screen",
-        "--beam-center=6,4",
-        "--wavelength=1.3",
-        "--pixel=0.1",
-    ]);
-    let told = told(screen.arg("--distance=1000").arg(&file), "the window of");
-    assert!(
-        told.len() == 1 && told[0].contains("is filled to 0.0 % by the frame"),
-        "{told:?}"
-    );
-}
-
-#[test]
-fn a_mask_that_takes_all_much_or_nothing_is_warned_of_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name);
-    let files = ["a.npy", "b.npy", "c.npy"].map(place);
-    files.iter().for_each(|file| frames(file, 2));
-    let truth = place("truth.jsonl");
-    let labels = files.each_ref().map(|file| {
-        serde_json::json!({ "file": file, "index": 0, "class": "hit" }).to_string() + "\n"
-    });
-    std::fs::write(&truth, labels.concat()).unwrap();
-    let excluding = place("mask.npy");
-    // Of 96 pixels.
-    for (excludes, words) in [
-        (96, Some("excludes every pixel")),
-        (0, Some("excludes no pixel")),
-        (60, Some("excludes 62.5 % of the pixels")),
-        (40, None),
-    ] {
-        mask(&excluding, |pixel| pixel < excludes);
-        let mut screen = hitgate_with(&["screen"]);
-        screen.args(&files);
-        let mut eval = hitgate_with(&["eval", "--truth"]);
-        eval.arg(&truth);
-        let mut inspect = hitgate_with(&["inspect"]);
-        inspect.arg(&files[0]);
-        for mut command in [screen, eval, inspect] {
-            let told = told(command.arg("--mask").arg(&excluding), "the mask");
-            let first: Vec<_> = told
-                .iter()
-                .filter(|line| !line.contains("more like"))
-                .collect();
-            assert_eq!(first.len(), usize::from(words.is_some()), "{told:?}");
-            let says = |line: &&&String| words.is_some_and(|words| line.contains(words));
-            assert!(first.iter().all(|line| says(&line)), "{told:?}");
-        }
-    }
-}
-
-#[test]
-fn a_frame_that_cannot_be_judged_is_told_with_the_reason() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name);
-    let (file, excluding) = (place("run.npy"), place("mask.npy"));
-    frames(&file, 5);
-    mask(&excluding, |_| true);
-    let why = "every pixel of the window is excluded";
-    for format in ["jsonl", "csv", "lst"] {
-        let mut command = hitgate_with(&["screen", "--format", format, "--mask"]);
-        command.arg(&excluding).arg(&file);
-        let told = told(&mut command, why);
-        assert!(
-            told[0].contains("run.npy //0 cannot be judged, and is kept"),
-            "{told:?}"
-        );
-        assert!(told[1].contains("4 more like this"), "{told:?}");
-        assert_eq!(told.len(), 2, "{told:?}");
-        if format == "csv" {
-            let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
-            let fields = |line: &str| line.split(',').map(String::from).collect::<Vec<_>>();
-            let mut rows = output.lines().map(fields);
-            let names = rows.next().unwrap();
-            let of = |row: &[String], name: &str| {
-                let place = names.iter().position(|of| of == name);
-                row[place.expect("a column of that name")].clone()
-            };
-            for row in rows {
-                assert_eq!(row.len(), names.len(), "{row:?}");
-                assert_eq!(of(&row, "reasons"), why);
-                for empty in ["p_hit", "p_maybe", "p_miss", "class"] {
-                    assert_eq!(of(&row, empty), "", "{row:?}");
-                }
-            }
-        }
-        if format == "jsonl" {
-            let found = lines(&command.output().unwrap().stdout);
-            for line in &found {
-                let scores = ["p_hit", "p_maybe", "p_miss", "class"].map(|of| &line[of]);
-                assert!(scores.iter().all(|of| of.is_null()), "{line}");
-            }
-            let reasons = found.iter().map(|line| line["reasons"].clone());
-            assert!(
-                reasons.eq([(); 5].map(|()| serde_json::json!([why]))),
-                "{found:?}"
-            );
-        }
-    }
-}
-
-#[test]
-fn what_is_wrong_with_every_frame_is_told_once_with_a_count() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name);
-    let names: Vec<String> = (0..9).map(|number| format!("run_{number}.npy")).collect();
-    let files: Vec<PathBuf> = names.iter().map(|name| place(name)).collect();
-    files.iter().for_each(|file| frames(file, 20));
-    let told = |more: &[&str]| {
-        let mut command = hitgate_with(&["screen"]);
-        let said = complaint(command.args(&files).args(more));
-        said.lines().map(String::from).collect::<Vec<_>>()
-    };
-    // A flag: it is named, and none of the files.
-    let other = place("other.npy");
-    npy(&other, "|u1", [4, 6], (0..24).map(|pixel| vec![pixel % 2]));
-    let lines = told(&["--mask", other.to_str().unwrap()]);
-    assert_eq!(lines.len(), 3, "{lines:?}");
-    assert!(
-        lines[0].contains("the mask has 6 x 4 pixels, the frame 12 x 8"),
-        "{lines:?}"
-    );
-    assert!(
-        lines[1].contains("179 more like this: ") && lines[1].contains("the mask has"),
-        "{lines:?}"
-    );
-    assert!(lines[2].contains("180 of the files or frames"), "{lines:?}");
-    let missing = place("mask.npy");
-    let lines = told(&["--mask", missing.to_str().unwrap()]);
-    assert_eq!(lines.len(), 3, "{lines:?}");
-    assert!(lines[1].contains("8 more like this: "), "{lines:?}");
-    // Files: some are named.
-    for file in &files {
-        let whole = std::fs::read(file).unwrap();
-        std::fs::write(file, &whole[..whole.len() - 1]).unwrap();
-    }
-    let lines = told(&[]);
-    assert_eq!(lines.len(), 6, "{lines:?}");
-    for (line, name) in lines.iter().zip(&names[..4]) {
-        assert!(line.contains(name), "{lines:?}");
-    }
-    assert!(lines[4].contains("more like this: "), "{lines:?}");
 }
 
 #[test]

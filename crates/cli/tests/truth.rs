@@ -11,7 +11,7 @@ use serde_json::Value;
 
 mod common;
 
-use common::{bundled, complaint, signal, spawn};
+use common::{bundled, complaint, npy, signal, spawn};
 
 const EIGER: &str = "eiger4m_dls.h5";
 
@@ -19,15 +19,6 @@ fn hitgate(args: &[&str]) -> Command {
     let mut command = Command::cargo_bin("hitgate").expect("the program");
     command.args(args);
     command
-}
-
-/// Writes an array of numpy.
-fn npy(path: &Path, descr: &str, shape: &str, pixels: impl Iterator<Item = Vec<u8>>) {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
-    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
-    bytes.extend(format!("{header:<117}\n").bytes());
-    pixels.for_each(|pixel| bytes.extend(pixel));
-    fs::write(path, bytes).expect("an array is written");
 }
 
 /// Labels frame 0 of `file` as a hit, in a truth file of its own.

@@ -15,6 +15,48 @@ pub fn bundled(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// The program.
+pub fn hitgate() -> Command {
+    Command::cargo_bin("hitgate").expect("the program is built")
+}
+
+/// The program with arguments.
+pub fn hitgate_with(args: &[&str]) -> Command {
+    let mut command = hitgate();
+    command.args(args);
+    command
+}
+
+/// An NPY file of this shape.
+pub fn npy(path: &Path, descr: &str, shape: &str, numbers: impl Iterator<Item = Vec<u8>>) {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(format!("{header:<117}\n").bytes());
+    bytes.extend(numbers.flatten());
+    std::fs::write(path, bytes).expect("an NPY file");
+}
+
+/// A stack of two modules of a 2 x 1 tile and the geometry that puts them side by side.
+pub fn modules(folder: &Path) -> (PathBuf, PathBuf) {
+    let stack = folder.join("stack.npy");
+    // [2, 4, 6] of u16: module, row, column.
+    let counts = (1..=48u16).map(|count| count.to_le_bytes().to_vec());
+    npy(&stack, "<u2", "2, 4, 6", counts);
+    let geometry = folder.join("two.geom");
+    let panel = |n: u32, x: f64| {
+        format!(
+            "m{n}/dim1 = {n}\nm{n}/min_fs = 0\nm{n}/max_fs = 5\nm{n}/min_ss = 0\nm{n}/max_ss = 3\nm{n}/corner_x = {x}\nm{n}/corner_y = -2\n"
+        )
+    };
+    let text = format!(
+        "photon_energy = 9500 eV\nclen = 0.1\nres = 10000\nmax_adu = 40\n{}{}",
+        panel(0, -7.0),
+        panel(1, 1.0)
+    );
+    std::fs::write(&geometry, text).unwrap();
+    (stack, geometry)
+}
+
 /// Standard output, a JSON object a line.
 pub fn lines(output: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(output).expect("text");
