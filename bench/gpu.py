@@ -205,11 +205,11 @@ def watts(hitgate, widths, batch, until):
 
 def floor_us(row, rates, seen):
     """What a batch cannot beat: the bytes of its windows over the bus, and its multiply-adds, which may run beside each other."""
-    if not rates:
+    mpx = 0 if row["alone"] else seen.get((row["detector"], row["window"]))
+    if not rates or mpx is None:
         return None
     macs = row["batch"] * row["multiply_adds"] / rates["macs_per_s"]
-    pixels = 0 if row["alone"] else 1e6 * seen[row["detector"], row["window"]]
-    return 1e6 * row["cores"] * max(macs, row["batch"] * 2 * pixels / rates["bytes_per_s"])
+    return 1e6 * row["cores"] * max(macs, row["batch"] * 2e6 * mpx / rates["bytes_per_s"])
 
 
 def took_us(row):

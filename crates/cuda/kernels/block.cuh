@@ -46,7 +46,7 @@ template <typename T> struct PerLane {
     BODY const T &operator[](uint32_t) const { return own; }
 };
 
-/// A word that no kernel of this launch writes.
+/// A word that no kernel ever writes: it may be read before `wait`.
 template <typename T> BODY T constant(const T *at) { return __ldg(at); }
 
 BODY void add(uint32_t *to, uint32_t n) { atomicAdd(to, n); }

@@ -10,7 +10,7 @@ use hitgate_core::prep::Preparation;
 use hitgate_core::verdict::Score;
 use hitgate_kernels::Level;
 
-use crate::driver::{Context, Failed, Gpu, Piece, Recorded, Seen, Step, Times};
+use crate::driver::{Context, Failed, Gpu, Piece, Pinned, Recorded, Seen, Step, Times};
 use crate::fallback::Device;
 use crate::memory::{Constants, TooLarge};
 use crate::network::{Network, NetworkError};
@@ -112,8 +112,8 @@ impl PinnedLayout {
     }
 }
 
-/// Frames of so many `sent` bytes that are prepared together, a power of two. To launch something takes longer than a small frame takes on the bus; a large
-/// one should not wait for the next.
+/// Frames of so many `sent` bytes that are prepared together, a power of two. To launch something takes longer than a small frame takes
+/// on the bus; a large one should not wait for the next.
 const fn together(sent: usize) -> usize {
     const MOST: usize = 4;
     const BYTES: usize = MOST << 20;
@@ -127,25 +127,24 @@ const fn together(sent: usize) -> usize {
 /// Of each frame of a batch, whether it is prepared.
 type Admitted = heapless::Vec<Result<(), Fault>, MAX_BATCH>;
 
-/// A frame that is made up, and its map as the CPU makes it.
+/// A frame that is made up, whose pixels somebody else has, and its map as the CPU makes it.
 struct Made {
     header: FrameHeader,
     pixel_type: PixelType,
-    pixels: Vec<u8>,
     map: Result<Vec<u8>, Fault>,
 }
 
 impl Made {
-    /// Of raw words any, of counts mostly a few, and some bright ones.
-    fn of(module: usize, preparation: &Preparation<'_>) -> Self {
+    /// Fills `pixels`: of raw words with any, of counts mostly with a few, and some bright ones; others for each `number`.
+    fn of(number: usize, module: usize, preparation: &Preparation<'_>, pixels: &mut [u8]) -> Self {
         let Preparation {
             columns,
             rows,
             pixel_type,
             ..
         } = *preparation;
-        let mut state = module as u64;
-        let mut number = || {
+        let mut state = number as u64;
+        let mut random = || {
             // Knuth's MMIX; the high bits are the good ones.
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
@@ -153,15 +152,13 @@ impl Made {
             (state >> 40) as u32
         };
         let raw = !preparation.corrections.is_empty();
-        let mut pixel = || match number() {
-            n if raw => n,
-            n if n % 211 == 0 => 40 + n % 60,
-            n => n % 5,
-        };
-        let bytes = columns as usize * rows as usize * pixel_type.size();
-        let mut pixels = Vec::with_capacity(bytes);
-        while pixels.len() < bytes {
-            pixels.extend(&pixel().to_le_bytes()[..pixel_type.size()]);
+        for pixel in pixels.chunks_exact_mut(pixel_type.size()) {
+            let count = match random() {
+                n if raw => n,
+                n if n % 211 == 0 => 40 + n % 60,
+                n => n % 5,
+            };
+            pixel.copy_from_slice(&count.to_le_bytes()[..pixel_type.size()]);
         }
         let mut made = Made {
             header: FrameHeader {
@@ -170,21 +167,20 @@ impl Made {
                 ..FrameHeader::new(rows as u16, columns as u16, pixel_type)
             },
             pixel_type,
-            pixels,
             map: Err(Fault::Backend),
         };
         let mut words = vec![0; preparation.words()];
         let mut map = vec![0; preparation.map_bytes()];
-        let found = preparation.run(Level::detect(), &made.frame(), &mut words, &mut map);
+        let found = preparation.run(Level::detect(), &made.frame(pixels), &mut words, &mut map);
         made.map = found.map(|_| map);
         made
     }
 
-    fn frame(&self) -> Frame<'_> {
+    fn frame<'f>(&self, pixels: &'f [u8]) -> Frame<'f> {
         Frame {
             header: self.header,
             pixel_type: self.pixel_type,
-            payload: &self.pixels,
+            payload: pixels,
         }
     }
 }
@@ -286,19 +282,36 @@ impl<'m> Cuda<'m> {
         Ok(())
     }
 
-    /// A frame of each module, and one at each place of a batch, gives the map that the CPU makes of it.
+    /// A frame of each module, and one at each place of a batch, gives the map that the CPU makes of it. They lie as in a ring that is
+    /// registered, so that they go as frames of such go: their windows alone, and several together.
     fn prove_preparations(&mut self, late: impl Fn() -> bool) -> Result<(), CudaError> {
         let modules: Vec<usize> = (0..self.preparations.len()).collect();
         for modules in modules.chunks(MAX_BATCH) {
-            let made: Vec<Made> = modules
-                .iter()
-                .map(|&module| Made::of(module, &self.preparations[module]))
+            let bytes = |module: usize| self.preparations[module].frame_bytes();
+            let slot = modules.iter().map(|&module| bytes(module)).max();
+            let slot = slot.unwrap_or(0).next_multiple_of(64);
+            let slots = modules.len().max(self.together);
+            let mut memory = Pinned::new(self.gpu.context(), slots * slot)?;
+            let module = |i: usize| modules[i % modules.len()];
+            let made: Vec<Made> = (0..slots)
+                .zip(memory.bytes_mut().chunks_mut(slot.max(1)))
+                .map(|(i, pixels)| {
+                    let pixels = &mut pixels[..bytes(module(i))];
+                    Made::of(
+                        modules[0] + i,
+                        module(i),
+                        &self.preparations[module(i)],
+                        pixels,
+                    )
+                })
                 .collect();
-            let at_each_place = || made.iter().cycle().take(MAX_BATCH);
-            let frames: Vec<Frame<'_>> = at_each_place().map(Made::frame).collect();
+            let in_slots = |i: usize| &memory.bytes()[i * slot..][..bytes(module(i))];
+            let frames: Vec<Frame<'_>> = (0..MAX_BATCH)
+                .map(|i| made[i % slots].frame(in_slots(i % slots)))
+                .collect();
             let maps = self.maps(MAX_BATCH);
             let (admitted, _) = self.take(&frames, maps, &late)?;
-            for (i, (made, admitted)) in at_each_place().zip(admitted).enumerate() {
+            for (i, (made, admitted)) in made.iter().cycle().zip(admitted).enumerate() {
                 let found = admitted.and_then(|()| self.result(i));
                 let found = found.and_then(|_| self.map(i).ok_or(Fault::Backend));
                 if found != made.map.as_deref().map_err(|fault| *fault) {

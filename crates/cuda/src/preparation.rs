@@ -101,7 +101,7 @@ impl Preparations {
             let of_block = (THREADS / setting.block).max(1);
             cells = of_block.max(cells);
             tiles = input.size.div_ceil(of_block).max(tiles);
-            pixel_units = units(bytes(preparation))?.max(pixel_units);
+            pixel_units = units(preparation.frame_bytes() as u64)?.max(pixel_units);
             settings.extend(setting.words());
         }
         Ok(Preparations {
@@ -216,12 +216,6 @@ pub fn seen(preparation: &Preparation<'_>) -> Seen {
         bytes: if are_most { 0..pitch } else { some },
         pitch,
     }
-}
-
-/// Bytes of a frame's pixels.
-fn bytes(preparation: &Preparation<'_>) -> u64 {
-    let pixels = u64::from(preparation.columns) * u64::from(preparation.rows);
-    pixels * preparation.pixel_type.size() as u64
 }
 
 fn units(bytes: u64) -> Result<u32, TooLarge> {

@@ -213,7 +213,7 @@ impl Preparation<'_> {
     }
 
     /// Bytes of a frame's pixels.
-    fn frame_bytes(&self) -> usize {
+    pub fn frame_bytes(&self) -> usize {
         let pixels = u64::from(self.rows).saturating_mul(u64::from(self.columns));
         let bytes = pixels.saturating_mul(self.pixel_type.size() as u64);
         usize::try_from(bytes).unwrap_or(usize::MAX)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUresult};
@@ -74,7 +74,7 @@ pub struct Context {
     /// Whether the device did not end in time what it was given.
     late: AtomicBool,
     /// Addresses of this process that the device reads by itself.
-    registered: Mutex<Vec<Range<usize>>>,
+    registered: RwLock<Vec<Range<usize>>>,
 }
 
 // SAFETY: *any thread*.
@@ -137,7 +137,7 @@ impl Context {
             device,
             context,
             late: AtomicBool::new(false),
-            registered: Mutex::default(),
+            registered: RwLock::default(),
         }))
     }
 
@@ -167,14 +167,30 @@ impl Context {
     /// Whether the device reads all these addresses of this process by itself, as of one registration.
     pub(super) fn reads(&self, all: Range<usize>) -> bool {
         let holds = |of: &Range<usize>| of.start <= all.start && all.end <= of.end;
-        self.registered().iter().any(holds)
+        let registered = self
+            .registered
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        registered.iter().any(holds)
     }
 
-    /// Addresses that are registered.
-    pub(super) fn registered(&self) -> MutexGuard<'_, Vec<Range<usize>>> {
+    /// From now on the device reads these by itself.
+    pub(super) fn add_registered(&self, addresses: Range<usize>) {
+        self.registered().push(addresses);
+    }
+
+    /// From now on it does not read those that begin there.
+    pub(super) fn remove_registered(&self, start: usize) {
+        let mut registered = self.registered();
+        if let Some(i) = registered.iter().position(|of| of.start == start) {
+            registered.swap_remove(i);
+        }
+    }
+
+    fn registered(&self) -> RwLockWriteGuard<'_, Vec<Range<usize>>> {
         // A list is whole between two of its calls.
         self.registered
-            .lock()
+            .write()
             .unwrap_or_else(PoisonError::into_inner)
     }
 

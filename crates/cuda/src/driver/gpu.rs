@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUresult};
 
+use super::pinned::Pinned;
 use super::rows::{Rows, Seen};
 use super::{Context, Failed, Of};
 use crate::launch::{Launch, THREADS};
@@ -27,12 +28,6 @@ struct Replay {
     graph: sys::CUgraphExec,
     /// What they wait for is on the device.
     arrived: sys::CUevent,
-}
-
-/// Memory on this side that the device reads and writes by itself.
-struct Pinned {
-    at: *mut u8,
-    bytes: usize,
 }
 
 /// Moments of a batch.
@@ -129,18 +124,15 @@ impl Gpu {
                 prepared: std::ptr::null_mut(),
                 ended: std::ptr::null_mut(),
             },
-            pinned: Pinned {
-                at: std::ptr::null_mut(),
-                bytes: 0,
-            },
+            pinned: Pinned::new(context, pinned)?,
             lost: None,
         };
-        gpu.fill(constants, pinned)?;
+        gpu.fill(constants)?;
         Ok(gpu)
     }
 
     /// Loads the kernels and takes the memory.
-    fn fill(&mut self, constants: &[u8], pinned: usize) -> Result<(), Failed> {
+    fn fill(&mut self, constants: &[u8]) -> Result<(), Failed> {
         let _entered = self.context.enter()?;
         for stream in [&mut self.copies, &mut self.works] {
             let kind = result::stream::StreamKind::NonBlocking;
@@ -160,13 +152,6 @@ impl Gpu {
             let image = KERNELS.0.as_ptr().cast::<c_void>();
             self.module = result::module::load_data(image).of("cuModuleLoadData")?;
             self.memory = result::malloc_sync(self.bytes as usize).of("cuMemAlloc")?;
-            let at = result::malloc_host(pinned, 0).of("cuMemHostAlloc")?;
-            self.pinned = Pinned {
-                at: at.cast(),
-                bytes: pinned,
-            };
-            // Nobody reads what was never written.
-            std::ptr::write_bytes(self.pinned.at, 0, pinned);
         }
         // As a batch's first bytes go, for which all its kernels wait: a copy of no stream may end after the call, and after them.
         self.send(Rows::one(constants, 0))
@@ -272,8 +257,7 @@ impl Gpu {
     /// Why the device was lost, once it is: it may still write there.
     pub fn pinned_bytes(&self) -> Result<&[u8], Failed> {
         self.usable()?;
-        // SAFETY: *waited for*, as in `pinned`.
-        Ok(unsafe { std::slice::from_raw_parts(self.pinned.at, self.pinned.bytes) })
+        Ok(self.pinned.bytes())
     }
 
     /// The memory on this side.
@@ -282,9 +266,7 @@ impl Gpu {
     /// As [`Gpu::pinned_bytes`].
     pub fn pinned(&mut self) -> Result<&mut [u8], Failed> {
         self.usable()?;
-        // SAFETY: *waited for*: so long and initialized since `fill`; the device touches it within `run` alone, which has `self` to
-        // itself, and which is over unless the device is lost.
-        Ok(unsafe { std::slice::from_raw_parts_mut(self.pinned.at, self.pinned.bytes) })
+        Ok(self.pinned.bytes_mut())
     }
 
     fn usable(&self) -> Result<(), Failed> {
@@ -506,7 +488,7 @@ impl fmt::Debug for Gpu {
 
 impl Drop for Gpu {
     fn drop(&mut self) {
-        // A late device may still write to pinned memory, now or never: waiting for it would stop the path, so that all stays.
+        // Waiting for a late device would stop the path, so that all stays.
         if self.context.is_late() {
             return;
         }
@@ -530,9 +512,6 @@ impl Drop for Gpu {
             }
             for replay in &self.recorded {
                 let _ = result::graph::exec_destroy(replay.graph);
-            }
-            if !self.pinned.at.is_null() {
-                let _ = result::free_host(self.pinned.at.cast());
             }
             if self.memory != 0 {
                 let _ = result::free_sync(self.memory);

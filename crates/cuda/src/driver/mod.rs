@@ -7,11 +7,13 @@
 
 mod context;
 mod gpu;
+mod pinned;
 mod registered;
 mod rows;
 
 pub use context::{Context, OpenError};
 pub use gpu::{Gpu, Piece, Recorded, Step, Times};
+pub use pinned::Pinned;
 pub use registered::Registered;
 pub use rows::Seen;
 

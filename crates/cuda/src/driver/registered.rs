@@ -39,7 +39,7 @@ impl<'m> Registered<'m> {
             .result()
             .of("cuMemHostRegister")?;
         let from = at.addr();
-        context.registered().push(from..from + memory.len());
+        context.add_registered(from..from + memory.len());
         Ok(Registered {
             context: Arc::clone(context),
             at,
@@ -54,10 +54,7 @@ impl Drop for Registered<'_> {
         if self.context.is_late() {
             return;
         }
-        let mut registered = self.context.registered();
-        let of_this = registered.iter().position(|of| of.start == self.at.addr());
-        of_this.map(|i| registered.swap_remove(i));
-        drop(registered);
+        self.context.remove_registered(self.at.addr());
         if let Ok(_entered) = self.context.enter() {
             // SAFETY: *of the driver*, *waited for*: it was registered in this context, and nobody copies from it now.
             let _ = unsafe { sys::cuMemHostUnregister(self.at) };

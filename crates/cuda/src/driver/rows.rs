@@ -14,17 +14,6 @@ pub struct Seen {
     pub pitch: usize,
 }
 
-impl Seen {
-    /// All bytes of a frame of so many.
-    pub fn all(bytes: usize) -> Self {
-        Seen {
-            rows: 0..1,
-            bytes: 0..bytes,
-            pitch: bytes,
-        }
-    }
-}
-
 /// Equally many bytes each, equally far apart in the memory of either side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows<'f> {
@@ -32,7 +21,7 @@ pub(super) struct Rows<'f> {
     pub first: &'f [u8],
     /// Its place in the device's memory, in bytes.
     pub to: u64,
-    /// How many they are.
+    /// How many they are, at least one.
     pub rows: usize,
     /// From one to the next on this side.
     pub apart: usize,
@@ -66,16 +55,15 @@ impl<'f> Rows<'f> {
             return Rows::one(frame, to);
         };
         let to = to + band.start as u64;
+        let is_part = bytes.len() < *pitch && *pitch <= MOST && registered(addresses(all));
         match all.get(bytes.clone()) {
-            Some(first) if bytes.len() < *pitch && *pitch <= MOST && registered(addresses(all)) => {
-                Rows {
-                    first,
-                    to: to + bytes.start as u64,
-                    rows: rows.len(),
-                    apart: *pitch,
-                    apart_there: *pitch,
-                }
-            }
+            Some(first) if is_part && !first.is_empty() => Rows {
+                first,
+                to: to + bytes.start as u64,
+                rows: rows.len(),
+                apart: *pitch,
+                apart_there: *pitch,
+            },
             _ => Rows::one(all, to),
         }
     }
@@ -165,6 +153,10 @@ mod tests {
         assert_eq!(copies(&gap), [(2, 400, 512), (1, 0, 0)]);
         let odd = [(0, 0..300), (512, 400..700), (1024, 1201..1501)];
         assert_eq!(copies(&odd), [(2, 400, 512), (1, 0, 0)]);
+        let far = [(0, 0..300), (512, 400..700), (1024, 1200..1500)];
+        assert_eq!(copies(&far), [(2, 400, 512), (1, 0, 0)]);
+        let far_there = [(0, 0..300), (512, 400..700), (2048, 800..1100)];
+        assert_eq!(copies(&far_there), [(2, 400, 512), (1, 0, 0)]);
         // Other bytes, rows that would lie in each other, what is not registered, nothing at all, and backwards.
         for two in [
             [(0, 0..300), (512, 400..699)],
@@ -207,13 +199,18 @@ mod tests {
             assert_eq!(addresses(band.first), addresses(&frame[80..200]));
             assert_eq!((band.to, band.rows), (1024 + 80, 1));
         }
-        let nothing = Seen {
-            rows: 0..0,
-            ..window.clone()
-        };
-        assert!(Rows::seen(frame, 0, &nothing, registered).first.is_empty());
-        let all = Rows::seen(frame, 0, &Seen::all(frame.len()), registered);
-        assert_eq!((all.first.len(), all.rows), (400, 1));
+        // Of a window off the panel nothing, or not much, whatever comes behind it.
+        for (rows, bytes) in [(0..0, 8..24), (2..5, 0..0), (2..5, 40..40), (0..0, 0..0)] {
+            let off = Seen {
+                rows,
+                bytes,
+                ..window.clone()
+            };
+            let off = Rows::seen(frame, 0, &off, registered);
+            assert_eq!(off.rows, 1);
+            assert!(off.with(off, registered).is_none());
+            assert!(off.with(part, registered).is_none());
+        }
         // A frame that is too short is sent as it is.
         let short = Rows::seen(&frame[..100], 0, &window, registered);
         assert_eq!((short.first.len(), short.rows), (100, 1));

@@ -87,7 +87,7 @@ struct Registration {
 std::mutex lock;
 std::vector<std::unique_ptr<Stream>> streams;
 std::vector<Registration> registered, pinned;
-uint64_t replays, by_dma, in_rows, in_windows, staged, graphs;
+uint64_t replays, by_dma, in_rows, in_windows, proved, staged, graphs;
 /// How often this thread is in the context.
 thread_local uint64_t entered;
 /// What every call answers once the device is lost.
@@ -224,6 +224,7 @@ Status cuDevicePrimaryCtxRelease_v2(int) {
     tell("by-dma", by_dma);
     tell("in-rows", in_rows);
     tell("in-windows", in_windows);
+    tell("proved", proved);
     tell("staged", staged);
     tell("left-registered", registered.size());
     tell("left-pinned", pinned.size());
@@ -499,18 +500,21 @@ Status cuMemcpy2DAsync_v2(const Rows *rows, Stream *stream) {
     const Guard guard(lock);
     const auto [from, to, from_pitch, to_pitch, bytes, n] =
         std::make_tuple(rows->from, rows->to, rows->from_pitch, rows->to_pitch, rows->bytes, rows->rows);
+    const size_t span = (n - 1) * from_pitch + bytes;
     const bool plain = rows->from_kind == 1 && rows->to_kind == 2 && rows->from_x + rows->from_y + rows->to_x + rows->to_y == 0;
-    if (!plain || n < 2 || from_pitch < bytes || to_pitch < bytes || !holds(registered, from, (n - 1) * from_pitch + bytes))
+    const bool is_pinned = holds(pinned, from, span);
+    if (!plain || n < 2 || from_pitch < bytes || to_pitch < bytes || (!is_pinned && !holds(registered, from, span)))
         return INVALID_VALUE;
     // A window keeps its place in its frame; of frames the first begins a unit, and they are as far apart as units are.
-    if (from_pitch == to_pitch && to_pitch % UNIT != 0) by_dma++, in_windows++;
+    if (is_pinned) proved++;
+    else if (from_pitch == to_pitch && to_pitch % UNIT != 0) by_dma++, in_windows++;
     else by_dma += n, in_rows += n;
     Work copy;
     copy.is_copy = true;
-    copy.run = [from = from, to = to, from_pitch = from_pitch, to_pitch = to_pitch, bytes = bytes, n = n] {
+    copy.run = [is_pinned, from = from, to = to, from_pitch = from_pitch, to_pitch = to_pitch, bytes = bytes, n = n] {
         for (size_t i = 0; i < n; i++) {
             memcpy(to + i * to_pitch, from + i * from_pitch, bytes);
-            if (said("garbles")) memset(to + i * to_pitch + bytes / 2, 0x11, bytes / 4);
+            if (said("garbles") && !is_pinned) memset(to + i * to_pitch + bytes / 2, 0x11, bytes / 4);
         }
     };
     return give(stream, std::move(copy));

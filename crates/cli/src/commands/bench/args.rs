@@ -242,6 +242,11 @@ impl BenchArgs {
                 "--batch {batch}: a path takes at most {most} frames at once, and only prepared maps may be more: add --stage net"
             );
         }
+        if self.cores.is_some() && self.stage.is_some_and(|stage| stage != Stage::Batch) {
+            bail!(
+                "several paths on a GPU are timed a batch at a time: give --stage batch, or leave out --cores"
+            );
+        }
         if let Some(stage @ (Stage::Decode | Stage::Correct)) = self.stage {
             bail!("{} is timed on the CPU: leave out --backend", stage.name());
         }

@@ -133,7 +133,7 @@ impl Bench<'_> {
             true => vec![1, self.cores.len()],
             false => vec![1],
         };
-        // A GPU's set-up takes longer than what is timed, and nobody shares it with a measurement.
+        // A GPU's set-up takes longer than what is timed.
         let rounds = match several && !self.args.on_gpu() {
             true => ROUNDS.min(self.args.frames),
             false => 1,
@@ -161,6 +161,10 @@ impl Bench<'_> {
             for view in self.args.views() {
                 rows.extend(self.path(view, cores, frames)?);
             }
+        }
+        // What several paths share no median of one stage shows.
+        if self.args.on_gpu() && cores.len() > 1 {
+            return Ok(rows);
         }
         if self.args.wants(Stage::Net) && self.args.engine != EngineArg::None {
             let latencies = self.alone("timing net", cores, frames, |times| {
@@ -217,18 +221,23 @@ impl Bench<'_> {
                 progress: &progress,
                 meter: &self.meter,
             };
-            path::time(&self.subject, view, self.cache(), &times)
+            path::time(&self.subject, view, self.cache(), cores.len(), &times)
         });
         progress.clear();
         let (mut latencies, mut batches) = (Latencies::default(), histogram());
-        let (mut judged, mut longest_ns) = (0, 0);
+        let mut rounds = Vec::new();
         for worker in timed? {
             latencies.merge(&worker.latencies);
             batches.add(&worker.batches)?;
-            judged += worker.frames;
-            longest_ns = worker.busy_ns.max(longest_ns);
+            rounds.push(worker.rounds);
         }
-        let shared = judged as f64 * 1e9 / longest_ns.max(1) as f64;
+        if self.args.on_gpu() && cores.len() > 1 {
+            return Ok(vec![Row {
+                of_batches: true,
+                by_clock: Some(together(&rounds)),
+                ..self.row(Stage::Batch.name(), false, Some(view), cores.len(), batches)?
+            }]);
+        }
         let idle = |stage: &str| {
             self.args.engine == EngineArg::None && ["decode", "prep", "net"].contains(&stage)
         };
@@ -242,7 +251,6 @@ impl Bench<'_> {
         if self.args.on_gpu() && wanted(batch) {
             rows.push(Row {
                 of_batches: true,
-                shared: (cores.len() > 1).then_some(shared),
                 ..self.row(batch, false, Some(view), cores.len(), batches)?
             });
         }
@@ -372,7 +380,7 @@ impl Bench<'_> {
             mpx: read.filter(|_| looks).map(|pixels| pixels as f64 / 1e6),
             work,
             latencies,
-            shared: None,
+            by_clock: None,
             rate: None,
         })
     }
@@ -382,5 +390,35 @@ impl Bench<'_> {
             macs: 0,
             bytes: self.cache().memory_bytes(bytes),
         }
+    }
+}
+
+/// Frames a second of several paths by the clock, of the rounds of each: all begin one together, and it takes as long as the last of them.
+fn together(paths: &[Vec<(u64, u64)>]) -> f64 {
+    let frames: u64 = paths.iter().flatten().map(|(frames, _)| frames).sum();
+    let rounds = paths.first().map_or(0, Vec::len);
+    let longest = |round: usize| {
+        paths
+            .iter()
+            .filter_map(move |path| path.get(round))
+            .map(|(_, ns)| ns)
+            .max()
+    };
+    let ns: u64 = (0..rounds).filter_map(longest).sum();
+    frames as f64 * 1e9 / ns.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_take_turns_are_no_faster_than_one() {
+        // One frame in 100 ns each, one after another, in other orders.
+        let paths = [[100, 200, 300], [200, 300, 100], [300, 100, 200]];
+        let paths = paths.map(|ns| ns.map(|ns| (1, ns)).to_vec());
+        assert_eq!(together(&paths), 1e7);
+        assert_eq!(together(&paths[..1]), 3e9 / 600.0);
+        assert_eq!(together(&[]), 0.0);
     }
 }

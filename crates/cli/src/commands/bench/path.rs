@@ -20,10 +20,8 @@ pub struct Timed {
     pub latencies: Latencies,
     /// Those of a batch together, in ns.
     pub batches: Histogram<u64>,
-    /// Frames that were judged in `busy_ns`, from when all cores had theirs on.
-    pub frames: u64,
-    /// How long that took: all cores begin together, and so the longest is that of all of them.
-    pub busy_ns: u64,
+    /// Of each ring of frames but the first, with which a path warms up: how many they were, and in how many ns they were judged.
+    pub rounds: Vec<(u64, u64)>,
 }
 
 /// Ends a measurement whose frames are not scored by what is measured: a GPU that is lost answers with faults, in no time, and
@@ -41,17 +39,28 @@ pub fn check(path: &Path<'_, '_>) -> Result<()> {
     }
 }
 
-/// Times all stages of the frames.
-pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> Result<Timed> {
-    let frames = times.frames;
+/// Times all stages of the frames, on one of so many `paths` beside each other. Where those share a GPU, each ring of frames is
+/// begun by all of them together, and there are two at least.
+pub fn time(
+    subject: &Subject,
+    view: View,
+    cache: Cache,
+    paths: usize,
+    times: &Times<'_>,
+) -> Result<Timed> {
     // Half of the slots may be lent, and a batch is no longer.
     let most = 2 * subject.batch as u32;
     let slots = cache.slots(subject.stride()?).max(most);
+    let on_gpu = subject.hardware.gpu().is_some();
+    let frames = match on_gpu && paths > 1 {
+        true => times.frames.max(2 * u64::from(slots)),
+        false => times.frames,
+    };
     subject.on_a_ring(slots, |mut writer, mut path| {
         let mut node = Watched::new(|_| {});
         let (mut written, mut judged, mut warm) = (0, 0, false);
         let mut batches = histogram();
-        let (mut frames_timed, mut busy_ns) = (0, 0);
+        let mut rounds = Vec::new();
         while judged < WARM_UP + frames {
             // A ring that is filled before it is read holds more than the caches do.
             while subject.put(&mut writer, written + 1, view)? {
@@ -60,13 +69,13 @@ pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> R
                     break;
                 }
             }
-            // What one core fills another does not judge meanwhile: all of them share a bus, or a GPU.
-            (times.start)();
-            let mut began_ns = MonotonicClock.now_ns();
+            if judged == 0 || on_gpu {
+                (times.start)();
+            }
+            let (before, began_ns) = (judged, MonotonicClock.now_ns());
             while judged < written.min(WARM_UP + frames) {
                 if judged >= WARM_UP && !warm {
                     (node.latencies, batches, warm) = (Latencies::default(), histogram(), true);
-                    began_ns = MonotonicClock.now_ns();
                 }
                 let started_ns = MonotonicClock.now_ns();
                 let n = path.step(&mut node)?;
@@ -76,20 +85,23 @@ pub fn time(subject: &Subject, view: View, cache: Cache, times: &Times<'_>) -> R
                 }
                 check(&path)?;
                 while path.link.take().is_some() {}
-                frames_timed += n as u64 * u64::from(warm);
                 for _ in 0..n {
                     judged += 1;
                     times.progress.advance();
-                    times.meter.after(judged);
+                    // A GPU has no floors of this core's, and would wait.
+                    if !on_gpu {
+                        times.meter.after(judged);
+                    }
                 }
             }
-            busy_ns += u64::from(warm) * (MonotonicClock.now_ns() - began_ns);
+            if before > 0 {
+                rounds.push((judged - before, MonotonicClock.now_ns() - began_ns));
+            }
         }
         Ok(Timed {
             latencies: node.latencies,
             batches,
-            frames: frames_timed,
-            busy_ns,
+            rounds,
         })
     })
 }

@@ -35,8 +35,8 @@ pub struct Row {
     pub work: Work,
     /// In ns.
     pub latencies: Histogram<u64>,
-    /// Frames a second of several cores together, by the clock: what they share makes some wait, which no median shows.
-    pub shared: Option<f64>,
+    /// Frames a second of several paths by the clock: what they share makes some wait, which no median shows.
+    pub by_clock: Option<f64>,
     /// How frames came, where they did not come back to back.
     pub rate: Option<Rate>,
 }
@@ -86,8 +86,8 @@ impl Row {
     /// Frames a second of all cores together, of a batch all its frames, were there no other stage: at the median, which
     /// neighbours on a shared machine move least.
     pub fn frames_per_s(&self) -> f64 {
-        if let Some(shared) = self.shared {
-            return shared;
+        if let Some(by_clock) = self.by_clock {
+            return by_clock;
         }
         let frames = if self.of_batches { self.batch } else { 1 };
         (self.cores * frames) as f64 * 1e6 / self.us(0.5).max(1e-3)

@@ -49,13 +49,11 @@ pub fn at_once<T: Send>(
                 backoff.wait();
             }
         };
+        let _ends = Ends(&ended);
         let pinned = core.map_or(Ok(()), pin_to_core);
-        let done = pinned
+        pinned
             .map_err(Into::into)
-            .and_then(|()| work(&wait_for_all));
-        // Nobody waits for one that will not come.
-        ended.store(true, Ordering::SeqCst);
-        done
+            .and_then(|()| work(&wait_for_all))
     };
     std::thread::scope(|scope| {
         let worker = &worker;
@@ -69,6 +67,15 @@ pub fn at_once<T: Send>(
         });
         joined.collect()
     })
+}
+
+/// Nobody waits for one that will not come, whichever way it ends.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +109,16 @@ mod tests {
             Ok(seen)
         });
         assert_eq!(together.unwrap(), [[2, 4, 6]; 2]);
+
+        let panicked = std::panic::catch_unwind(|| {
+            let turn = AtomicUsize::new(0);
+            at_once(&[None; 2], |start| {
+                assert_eq!(turn.fetch_add(1, Ordering::SeqCst), 0, "the second one");
+                start();
+                Ok(())
+            })
+        });
+        assert!(panicked.is_err());
 
         let turn = AtomicUsize::new(0);
         let failed = at_once(&[None; 3], |start| {
