@@ -17,9 +17,12 @@ pub struct LinesArgs {
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     pub format: Format,
-    /// Write to this file, which appears once it is whole, in the place of one of that name
+    /// Write to this file, which appears once it is whole
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace the lines of an earlier run
+    #[arg(long, requires = "output")]
+    replace: bool,
 }
 
 /// What a line looks like.
@@ -69,6 +72,7 @@ impl LinesArgs {
                         path.display()
                     );
                 }
+                outputs::replaces_nothing_unasked(path, self.replace)?;
                 let unwritable = |error| FormatError::writing(path, error);
                 let mut file = WholeFile::create(path).map_err(unwritable)?;
                 let done = under_header(&mut file)?;

@@ -233,6 +233,11 @@ impl Pictures {
         complaints: &Complaints,
     ) -> Option<Self> {
         match Pictures::open(path, describe) {
+            Ok(pictures) if pictures.len() == 0 => {
+                let none = format_args!("{}: there is no frame in it", path.display());
+                complaints.tell(path, none);
+                None
+            }
             Ok(pictures) => {
                 complaints.doubt(&pictures);
                 Some(match raw {

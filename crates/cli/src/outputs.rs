@@ -177,7 +177,8 @@ fn place(path: &Path) -> PathBuf {
     })
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// Where it is, or is to be.
+pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -275,9 +275,9 @@ fn an_output_that_is_a_device_stays_one_and_a_link_a_link() {
     let frame = bundled(CSPAD);
     let said = complaint(["screen", "-o", text(&device), text(&frame)]);
     assert_eq!(said.matches("No space").count(), 1, "{said}");
-    for _ in 0..2 {
+    for more in [&[][..], &["--replace"]] {
         let mut command = hitgate(["screen", "-o", text(&link), text(&frame)]);
-        assert!(command.output().unwrap().status.success());
+        assert!(command.args(more).output().unwrap().status.success());
     }
     assert!(device.is_symlink() && link.is_symlink());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
@@ -287,6 +287,27 @@ fn an_output_that_is_a_device_stays_one_and_a_link_a_link() {
         text(&folder.path().join("no/lines")),
         text(&frame),
     ]);
+    assert!(said.contains("folder does not exist"), "{said}");
+}
+
+#[test]
+fn what_would_do_nothing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = folder.path().join("ring");
+    let feed = ["feed", "--simulate=jungfrau-module", "--frames=1", "--ring"];
+    for flag in ["--mask=none.npy", "--wavelength=1.3", "--saturation=10"] {
+        let said = complaint(feed.iter().chain(&[text(&ring), flag]));
+        assert!(said.contains("a simulated detector has its own"), "{said}");
+        assert!(!ring.exists());
+    }
+    for flag in ["--seed=5", "--mix=border"] {
+        for of in ["--maps=none.npy", "--truth=none.jsonl"] {
+            let said = complaint(["eval", of, flag]);
+            assert!(said.contains("cannot be used with"), "{said}");
+        }
+    }
+    let plot = folder.path().join("none/plot.svg");
+    let said = complaint(["bench", "--stage=net", "--frames=1", "--plot", text(&plot)]);
     assert!(said.contains("folder does not exist"), "{said}");
 }
 
@@ -301,6 +322,18 @@ fn lines_replace_no_data() {
         let said = complaint([verb, "-o", text(&data), text(&read)]);
         assert!(said.contains("holds data"), "{said}");
         assert_eq!(std::fs::read(&data).unwrap(), before);
+        // Nor text unasked.
+        let notes = folder.path().join(format!("{verb}.txt"));
+        std::fs::write(&notes, "records of a week").unwrap();
+        let said = complaint([verb, "-o", text(&notes), text(&read)]);
+        assert!(said.contains("--replace it"), "{said}");
+        assert_eq!(
+            std::fs::read_to_string(&notes).unwrap(),
+            "records of a week"
+        );
+        let mut asked = hitgate([verb, "--replace", "-o", text(&notes), text(&read)]);
+        assert!(asked.output().unwrap().status.success());
+        assert!(std::fs::read_to_string(&notes).unwrap().starts_with('{'));
     }
 }
 

@@ -257,3 +257,24 @@ fn what_is_wrong_with_every_frame_is_told_once_with_a_count() {
     }
     assert!(lines[4].contains("more like this: "), "{lines:?}");
 }
+
+#[test]
+fn several_masks_are_none_and_no_frame_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let (file, masks, empty) = (place("run.npy"), place("masks.npy"), place("empty.npy"));
+    frames(&file, 1);
+    frames(&empty, 0);
+    npy(&masks, "|u1", "2, 8, 12", (0..192).map(|_| vec![0]));
+    let said = complaint(hitgate_with(&["screen", "--mask"]).arg(&masks).arg(&file));
+    assert!(said.contains("2 images, and a mask is one"), "{said}");
+    for command in ["screen", "spots"] {
+        let said = complaint(hitgate_with(&[command]).arg(&empty));
+        assert!(
+            said.contains("empty.npy: there is no frame in it"),
+            "{said}"
+        );
+        let output = hitgate_with(&[command]).arg(&empty).arg(&file).output();
+        assert_eq!(output.unwrap().status.code(), Some(1));
+    }
+}

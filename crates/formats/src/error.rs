@@ -66,7 +66,7 @@ pub enum FormatError {
         what: String,
     },
     /// An image of a shape that is not a frame or a stack of frames.
-    #[error("{}: {what}; frames are columns x rows, stacks are frames x rows x columns", .file.display())]
+    #[error("{}: {what}; a frame is rows x columns, a stack frames x rows x columns", .file.display())]
     Shape {
         /// The file.
         file: PathBuf,

@@ -31,16 +31,20 @@ impl Mask {
     }
 
     /// Reads a mask from `FILE` or `FILE:DATASET`: the mask that an HDF5 file holds of its own, or
-    /// else the first image in any format that [`FrameFile`] opens, in which every pixel that is
+    /// else the one image in any format that [`FrameFile`] opens, in which every pixel that is
     /// not zero is excluded.
     ///
     /// # Errors
-    /// As [`FrameFile::open`].
+    /// As [`FrameFile::open`]; [`FormatError::Shape`] where there are several images.
     pub fn read(spec: &str) -> Result<Mask, FormatError> {
         let spec = Path::new(spec);
         let mut file = FrameFile::open(spec)?;
         match (split_dataset(spec), &file.metadata().mask) {
             ((_, None), Some(own)) => Ok(own.clone()),
+            _ if file.frames() != 1 => Err(FormatError::Shape {
+                file: spec.to_path_buf(),
+                what: format!("{} images, and a mask is one", file.frames()),
+            }),
             _ => Ok(Mask::from_image(&file.read_raw(0)?)),
         }
     }

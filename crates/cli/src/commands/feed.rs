@@ -104,6 +104,9 @@ pub fn run(args: &FeedArgs) -> Result<()> {
             "nothing to feed: name files, or `--simulate DETECTOR`, or `--sls-udp ADDRESS` where packets come"
         ),
         (files, false) => Frames::from_files(files, &args.describe, args.raw)?,
+        ([], true) if args.describe != DescribeArgs::default() => bail!(
+            "geometry and mask are said of files: a simulated detector has its own, leave them out"
+        ),
         ([], true) => args.simulated.frames()?,
         (_, true) => bail!("either files or --simulate: one of the two"),
     };

@@ -5,11 +5,18 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use plotters::prelude::*;
 
+use hitgate_formats::FormatError;
+
 use super::rows::Row;
 use crate::drawing::{self, Area, FONT, PAGE, swatch};
+use crate::outputs::folder_of;
 
-/// Whether a drawing can have this name.
+/// Whether a drawing can have this name, before minutes are spent on it.
 pub fn check(path: &Path) -> Result<()> {
+    if !folder_of(path).is_dir() {
+        let file = path.to_path_buf();
+        return Err(FormatError::NoFolder { file }.into());
+    }
     let kind = path.extension();
     if kind.is_none_or(|kind| !kind.eq_ignore_ascii_case("svg")) {
         let path = path.display();

@@ -65,10 +65,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "N", group = "frames", value_parser = clap::value_parser!(u64).range(1..=COUNT))]
     simulate: Option<u64>,
     /// Seed of the simulation; training used 1, validation 1000
-    #[arg(long, value_name = "SEED", default_value_t = 7777)]
+    #[arg(long, value_name = "SEED", default_value_t = 7777, conflicts_with_all = ["truth", "maps"])]
     seed: u64,
     /// Which frames to simulate, and how often
-    #[arg(long, value_enum, default_value_t = MixArg::Natural)]
+    #[arg(long, value_enum, default_value_t = MixArg::Natural, conflicts_with_all = ["truth", "maps"])]
     mix: MixArg,
     #[command(flatten)]
     sets: SetArgs,
