@@ -94,7 +94,7 @@ for detector in "${detectors[@]}"; do
     # Only what the window sees goes over the bus.
     time_it --detector "$detector" --window crop --batch "$last"
 done
-# Small frames take several paths to fill the bus.
+# Paths beside each other, which share the bus.
 more=$((5 * frames)) time_it --detector "${detectors[0]}" --window whole --stage batch --batch "$last" --cores "$paths"
 # The prepared peaks of the model that is built in are the default; other widths on the first detector's frames.
 for width in "${widths[@]}"; do

@@ -233,7 +233,10 @@ impl Pictures {
         complaints: &Complaints,
     ) -> Option<Self> {
         match Pictures::open(path, describe) {
-            Ok(pictures) if pictures.len() == 0 => {
+            // (Kept slots without any are what a run without hits leaves.)
+            Ok(pictures)
+                if pictures.len() == 0 && matches!(pictures.content, Content::Detector(_)) =>
+            {
                 let none = format_args!("{}: there is no frame in it", path.display());
                 complaints.tell(path, none);
                 None

@@ -125,6 +125,10 @@ impl OutputArgs {
 pub fn replaces_none_of<P: AsRef<Path>>(output: &Path, inputs: &[P]) -> Result<()> {
     let is_it = |input: &&P| place(input.as_ref()) == place(output);
     match inputs.iter().find(is_it) {
+        Some(input) if !input.as_ref().exists() => bail!(
+            "{} would be read from now on as what describes the frames beside it: name another file to write",
+            output.display()
+        ),
         Some(input) => bail!(
             "{} is read, and would be replaced by {}: name another file to write",
             input.as_ref().display(),

@@ -170,6 +170,8 @@ fn a_run_decides_as_on_the_cpu_and_its_frames_go_by_dma() {
         "registered-read-only ",
         "unregistered 1\n",
         "by-dma 80\n",
+        // Eight times four frames of the proof.
+        "proved 8\n",
         "staged 1\nleft-registered 0\nleft-pinned 0\nreleased 1\n",
     ] {
         assert!(gpu.told.contains(line), "{line}: {}", gpu.told);
@@ -406,7 +408,7 @@ fn what_a_gpu_does_not_do_is_said() {
         (&["--engine=none"][..], "runs on the CPU"),
         (&["--stage=decode"], "is timed on the CPU"),
         (&["--batch=33"], "at most 32 frames at once"),
-        (&["--cores=1", "--stage=net"], "give --stage batch"),
+        (&["--cores=2", "--stage=net"], "give --stage batch"),
         (&["--batch=4097", "--stage=net"], "4097"),
     ] {
         let said = complaint("", &[&SMALL[..], more].concat());

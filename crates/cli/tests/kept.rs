@@ -247,3 +247,13 @@ fn a_file_that_was_cut_short_is_judged_as_far_as_it_is_whole() {
         "{said}"
     );
 }
+
+#[test]
+fn a_run_that_kept_nothing_is_no_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = write(folder.path());
+    std::fs::write(&kept, []).unwrap();
+    let output = hitgate(&["screen"]).arg(&kept).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.is_empty());
+}

@@ -500,4 +500,8 @@ fn nothing_that_is_read_is_replaced() {
         );
         assert!(fs::read(read).unwrap() == before, "{command:?}");
     }
+    let beside = place("frame.npy.json");
+    let said = complaint(&mut hitgate(&["screen", &frame, "-o", &beside]));
+    assert!(said.contains("as what describes the frames"), "{said}");
+    assert!(!Path::new(&beside).exists());
 }

@@ -285,30 +285,33 @@ impl<'m> Cuda<'m> {
     /// A frame of each module, and one at each place of a batch, gives the map that the CPU makes of it. They lie as in a ring that is
     /// registered, so that they go as frames of such go: their windows alone, and several together.
     fn prove_preparations(&mut self, late: impl Fn() -> bool) -> Result<(), CudaError> {
-        let modules: Vec<usize> = (0..self.preparations.len()).collect();
-        for modules in modules.chunks(MAX_BATCH) {
-            let bytes = |module: usize| self.preparations[module].frame_bytes();
-            let slot = modules.iter().map(|&module| bytes(module)).max();
-            let slot = slot.unwrap_or(0).next_multiple_of(64);
-            let slots = modules.len().max(self.together);
-            let mut memory = Pinned::new(self.gpu.context(), slots * slot)?;
-            let module = |i: usize| modules[i % modules.len()];
-            let made: Vec<Made> = (0..slots)
-                .zip(memory.bytes_mut().chunks_mut(slot.max(1)))
-                .map(|(i, pixels)| {
-                    let pixels = &mut pixels[..bytes(module(i))];
-                    Made::of(
-                        modules[0] + i,
-                        module(i),
-                        &self.preparations[module(i)],
-                        pixels,
-                    )
-                })
-                .collect();
-            let in_slots = |i: usize| &memory.bytes()[i * slot..][..bytes(module(i))];
-            let frames: Vec<Frame<'_>> = (0..MAX_BATCH)
-                .map(|i| made[i % slots].frame(in_slots(i % slots)))
-                .collect();
+        let (preparations, together) = (self.preparations, self.together);
+        let modules: Vec<usize> = (0..preparations.len()).collect();
+        for modules in modules.chunks(MAX_BATCH / together) {
+            // So many slots of each module, one behind the other.
+            let slot = |module: usize| preparations[module].frame_bytes().next_multiple_of(64);
+            let all: usize = modules.iter().map(|&module| together * slot(module)).sum();
+            let mut memory = Pinned::new(self.gpu.context(), all)?;
+            let mut made = Vec::new();
+            let mut rest = memory.bytes_mut();
+            for &module in modules {
+                for _ in 0..together {
+                    let (pixels, behind) = rest.split_at_mut(slot(module));
+                    let pixels = &mut pixels[..preparations[module].frame_bytes()];
+                    let number = modules[0] + made.len();
+                    made.push(Made::of(number, module, &preparations[module], pixels));
+                    rest = behind;
+                }
+            }
+            let mut frames = Vec::new();
+            let mut from = 0;
+            for made in &made {
+                let module = usize::from(made.header.module_id);
+                let pixels = &memory.bytes()[from..][..preparations[module].frame_bytes()];
+                frames.push(made.frame(pixels));
+                from += slot(module);
+            }
+            let frames: Vec<Frame<'_>> = frames.into_iter().cycle().take(MAX_BATCH).collect();
             let maps = self.maps(MAX_BATCH);
             let (admitted, _) = self.take(&frames, maps, &late)?;
             for (i, (made, admitted)) in made.iter().cycle().zip(admitted).enumerate() {

@@ -54,7 +54,7 @@ pub struct ScreenArgs {
 }
 
 const HEADER: &str =
-    "file,index,p_hit,p_maybe,p_miss,class,keep,reason,reasons,latency_us,geometry";
+    "file,index,p_hit,p_maybe,p_miss,class,keep,reason,latency_us,geometry,reasons";
 
 /// The line of a frame; in a list of kept frames, a dropped one has none.
 fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
@@ -89,7 +89,7 @@ fn line(format: Format, judged: &Judged<'_>) -> Option<String> {
             });
             let reasons = csv_field(&reason_words(record).join("; "));
             Some(format!(
-                "{file},{index},{p_hit},{p_maybe},{p_miss},{class},{keep},{reason},{reasons},{latency_us},{geometry}"
+                "{file},{index},{p_hit},{p_maybe},{p_miss},{class},{keep},{reason},{latency_us},{geometry},{reasons}"
             ))
         }
         Format::Lst => keep.then(|| format!("{} //{index}", file.display())),

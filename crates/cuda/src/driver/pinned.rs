@@ -40,14 +40,15 @@ impl Pinned {
 
     /// All of it.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: *waited for*: so long and initialized since `new`; the device writes there within `Gpu::run` alone, which has it to
-        // itself.
+        // SAFETY: *waited for*: so long and initialized since `new`; the device writes to a `Gpu`'s own alone, within `Gpu::run`, and
+        // a lost `Gpu` does not lend it any more.
         unsafe { std::slice::from_raw_parts(self.at, self.bytes) }
     }
 
     /// All of it, to be written.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: *waited for*, as in `bytes`; the device reads it within `Gpu::run` alone, which borrows it.
+        // SAFETY: *waited for*, as in `bytes`; the device reads it within `Gpu::run`, which borrows it, and a late one perhaps later:
+        // nothing that it says is believed any more.
         unsafe { std::slice::from_raw_parts_mut(self.at, self.bytes) }
     }
 }

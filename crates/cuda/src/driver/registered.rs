@@ -50,11 +50,11 @@ impl<'m> Registered<'m> {
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
+        self.context.remove_registered(self.at.addr());
         // A late device may still read: the driver holds the pages, wherever the mapping goes.
         if self.context.is_late() {
             return;
         }
-        self.context.remove_registered(self.at.addr());
         if let Ok(_entered) = self.context.enter() {
             // SAFETY: *of the driver*, *waited for*: it was registered in this context, and nobody copies from it now.
             let _ = unsafe { sys::cuMemHostUnregister(self.at) };

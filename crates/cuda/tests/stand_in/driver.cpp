@@ -430,6 +430,9 @@ Status cuMemHostAlloc(uint8_t **memory, size_t bytes, unsigned) {
 Status cuMemFreeHost(uint8_t *memory) {
     const Guard guard(lock);
     if (!forget(pinned, memory)) return INVALID_VALUE;
+    // It may still be written to.
+    for (const auto &stream : streams)
+        if (stream->hangs) tell("freed-beside-work", 1);
     free(memory);
     return lost;
 }

@@ -33,7 +33,7 @@ static ALLOCATOR: Counting = Counting;
 const FILE: &[u8] = include_bytes!("../../../../models/mobilenet-v1-025-224/model.hgm");
 
 /// Name, what the stand-in is told, and what is done there.
-const TESTS: [(&str, &str, fn()); 19] = [
+const TESTS: [(&str, &str, fn()); 20] = [
     (
         "frames_are_scored_as_on_the_cpu_when_copies_are_late",
         "copies-last",
@@ -86,6 +86,12 @@ const TESTS: [(&str, &str, fn()); 19] = [
         "a_network_that_is_wrong_in_large_batches_alone_is_refused",
         "skips=6",
         wrong_network,
+    ),
+    // Where the frames of the proof have memory of their own.
+    (
+        "a_device_that_hangs_in_the_proof_of_its_preparation_is_late",
+        "hangs=7",
+        hanging_proof_of_preparation,
     ),
     (
         "a_preparation_that_is_wrong_is_refused",
@@ -553,15 +559,21 @@ fn hanging_proof() {
     assert_eq!(told(), "", "nothing is given back");
 }
 
+fn hanging_proof_of_preparation() {
+    let why = unproved(10_000_000_000, 0..1).to_string();
+    assert!(why.contains("CUDA_ERROR_TIMEOUT"), "{why}");
+    assert_eq!(told(), "", "nothing is given back");
+}
+
 fn wrong_network() {
     let why = unproved(u64::MAX, 0..4);
     assert!(matches!(why, CudaError::Golden { .. }), "{why}");
 }
 
 fn wrong_preparation() {
-    // Of the second four frames, each of which is what the one four before it is.
+    // Of the second four frames, those of the second module.
     let why = unproved(u64::MAX, 1..4);
-    assert!(matches!(why, CudaError::Map(0)), "{why}");
+    assert!(matches!(why, CudaError::Map(1)), "{why}");
 }
 
 fn late_while_given_work() {

@@ -45,8 +45,8 @@ its highest rates and floor_p50_us at its median ones; and mpx, the megapixels t
 touches; alone is true for a stage by itself. bench/record.sh records a whole machine.
 
 On a GPU frames come from memory that it reads by itself, in batches. A batch is the whole of one, from
-the ring to its records, and frames_per_s is what batches of that median come to, or what all of
-several cores judged by the clock; registered is false where the driver would not read the ring, so
+the ring to its records, and frames_per_s is what batches of that median come to; of several cores
+nothing else is timed, and it is what all of them judged by the clock; registered is false where the driver would not read the ring, so
 that each frame was copied once more; prep is a frame's share of the time until all are prepared,
 copies among it, net its share of the network's, both by the GPU's clock. The floors are the core's,
 and so left out; bench/gpu.sh measures a GPU's.")]
@@ -242,7 +242,9 @@ impl BenchArgs {
                 "--batch {batch}: a path takes at most {most} frames at once, and only prepared maps may be more: add --stage net"
             );
         }
-        if self.cores.is_some() && self.stage.is_some_and(|stage| stage != Stage::Batch) {
+        if self.cores.is_some_and(|cores| cores > 1)
+            && self.stage.is_some_and(|stage| stage != Stage::Batch)
+        {
             bail!(
                 "several paths on a GPU are timed a batch at a time: give --stage batch, or leave out --cores"
             );

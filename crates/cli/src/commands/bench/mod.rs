@@ -31,6 +31,7 @@ use cache::Cache;
 use engine::EngineArg;
 use floor::{Meter, Work};
 use panel::{Panel, RawWords, View};
+use path::Round;
 use rate::{Clock, Turn};
 use rows::Row;
 use subject::{Network, Subject};
@@ -393,18 +394,17 @@ impl Bench<'_> {
     }
 }
 
-/// Frames a second of several paths by the clock, of the rounds of each: all begin one together, and it takes as long as the last of them.
-fn together(paths: &[Vec<(u64, u64)>]) -> f64 {
-    let frames: u64 = paths.iter().flatten().map(|(frames, _)| frames).sum();
-    let rounds = paths.first().map_or(0, Vec::len);
-    let longest = |round: usize| {
-        paths
-            .iter()
-            .filter_map(move |path| path.get(round))
-            .map(|(_, ns)| ns)
-            .max()
-    };
-    let ns: u64 = (0..rounds).filter_map(longest).sum();
+/// Frames a second of several paths by the clock, of the rounds of each: one lasts from its first frame to its last, whoever has them.
+fn together(paths: &[Vec<Round>]) -> f64 {
+    let rounds = paths.iter().map(Vec::len).min().unwrap_or(0);
+    let (mut frames, mut ns) = (0, 0);
+    for round in 0..rounds {
+        let of_all = || paths.iter().map(|path| path[round]);
+        let began = of_all().map(|round| round.began_ns).min();
+        let ended = of_all().map(|round| round.ended_ns).max();
+        frames += of_all().map(|round| round.frames).sum::<u64>();
+        ns += ended.unwrap_or(0).saturating_sub(began.unwrap_or(0));
+    }
     frames as f64 * 1e9 / ns.max(1) as f64
 }
 
@@ -414,11 +414,16 @@ mod tests {
 
     #[test]
     fn paths_that_take_turns_are_no_faster_than_one() {
-        // One frame in 100 ns each, one after another, in other orders.
-        let paths = [[100, 200, 300], [200, 300, 100], [300, 100, 200]];
-        let paths = paths.map(|ns| ns.map(|ns| (1, ns)).to_vec());
-        assert_eq!(together(&paths), 1e7);
-        assert_eq!(together(&paths[..1]), 3e9 / 600.0);
+        let round = |began_ns, ended_ns| Round {
+            frames: 1,
+            began_ns,
+            ended_ns,
+        };
+        // One begins when the other has ended; then one waits for the other.
+        let one = vec![round(0, 100), round(300, 400)];
+        let other = vec![round(100, 200), round(300, 500)];
+        assert_eq!(together(&[one.clone(), other]), 1e7);
+        assert_eq!(together(&[one]), 1e7);
         assert_eq!(together(&[]), 0.0);
     }
 }

@@ -20,8 +20,19 @@ pub struct Timed {
     pub latencies: Latencies,
     /// Those of a batch together, in ns.
     pub batches: Histogram<u64>,
-    /// Of each ring of frames but the first, with which a path warms up: how many they were, and in how many ns they were judged.
-    pub rounds: Vec<(u64, u64)>,
+    /// Each ring of frames but the first, with which a path warms up.
+    pub rounds: Vec<Round>,
+}
+
+/// Frames of a ring that was filled before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// How many.
+    pub frames: u64,
+    /// When the first was taken, in ns by the clock of the machine.
+    pub began_ns: u64,
+    /// When the last was judged.
+    pub ended_ns: u64,
 }
 
 /// Ends a measurement whose frames are not scored by what is measured: a GPU that is lost answers with faults, in no time, and
@@ -95,7 +106,11 @@ pub fn time(
                 }
             }
             if before > 0 {
-                rounds.push((judged - before, MonotonicClock.now_ns() - began_ns));
+                rounds.push(Round {
+                    frames: judged - before,
+                    began_ns,
+                    ended_ns: MonotonicClock.now_ns(),
+                });
             }
         }
         Ok(Timed {
