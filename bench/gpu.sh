@@ -9,7 +9,8 @@
 # computes anything else than the CPU, or where it, its driver or a measurement fails. What could not be run here is named:
 # compute-sanitizer, and PyTorch, which measures the floors (bytes over the bus, int8 multiply-adds) and runs the same network in fp16,
 # as it is and compiled.
-# WIDTHS, MAPS (prepared ones, at once), BATCHES (of frames), DETECTORS, PATHS (side by side) and FRAMES make less of it, SECONDS_IN_ALL (330) ends it earlier, PYTHON names the Python that has PyTorch.
+# WIDTHS, MAPS (prepared ones, at once), BATCHES (of frames), DETECTORS, PATHS (side by side) and FRAMES make less of it,
+# SECONDS_IN_ALL (330) ends it earlier, PYTHON names the Python that has PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hitgate=${1:-${CARGO_TARGET_DIR:-target}/release/hitgate} record=${2:-}

@@ -15,6 +15,29 @@ use serde_json::Value;
 use common::{FEED_200, finish, run_keeping, signal, slots, spawn};
 
 #[test]
+fn a_feed_that_nobody_reads_says_what_it_waits_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = folder.path().join("ring").display().to_string();
+    let mut feed = spawn(&[
+        "feed",
+        "--simulate=cspad-2x1",
+        "--distinct=2",
+        "--frames=40",
+        "--slots=8",
+        "--ring",
+        &ring,
+    ]);
+    let said = BufReader::new(feed.stderr.take().unwrap()).lines();
+    let mut said = said.map(Result::unwrap);
+    let waits = said.find(|line| line.contains("is ready"));
+    let waits = waits.expect("before anybody reads");
+    assert!(waits.contains(&ring), "{waits}");
+    assert!(waits.contains("waiting for `hitgate run`"), "{waits}");
+    signal(&feed, "-INT");
+    assert_eq!(feed.wait().unwrap().code(), Some(130));
+}
+
+#[test]
 fn two_processes_and_every_frame_accounted_for() {
     const FRAMES: usize = 1500;
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Preparation and network on a GPU: a [`Device`] for [`Fallback`](crate::fallback::Fallback).
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -288,30 +289,30 @@ impl<'m> Cuda<'m> {
         let (preparations, together) = (self.preparations, self.together);
         let modules: Vec<usize> = (0..preparations.len()).collect();
         for modules in modules.chunks(MAX_BATCH / together) {
-            // So many slots of each module, one behind the other.
-            let slot = |module: usize| preparations[module].frame_bytes().next_multiple_of(64);
-            let all: usize = modules.iter().map(|&module| together * slot(module)).sum();
-            let mut memory = Pinned::new(self.gpu.context(), all)?;
+            // So many frames of each module, one behind the other.
+            let mut bytes = 0;
+            let slots: Vec<(usize, Range<usize>)> = (modules.iter())
+                .flat_map(|&module| std::iter::repeat_n(module, together))
+                .map(|module| {
+                    let of_frame = preparations[module].frame_bytes();
+                    let slot = bytes..bytes + of_frame;
+                    bytes += of_frame.next_multiple_of(64);
+                    (module, slot)
+                })
+                .collect();
+            let mut memory = Pinned::new(self.gpu.context(), bytes)?;
             let mut made = Vec::new();
-            let mut rest = memory.bytes_mut();
-            for &module in modules {
-                for _ in 0..together {
-                    let (pixels, behind) = rest.split_at_mut(slot(module));
-                    let pixels = &mut pixels[..preparations[module].frame_bytes()];
-                    let number = modules[0] + made.len();
-                    made.push(Made::of(number, module, &preparations[module], pixels));
-                    rest = behind;
-                }
+            for (i, (module, slot)) in slots.iter().enumerate() {
+                let pixels = &mut memory.bytes_mut()[slot.clone()];
+                let number = modules[0] + i;
+                made.push(Made::of(number, *module, &preparations[*module], pixels));
             }
-            let mut frames = Vec::new();
-            let mut from = 0;
-            for made in &made {
-                let module = usize::from(made.header.module_id);
-                let pixels = &memory.bytes()[from..][..preparations[module].frame_bytes()];
-                frames.push(made.frame(pixels));
-                from += slot(module);
-            }
-            let frames: Vec<Frame<'_>> = frames.into_iter().cycle().take(MAX_BATCH).collect();
+            let in_slots = made.iter().zip(&slots);
+            let frames: Vec<Frame<'_>> = in_slots
+                .map(|(made, (_, slot))| made.frame(&memory.bytes()[slot.clone()]))
+                .cycle()
+                .take(MAX_BATCH)
+                .collect();
             let maps = self.maps(MAX_BATCH);
             let (admitted, _) = self.take(&frames, maps, &late)?;
             for (i, (made, admitted)) in made.iter().cycle().zip(admitted).enumerate() {

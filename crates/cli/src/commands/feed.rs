@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use hitgate_host::{Backoff, Creation, HostError, MonotonicClock, Ring, Schedule, SlsReceiver};
-use hitgate_ring::{Layout, Policy, Writer};
+use hitgate_ring::{Consumer, Layout, Policy, State, Writer};
 
 use crate::description::{self, Description};
 use crate::emulate::sls::{Emulator, NetworkArgs};
@@ -283,7 +283,8 @@ fn fill_ring(
     description.write(&path)?;
     let monitor = ring.monitor()?;
 
-    if monitor.consumer().is_none() {
+    let is_absent = |reader: Consumer| reader.state == State::Absent;
+    if monitor.consumer().is_none_or(is_absent) {
         tell!(
             "hitgate: {} is ready; once its {} slots are full, {}",
             path.display(),

@@ -46,10 +46,10 @@ touches; alone is true for a stage by itself. bench/record.sh records a whole ma
 
 On a GPU frames come from memory that it reads by itself, in batches. A batch is the whole of one, from
 the ring to its records, and frames_per_s is what batches of that median come to; of several cores
-nothing else is timed, and it is what all of them judged by the clock; registered is false where the driver would not read the ring, so
-that each frame was copied once more; prep is a frame's share of the time until all are prepared,
-copies among it, net its share of the network's, both by the GPU's clock. The floors are the core's,
-and so left out; bench/gpu.sh measures a GPU's.")]
+nothing else is timed, and it is what all of them judged by the clock; registered is false where the
+driver would not read the ring, so that each frame was copied once more; prep is a frame's share of
+the time until all are prepared, copies among it, net its share of the network's, both by the GPU's
+clock. The floors are the core's, and so left out; bench/gpu.sh measures a GPU's.")]
 pub struct BenchArgs {
     /// Detector whose frames are simulated: module, 4m, eiger16m, or a name that `hitgate simulate`
     /// has
